@@ -1,0 +1,32 @@
+/** Schema types for quantities: text with a unit in the file, a plain number in the loaded configuration. */
+import { z } from 'zod'
+import {
+  BANDWIDTH_HINT,
+  DURATION_HINT,
+  parseBandwidth,
+  parseDuration,
+  parseRate,
+  parseSize,
+  RATE_HINT,
+  SIZE_HINT,
+} from '../core/units.ts'
+
+type Quantity = z.ZodPipe<z.ZodString, z.ZodTransform<number, string>>
+
+function quantity(parse: (text: string) => number | undefined, hint: string): Quantity {
+  return z.string({ error: `must be ${hint}` }).transform((text, context) => {
+    const value = parse(text)
+    if (value !== undefined) return value
+    context.addIssue({ code: 'custom', message: `must be ${hint}` })
+    return z.NEVER
+  })
+}
+
+/** Milliseconds. */
+export const duration = (): Quantity => quantity(parseDuration, DURATION_HINT)
+/** Bytes. */
+export const size = (): Quantity => quantity(parseSize, SIZE_HINT)
+/** Events a second. */
+export const rate = (): Quantity => quantity(parseRate, RATE_HINT)
+/** Bytes a second. */
+export const bandwidth = (): Quantity => quantity(parseBandwidth, BANDWIDTH_HINT)

@@ -1,0 +1,86 @@
+/**
+ * Every refusal and failure that a peer can meet, in one table. Code branches on `ErrorCode` and on nothing else;
+ * `docs/errors.md` lists the same codes, and a test compares the two.
+ */
+export interface ErrorSpec {
+  /** Whose fault it is, as far as the proxy can tell. */
+  readonly source: 'downstream' | 'upstream' | 'proxy' | 'mixer'
+  /** HTTP status of the answer; on a connection without HTTP the connection is closed instead. */
+  readonly http: number
+  /** gRPC status code of the same answer. */
+  readonly grpc: number
+  /** Response flag in the access log; Envoy's word where it has one. */
+  readonly flag: string
+  /** One sentence for the person who reads the answer. It names nothing about topology. */
+  readonly title: string
+}
+
+export const ERRORS = {
+  // What the peer sent cannot be read, or could be read in two ways. The connection is closed.
+  malformed_request: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the request is not valid HTTP' },
+  malformed_target: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the request target is not valid' },
+  malformed_field: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'a header field is not valid' },
+  malformed_chunk: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the chunked body is not valid' },
+  ambiguous_framing: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the length of the body could be read in two ways' },
+  invalid_host: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'exactly one valid Host is needed' },
+  unsupported_version: { source: 'downstream', http: 505, grpc: 12, flag: 'DPE', title: 'only HTTP/1.0 and HTTP/1.1 are served here' },
+  unsupported_coding: { source: 'downstream', http: 501, grpc: 12, flag: 'DPE', title: 'only the chunked transfer coding is served' },
+  unsupported_method: { source: 'downstream', http: 501, grpc: 12, flag: 'DPE', title: 'this method is not served' },
+  unsupported_expectation: { source: 'downstream', http: 417, grpc: 12, flag: 'DPE', title: 'only 100-continue can be expected' },
+  http2_unsupported: { source: 'downstream', http: 505, grpc: 12, flag: 'DPE', title: 'HTTP/2 is not served on this listener' },
+  unexpected_protocol: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'this listener does not serve that protocol' },
+  proxy_protocol_invalid: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'a valid PROXY protocol header must come first' },
+  tls_handshake_failed: { source: 'downstream', http: 400, grpc: 16, flag: 'DPE', title: 'the TLS handshake failed' },
+  // Caps.
+  target_too_long: { source: 'downstream', http: 414, grpc: 8, flag: 'DPE', title: 'the request target is too long' },
+  head_too_large: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'the header section is too large' },
+  too_many_fields: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'there are too many header fields' },
+  trailers_too_large: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'the trailer section is too large' },
+  body_too_large: { source: 'downstream', http: 413, grpc: 8, flag: 'RL', title: 'the body is larger than this tenant may send' },
+  // Time.
+  header_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the request head did not arrive in time' },
+  body_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the request body stopped arriving' },
+  idle_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the connection was idle for too long' },
+  client_closed: { source: 'downstream', http: 499, grpc: 1, flag: 'DC', title: 'the client closed the connection' },
+  // Identity.
+  unroutable: { source: 'downstream', http: 401, grpc: 16, flag: 'UAEX', title: 'no credential, address or name says whose call this is' },
+  credential_invalid: { source: 'downstream', http: 401, grpc: 16, flag: 'UAEX', title: 'the credential is not valid' },
+  credential_expired: { source: 'downstream', http: 401, grpc: 16, flag: 'UAEX', title: 'the credential has expired' },
+  credential_ambiguous: { source: 'downstream', http: 400, grpc: 13, flag: 'UAEX', title: 'more than one credential of a kind was sent' },
+  credential_check_unavailable: { source: 'proxy', http: 503, grpc: 14, flag: 'UAEX', title: 'the credential cannot be checked at the moment' },
+  tenant_mismatch: { source: 'downstream', http: 403, grpc: 7, flag: 'UAEX', title: 'the credential belongs to another tenant than the address, name or certificate' },
+  tenant_disabled: { source: 'downstream', http: 403, grpc: 7, flag: 'UAEX', title: 'this tenant is disabled' },
+  // Limits.
+  rate_limited: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'too many calls' },
+  tenant_overloaded: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many calls of this tenant at once' },
+  too_many_connections: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many connections' },
+  // Deployments.
+  no_endpoint: { source: 'upstream', http: 503, grpc: 14, flag: 'UH', title: 'the deployment has no endpoint that serves this' },
+  upstream_connect: { source: 'upstream', http: 503, grpc: 14, flag: 'UF', title: 'the deployment cannot be reached' },
+  upstream_connect_timeout: { source: 'upstream', http: 504, grpc: 14, flag: 'UF', title: 'the deployment did not accept the connection in time' },
+  upstream_tls: { source: 'upstream', http: 502, grpc: 14, flag: 'UF', title: 'the deployment could not prove who it is' },
+  upstream_timeout: { source: 'upstream', http: 504, grpc: 4, flag: 'UT', title: 'the deployment did not answer in time' },
+  upstream_reset: { source: 'upstream', http: 502, grpc: 14, flag: 'UC', title: 'the deployment closed the connection' },
+  upstream_malformed: { source: 'upstream', http: 502, grpc: 13, flag: 'UPE', title: 'the deployment sent an answer that is not valid' },
+  // The proxy itself.
+  loop_detected: { source: 'proxy', http: 508, grpc: 13, flag: 'LH', title: 'this call has come through this proxy before' },
+  draining: { source: 'proxy', http: 503, grpc: 14, flag: 'DRAIN', title: 'the proxy is shutting down' },
+  internal_error: { source: 'proxy', http: 500, grpc: 13, flag: 'IE', title: 'the proxy failed' },
+  // The HTTP interfaces of mixer and admin server.
+  unauthorized: { source: 'mixer', http: 401, grpc: 16, flag: 'AUTH', title: 'a valid token is needed' },
+  not_found: { source: 'mixer', http: 404, grpc: 5, flag: 'NF', title: 'there is nothing here' },
+  method_not_allowed: { source: 'mixer', http: 405, grpc: 12, flag: 'NF', title: 'this method is not allowed here' },
+  payload_too_large: { source: 'mixer', http: 413, grpc: 8, flag: 'RL', title: 'the message is too large' },
+  malformed_message: { source: 'mixer', http: 400, grpc: 3, flag: 'BAD', title: 'the message is not valid' },
+  report_gap: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'a report is missing before this one' },
+  unidentified_source: { source: 'mixer', http: 403, grpc: 7, flag: 'SRC', title: 'the source of this call belongs to no single deployment' },
+  ledger_unavailable: { source: 'mixer', http: 503, grpc: 14, flag: 'LEDGER', title: 'the ledger cannot be written at the moment' },
+} as const satisfies Record<string, ErrorSpec>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** RFC 9457 problem details of `code`; `detail` is for the caller and must name nothing that the caller may not know. */
+export function problem(code: ErrorCode, detail?: string, extra?: Record<string, unknown>): string {
+  const { http, title } = ERRORS[code]
+  return JSON.stringify({ type: `about:amt/${code}`, title, status: http, ...(detail === undefined ? {} : { detail }), ...extra })
+}

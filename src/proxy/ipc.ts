@@ -1,0 +1,64 @@
+/**
+ * What the primary and its workers say to each other, as JSON over the cluster channel.
+ * Workers report a few times a second; all numbers are what came since the last report, unless it says otherwise.
+ */
+import type { Config, TenantConfig } from '../config/schema.ts'
+import type { UsageRecord } from '../contracts/usage-report.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import type { CodeClass, Routability } from '../core/routability.ts'
+
+export type PrimaryMessage =
+  /** First message. `config.tenants` holds all tenants, those of `tenantSources` too. */
+  | { readonly kind: 'start'; readonly config: Config; readonly generation: number; readonly workers: number }
+  | { readonly kind: 'tenants'; readonly tenants: readonly TenantConfig[]; readonly generation: number }
+  /** Stop accepting, end what can be ended, report a last time, exit. */
+  | { readonly kind: 'drain' }
+
+export type WorkerMessage =
+  | { readonly kind: 'ready'; readonly bound: readonly BoundAddress[] }
+  /** The worker cannot start; it exits after this. */
+  | { readonly kind: 'failed'; readonly problems: readonly string[] }
+  | { readonly kind: 'applied'; readonly generation: number; readonly problems: readonly string[] }
+  | WorkerReport
+
+export interface BoundAddress {
+  readonly listener: string
+  /** `127.0.0.1:8443`; with the real port where the configuration says 0. */
+  readonly address: string
+  /** Of private listeners with `bind: each`. */
+  readonly tenant?: string
+}
+
+export interface WorkerReport {
+  readonly kind: 'report'
+  readonly usage: readonly UsageRecord[]
+  readonly rejected: readonly { readonly reason: ErrorCode; readonly listener: string; readonly count: number }[]
+  readonly connections: readonly ConnectionCount[]
+  readonly limited: readonly { readonly tenant: string; readonly limit: string; readonly count: number }[]
+  readonly callDurations: readonly DurationHistogram[]
+  readonly upstreamDurations: readonly DurationHistogram[]
+  readonly jwtCache: { readonly hit: number; readonly miss: number; readonly reject: number }
+  /** Only tenants whose figures changed; absolute. */
+  readonly endpoints: readonly { readonly tenant: string; readonly healthy: number; readonly ejected: number }[]
+  /** Highest since the last report. */
+  readonly eventLoopLagMs: number
+}
+
+export interface ConnectionCount {
+  readonly tenant: string
+  readonly listener: string
+  readonly routability: Routability
+  readonly opened: number
+  /** Open at this moment: absolute. */
+  readonly active: number
+}
+
+export interface DurationHistogram {
+  readonly code: CodeClass
+  /** One a bucket of `DURATION_BUCKETS_MS`, and one more for what is longer; not cumulative. */
+  readonly counts: readonly number[]
+  readonly sumMs: number
+}
+
+/** Upper bounds of the duration histograms. */
+export const DURATION_BUCKETS_MS: readonly number[] = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000]
