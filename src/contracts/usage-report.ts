@@ -15,7 +15,9 @@ export const usageRecordSchema = z.strictObject({
   operation: z.string().min(1).max(63),
   code: z.enum(CODE_CLASSES),
   /** Start of the minute, milliseconds since the epoch, UTC. */
-  window: count.refine(value => value % 60_000 === 0, 'must be the start of a minute'),
+  window: count
+    .refine(value => value % 60_000 === 0, 'must be the start of a minute')
+    .meta({ multipleOf: 60_000 }),
   calls: count,
   /** Bytes received from downstream, inside TLS. */
   ingress: count,
@@ -38,12 +40,20 @@ export const usageReportSchema = z.strictObject({
 export type UsageReport = z.infer<typeof usageReportSchema>
 
 /** Answer to a report: all of this producer up to `durable` is in the ledger. */
-export interface ReportAnswer {
-  readonly producer: string
-  readonly durable: number
-}
+export const reportAnswerSchema = z.strictObject({
+  producer: z.string(),
+  durable: z.number().int().nonnegative(),
+})
+export type ReportAnswer = Readonly<z.infer<typeof reportAnswerSchema>>
 
 /** The sums of a usage query; also the columns of the ledger. */
-export const USAGE_COUNTERS = ['calls', 'ingress', 'egress', 'connections', 'connectionMs', 'callMs'] as const
+export const USAGE_COUNTERS = [
+  'calls',
+  'ingress',
+  'egress',
+  'connections',
+  'connectionMs',
+  'callMs',
+] as const
 export type UsageCounter = (typeof USAGE_COUNTERS)[number]
 export type UsageTotals = Record<UsageCounter, number>

@@ -1,0 +1,178 @@
+/**
+ * Speaks to the mixer over HTTP for whoever reports or reads usage. It keeps connections open between calls and decides
+ * nothing: when to try again is the caller's business.
+ */
+import { Agent, type Dispatcher } from 'undici'
+import { type Problem, problemCode, problemSchema } from '../contracts/problem.ts'
+import { type UsageAnswer, type UsageQuery, usageAnswerSchema } from '../contracts/usage-query.ts'
+import { reportAnswerSchema, type UsageReport } from '../contracts/usage-report.ts'
+
+const CONNECT_TIMEOUT_MS = 2_000
+/** Longer than a mixer waits for the lock of its ledger, so that it is the mixer that says what is wrong. */
+const ANSWER_TIMEOUT_MS = 15_000
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+/** No valid answer came, or one that says to try again later (5xx, 408, 429). The call may have had its effect. */
+export interface MixerUnreachable {
+  readonly ok: false
+  readonly reason: 'unreachable'
+  /** One line for a log: what failed, at which address. Never holds the token. */
+  readonly detail: string
+}
+
+/** The mixer answered that it will not do this. Nothing has changed in the ledger. */
+export interface MixerRefused {
+  readonly ok: false
+  readonly reason: 'refused'
+  readonly status: number
+  /**
+   * Code of the error table. `malformed_message`, `payload_too_large` and `unsupported_media_type` will not get better by
+   * sending the same again; `unauthorized`, `report_gap` and `not_found` may, once the other side is put right.
+   */
+  readonly code: string
+  readonly detail: string
+  /** Everything that is wrong with the message. */
+  readonly problems: readonly string[]
+  /** With `report_gap`: the sequence that the mixer waits for. */
+  readonly expected?: number
+}
+
+export type MixerFailure = MixerUnreachable | MixerRefused
+export type ReportResult = { readonly ok: true; readonly durable: number } | MixerFailure
+export type UsageResult = { readonly ok: true; readonly usage: UsageAnswer } | MixerFailure
+
+/** Neither call ever rejects because of the network or the mixer. */
+export interface MixerClient {
+  /** Delivers one report; `durable` is the sequence up to which all of this producer is in the ledger. */
+  report(report: UsageReport): Promise<ReportResult>
+  usage(query: UsageQuery): Promise<UsageResult>
+  /** Ends its connections; calls under way fail as unreachable. */
+  close(): Promise<void>
+}
+
+export interface MixerClientOptions {
+  /** `http://host:port`; a path in it is kept as a prefix. */
+  readonly url: string
+  readonly token: string
+}
+
+export function createMixerClient({ url, token }: MixerClientOptions): MixerClient {
+  const base = new URL(url)
+  const prefix = base.pathname.replace(/\/+$/, '')
+  const agent = new Agent({
+    connections: 4,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    headersTimeout: ANSWER_TIMEOUT_MS,
+    bodyTimeout: ANSWER_TIMEOUT_MS,
+  })
+  const call = async (method: 'GET' | 'POST', path: string, body?: string): Promise<Reply> => {
+    const headers = {
+      authorization: `Bearer ${token}`,
+      accept: 'application/json',
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    }
+    try {
+      const response = await agent.request({
+        origin: base.origin,
+        path: prefix + path,
+        method,
+        headers,
+        body: body ?? null,
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      })
+      return { status: response.statusCode, body: await readJson(response.body) }
+    } catch (cause) {
+      return unreachable(base, causeOf(cause))
+    }
+  }
+  return {
+    async report(report) {
+      const reply = await call('POST', '/v1/report', JSON.stringify(report))
+      if ('ok' in reply) return reply
+      if (reply.status !== 200) return failureOf(base, reply)
+      const answer = reportAnswerSchema.safeParse(reply.body)
+      if (!answer.success || answer.data.producer !== report.producer)
+        return notAMixer(base, reply.status)
+      return { ok: true, durable: answer.data.durable }
+    },
+    async usage(query) {
+      const reply = await call('GET', `/v1/usage${searchOf(query)}`)
+      if ('ok' in reply) return reply
+      if (reply.status !== 200) return failureOf(base, reply)
+      const answer = usageAnswerSchema.safeParse(reply.body)
+      return answer.success ? { ok: true, usage: answer.data } : notAMixer(base, reply.status)
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+type Reply = { readonly status: number; readonly body: unknown } | MixerUnreachable
+
+function searchOf(query: UsageQuery): string {
+  const search = new URLSearchParams()
+  for (const key of ['tenant', 'from', 'to'] as const) {
+    const value = query[key]
+    if (value !== undefined) search.set(key, String(value))
+  }
+  if (query.by !== undefined && query.by.length > 0) search.set('by', query.by.join(','))
+  return search.size === 0 ? '' : `?${search.toString()}`
+}
+
+/** The body as JSON; undefined where it is none. Rejects when it is larger than any answer of a mixer. */
+async function readJson(body: Dispatcher.ResponseData['body']): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_ANSWER_BYTES)
+      throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+function failureOf(
+  base: URL,
+  reply: { readonly status: number; readonly body: unknown },
+): MixerFailure {
+  const { status } = reply
+  const problem = problemSchema.safeParse(reply.body)
+  const code = problem.success ? problemCode(problem.data) : undefined
+  if (!problem.success || code === undefined) return notAMixer(base, status)
+  const detail = detailOf(problem.data)
+  if (status >= 500 || status === 408 || status === 429)
+    return unreachable(base, `${status} ${code}: ${detail}`)
+  const { problems = [], expected } = problem.data
+  return {
+    ok: false,
+    reason: 'refused',
+    status,
+    code,
+    detail,
+    problems,
+    ...(expected === undefined ? {} : { expected }),
+  }
+}
+
+function detailOf(problem: Problem): string {
+  return problem.detail ?? problem.title
+}
+
+function notAMixer(base: URL, status: number): MixerUnreachable {
+  return unreachable(base, `answered ${status}, but not as a mixer does`)
+}
+
+function unreachable(base: URL, detail: string): MixerUnreachable {
+  return { ok: false, reason: 'unreachable', detail: `${base.host}: ${detail}` }
+}
+
+/** A connection tried on several addresses fails with an AggregateError, whose own message is empty. */
+function causeOf(cause: unknown): string {
+  if (cause instanceof AggregateError && cause.errors.length > 0) return causeOf(cause.errors[0])
+  if (!(cause instanceof Error)) return String(cause)
+  return cause.name === 'TimeoutError' ? `no answer within ${ANSWER_TIMEOUT_MS} ms` : cause.message
+}
