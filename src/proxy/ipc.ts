@@ -8,16 +8,26 @@ import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
 
 export type PrimaryMessage =
-  /** First message. `config.tenants` holds all tenants, those of `tenantSources` too. */
+  /** Answer to `hello`. `config.tenants` holds all tenants, those of `tenantSources` too. */
   | { readonly kind: 'start'; readonly config: Config; readonly generation: number; readonly workers: number }
-  | { readonly kind: 'tenants'; readonly tenants: readonly TenantConfig[]; readonly generation: number }
+  /** All tenants, and the limits of those that have none of their own. Answered by `applied`. */
+  | { readonly kind: 'tenants'; readonly tenants: readonly TenantConfig[]; readonly limits: Config['limits']; readonly generation: number }
   /** Stop accepting, end what can be ended, report a last time, exit. */
   | { readonly kind: 'drain' }
 
 export type WorkerMessage =
+  /**
+   * First message, once the worker listens to the channel. Node's own cluster code listens from the beginning, so what
+   * the primary sends before that would be lost without a trace.
+   */
+  | { readonly kind: 'hello' }
   | { readonly kind: 'ready'; readonly bound: readonly BoundAddress[] }
-  /** The worker cannot start; it exits after this. */
-  | { readonly kind: 'failed'; readonly problems: readonly string[] }
+  /**
+   * The worker cannot start; it exits after this. With `configuration` nothing was bound, and the proxy exits with 2
+   * instead of 1. Problems are whole sentences for the log.
+   */
+  | { readonly kind: 'failed'; readonly reason?: 'configuration' | 'listen'; readonly problems: readonly string[] }
+  /** With problems the primary takes the change back: it sends the former tenants with a new generation. */
   | { readonly kind: 'applied'; readonly generation: number; readonly problems: readonly string[] }
   | WorkerReport
 
