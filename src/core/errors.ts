@@ -15,6 +15,7 @@ export interface ErrorSpec {
   readonly title: string
 }
 
+// biome-ignore format: a table, one line a code
 export const ERRORS = {
   // What the peer sent cannot be read, or could be read in two ways. The connection is closed.
   malformed_request: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the request is not valid HTTP' },
@@ -82,5 +83,11 @@ export type ErrorCode = keyof typeof ERRORS
 /** RFC 9457 problem details of `code`; `detail` is for the caller and must name nothing that the caller may not know. */
 export function problem(code: ErrorCode, detail?: string, extra?: Record<string, unknown>): string {
   const { http, title } = ERRORS[code]
-  return JSON.stringify({ type: `about:amt/${code}`, title, status: http, ...(detail === undefined ? {} : { detail }), ...extra })
+  return JSON.stringify({
+    type: `about:amt/${code}`,
+    title,
+    status: http,
+    ...(detail === undefined ? {} : { detail }),
+    ...extra,
+  })
 }

@@ -24,10 +24,11 @@ export function parseSize(text: string): number | undefined {
 
 /** `100/s`, `6000/m`, `50000/h` → events a second. */
 export function parseRate(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)\/(s|m|h)$/.exec(text)
+  const match = /^(\d+(?:\.\d+)?)\/([smh])$/.exec(text)
   if (!match) return undefined
-  const perSecond = (Number(match[1]) * 1_000) / DURATION_MS[match[2] as 's' | 'm' | 'h']
-  return perSecond > 0 ? perSecond : undefined
+  const [, amount, unit] = match
+  const perSecond = (Number(amount) * 1_000) / DURATION_MS[unit as 's' | 'm' | 'h']
+  return perSecond > 0 && Number.isSafeInteger(Math.floor(perSecond)) ? perSecond : undefined
 }
 
 /** `10MiB/s` → bytes a second. */
