@@ -1,0 +1,62 @@
+/** What the mixer needs of a ledger; `sqlite-ledger.ts` is one. Failures are values: a full disk is not a bug. */
+import type { UsageDimension, UsageGrain } from '../../contracts/usage-query.ts'
+import type { UsageCounter, UsageRecord, UsageReport } from '../../contracts/usage-report.ts'
+
+/** The ledger could not be used; nothing has changed. `detail` is for logs, it may name paths. */
+export interface LedgerUnavailable {
+  readonly kind: 'unavailable'
+  readonly detail: string
+}
+
+export type ApplyResult =
+  /** The records are durable, and so is everything of this producer up to `durable`, the report's own sequence. */
+  | { readonly kind: 'applied'; readonly durable: number }
+  /** This sequence was applied before; nothing has changed. */
+  | { readonly kind: 'repeated'; readonly durable: number }
+  /** The report with sequence `expected` has to come first; nothing has changed. An unknown producer begins with 1. */
+  | { readonly kind: 'gap'; readonly expected: number }
+  /** With the record at this index a window would pass 2^63 - 1; nothing has changed. */
+  | { readonly kind: 'overflow'; readonly record: number }
+  | LedgerUnavailable
+
+export interface LedgerQuery {
+  /** One tenant; all of them where it is left out. */
+  readonly tenant?: string
+  /** First minute, in milliseconds since the epoch. */
+  readonly from: number
+  /** First minute that no longer counts. */
+  readonly to: number
+  readonly grain?: UsageGrain
+  readonly dimensions: readonly UsageDimension[]
+  /** The most groups to answer. */
+  readonly limit: number
+}
+
+/** A group of a query: where and what, and its exact sums. */
+export interface LedgerGroup {
+  /** Start of the grain, in milliseconds since the epoch; only where the query has a grain. */
+  readonly window?: number
+  readonly dimensions: Readonly<Partial<Pick<UsageRecord, UsageDimension>>>
+  readonly sums: Readonly<Record<UsageCounter, bigint>>
+}
+
+export type LedgerUsage =
+  /** Ordered by window, then by the dimensions as they were asked for. */
+  | { readonly kind: 'usage'; readonly groups: readonly LedgerGroup[] }
+  /** There are more groups than the limit. */
+  | { readonly kind: 'too-many' }
+  | LedgerUnavailable
+
+export interface Ledger {
+  /**
+   * Adds a report's records and advances its producer's high-water mark, both or neither. What it answers is durable:
+   * neither a killed process nor a power cut takes it back. Many processes may apply to one ledger at once.
+   */
+  apply(report: UsageReport): Promise<ApplyResult>
+  /** All groups come from one moment: a report is in all of them or in none. */
+  usage(query: LedgerQuery): Promise<LedgerUsage>
+  /** Undefined while a report could be applied. */
+  check(): Promise<LedgerUnavailable | undefined>
+  /** No call may be under way, and none may follow. */
+  close(): Promise<void>
+}

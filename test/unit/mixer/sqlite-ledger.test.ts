@@ -1,0 +1,137 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
+import { test } from 'tap'
+import type { Clock } from '../../../src/core/clock.ts'
+import type { Ledger } from '../../../src/mixer/ledger/ledger.ts'
+import { openSqliteLedger } from '../../../src/mixer/ledger/sqlite-ledger.ts'
+import { testLedger } from './ledger-contract.ts'
+import { NOON, record, report } from './reports.ts'
+
+const CHILD = new URL('applying-child.ts', import.meta.url).pathname
+const clock: Clock = { now: () => NOON, monotonic: () => 0 }
+
+function open(path: string): Ledger {
+  const opened = openSqliteLedger(path, clock)
+  if ('ledger' in opened) return opened.ledger
+  throw new Error(opened.detail)
+}
+
+function refusal(path: string): string | undefined {
+  const opened = openSqliteLedger(path, clock)
+  return 'ledger' in opened ? undefined : opened.detail
+}
+
+await test('a SQLite ledger does what every ledger must do', async t => {
+  await testLedger(t, async t => {
+    const path = join(t.testdir({}), 'data', 'ledger.db')
+    return { open: async () => open(path) }
+  })
+})
+
+await test('a ledger and its folder are made for this user alone', async t => {
+  const path = join(t.testdir({}), 'new', 'ledger.db')
+  await open(path).close()
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  t.equal(statSync(join(path, '..')).mode & 0o777, 0o700)
+})
+
+await test('a file that is no current ledger is refused and left as it is', async t => {
+  const directory = t.testdir({
+    text: 'this is no database, it is a text that is long enough to be looked at',
+  })
+  t.match(refusal(join(directory, 'text')), /text: file is not a database/)
+
+  const foreign = join(directory, 'foreign.db')
+  const other = new DatabaseSync(foreign)
+  other.exec('CREATE TABLE secrets (id INTEGER) STRICT')
+  other.close()
+  const bytes = readFileSync(foreign)
+  t.match(refusal(foreign), /foreign\.db: it is a database of another program/)
+  t.ok(readFileSync(foreign).equals(bytes))
+
+  const newer = join(directory, 'newer.db')
+  await open(newer).close()
+  const future = new DatabaseSync(newer)
+  future.exec('PRAGMA user_version = 999')
+  future.close()
+  t.match(refusal(newer), /newer\.db: it was written by a newer version of amt/)
+
+  mkdirSync(join(directory, 'folder'))
+  t.match(refusal(join(directory, 'folder')), /folder: EISDIR/)
+})
+
+await test('a ledger that cannot be written says so and is right afterwards', async t => {
+  const path = join(t.testdir({}), 'ledger.db')
+  const ledger = open(path)
+  await ledger.apply(report(1))
+  const vandal = new DatabaseSync(path)
+  vandal.exec('ALTER TABLE usage RENAME TO away')
+  t.match(await ledger.apply(report(2)), { kind: 'unavailable' })
+  t.match(await ledger.usage({ from: 0, to: NOON * 2, dimensions: [], limit: 1 }), {
+    kind: 'unavailable',
+  })
+  vandal.exec('ALTER TABLE away RENAME TO usage')
+  vandal.close()
+  t.same(await ledger.apply(report(2)), { kind: 'applied', durable: 2 })
+  await ledger.close()
+})
+
+await test('a corrupted ledger is an answer, not a crash', async t => {
+  const path = join(t.testdir({}), 'ledger.db')
+  const before = open(path)
+  await before.apply(report(1))
+  await before.close()
+  const bytes = readFileSync(path)
+  writeFileSync(path, bytes.fill(0xa5, 4_096))
+  const opened = openSqliteLedger(path, clock)
+  if (!('ledger' in opened)) return t.match(opened.detail, /malformed/)
+  t.match(await opened.ledger.apply(report(2)), { kind: 'unavailable' })
+  return opened.ledger.close()
+})
+
+await test('kill -9 while reports are applied loses none that was acknowledged and doubles none', async t => {
+  const path = join(t.testdir({}), 'ledger.db')
+  let durable = 0
+  for (const acknowledgements of [1, 7, 30]) {
+    const acknowledged = await applyUntilKilled(path, durable + 1, acknowledgements)
+    const ledger = open(path)
+    t.ok(acknowledged > durable)
+    durable = await highWater(ledger, acknowledged)
+    const usage = await ledger.usage({ from: 0, to: NOON * 2, dimensions: ['tenant'], limit: 10 })
+    if (usage.kind !== 'usage') throw new Error(usage.kind)
+    const sums = usage.groups.map(group => group.sums.egress)
+    t.same(
+      sums,
+      [durable, durable].map(times => BigInt(times * record().egress)),
+      'the ledger holds what is durable',
+    )
+    await ledger.close()
+  }
+})
+
+/** The last sequence that the child acknowledged before it was killed, at a random moment after `count` of them. */
+async function applyUntilKilled(path: string, from: number, count: number): Promise<number> {
+  const child = spawn(process.execPath, [CHILD, path, String(from)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let lines = 0
+  child.stdout.on('data', (chunk: Buffer) => {
+    lines += chunk.toString().split('\n').length - 1
+    if (lines >= count) child.kill('SIGKILL')
+  })
+  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
+  return Number(output.trimEnd().split('\n').at(-1))
+}
+
+/** Where the ledger stands: at what was acknowledged, or one further, if its answer was on the way. */
+async function highWater(ledger: Ledger, acknowledged: number): Promise<number> {
+  const repeated = await ledger.apply(report(acknowledged))
+  const next = repeated.kind === 'repeated' ? repeated.durable : Number.NaN
+  if (next !== acknowledged && next !== acknowledged + 1)
+    throw new Error(`acknowledged ${acknowledged}, durable ${next}`)
+  return next
+}
