@@ -4,25 +4,27 @@
  * Only the form of single values is decided here; what must hold between values is in `rules.ts`.
  */
 import { z } from 'zod'
-import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../core/tenant-id.ts'
-import { bandwidth, duration, rate, size } from './quantities.ts'
-
-const name = (): z.ZodString =>
-  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'must be 1 to 63 of letters, digits, ".", "_" and "-"')
-const path = (): z.ZodString => z.string().min(1, 'must be a path')
-const digest = (): z.ZodString =>
-  z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 lower-case hexadecimal digits')
-const fieldName = (): z.ZodString =>
-  z.string().regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}$/, 'must be the name of a header field, without "_"')
-const hostPort = (): z.ZodString =>
-  z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):\d{1,5}$/, 'must be HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443')
+import { fieldName, hostPort, name, path } from './forms.ts'
+import { duration } from './quantities.ts'
+import {
+  type credential,
+  type deployment,
+  limitFields,
+  type tenantLimits,
+  tenantSchema,
+} from './tenant-schema.ts'
 
 const operation = z.strictObject({
   name: name().describe('Name in usage records and metrics.'),
   match: z
     .string()
-    .regex(/^([A-Z]+|\*) \/\S*$|^grpc [A-Za-z0-9_.]+\/(\*|[A-Za-z0-9_]+)$/, 'must be "METHOD /path" or "grpc package.Service/Method"')
-    .describe('`METHOD /path` with `:name` for one segment and a last `*` for the rest, method `*` for any; or `grpc package.Service/Method`.'),
+    .regex(
+      /^([A-Z]+|\*) \/\S*$|^grpc [A-Za-z0-9_.]+\/(\*|[A-Za-z0-9_]+)$/,
+      'must be "METHOD /path" or "grpc package.Service/Method"',
+    )
+    .describe(
+      '`METHOD /path` with `:name` for one segment and a last `*` for the rest, method `*` for any; or `grpc package.Service/Method`.',
+    ),
 })
 
 const service = z.strictObject({
@@ -31,7 +33,9 @@ const service = z.strictObject({
     .array(operation)
     .max(1_000)
     .default([])
-    .describe('Named groups of calls that are priced as one. The first match wins; a call that matches none counts as "other".'),
+    .describe(
+      'Named groups of calls that are priced as one. The first match wins; a call that matches none counts as "other".',
+    ),
 })
 
 const certificate = z.strictObject({
@@ -40,12 +44,20 @@ const certificate = z.strictObject({
 })
 
 const listenerTls = z.strictObject({
-  certificates: z.array(certificate).min(1).max(1_000).describe('Chosen by SNI; the first is used where no name fits.'),
+  certificates: z
+    .array(certificate)
+    .min(1)
+    .max(1_000)
+    .describe('Chosen by SNI; the first is used where no name fits.'),
   clientCertificate: z
     .enum(['off', 'optional', 'required'])
     .default('off')
-    .describe('Whether clients are asked for a certificate. One that is shown must be valid in any case.'),
-  clientCa: path().optional().describe('PEM file: the authorities that client certificates are verified against.'),
+    .describe(
+      'Whether clients are asked for a certificate. One that is shown must be valid in any case.',
+    ),
+  clientCa: path()
+    .optional()
+    .describe('PEM file: the authorities that client certificates are verified against.'),
 })
 
 const listenerCommon = {
@@ -58,129 +70,125 @@ const listenerCommon = {
   proxyProtocol: z
     .enum(['off', 'required'])
     .default('off')
-    .describe('`required`: each connection must begin with a PROXY protocol header (v1 or v2). Never guessed.'),
+    .describe(
+      '`required`: each connection must begin with a PROXY protocol header (v1 or v2). Never guessed.',
+    ),
 }
 
 const sharedListener = z.strictObject({
   ...listenerCommon,
-  mode: z.literal('shared').describe('All tenants behind one address: a certificate, a credential or a name says whose traffic it is.'),
+  mode: z
+    .literal('shared')
+    .describe(
+      'All tenants behind one address: a certificate, a credential or a name says whose traffic it is.',
+    ),
   address: hostPort().describe('Address and port to listen on.'),
 })
 
 const privateListener = z.strictObject({
   ...listenerCommon,
-  mode: z.literal('private').describe('One address a tenant: the address at which traffic arrives says whose it is.'),
-  port: z.number().int().min(0).max(65_535).describe('Port, on the address of every tenant that has one.'),
+  mode: z
+    .literal('private')
+    .describe('One address a tenant: the address at which traffic arrives says whose it is.'),
+  port: z
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .describe('Port, on the address of every tenant that has one.'),
   bind: z
     .enum(['each', 'wildcard'])
     .default('each')
-    .describe('`each`: a socket a tenant address. `wildcard`: one socket for all addresses of the machine, for very many tenants.'),
+    .describe(
+      '`each`: a socket a tenant address. `wildcard`: one socket for all addresses of the machine, for very many tenants.',
+    ),
 })
 
-const listener = z.discriminatedUnion('mode', [sharedListener, privateListener])
+/** One listener. */
+export const listenerSchema = z.discriminatedUnion('mode', [sharedListener, privateListener])
 
 const jwtIssuer = z.strictObject({
   issuer: z.string().min(1).max(1_024).describe('The `iss` claim, compared exactly.'),
-  audiences: z.array(z.string().min(1)).min(1).describe('At least one of them must be in the `aud` claim.'),
+  audiences: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe('At least one of them must be in the `aud` claim.'),
   jwks: z.string().min(1).describe('Where the keys are: an http(s) URL or a path.'),
   algorithms: z
-    .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']))
+    .array(
+      z.enum([
+        'RS256',
+        'RS384',
+        'RS512',
+        'PS256',
+        'PS384',
+        'PS512',
+        'ES256',
+        'ES384',
+        'ES512',
+        'EdDSA',
+      ]),
+    )
     .min(1)
     .default(['RS256', 'ES256', 'EdDSA'])
     .describe('Signature algorithms that are taken; all are asymmetric.'),
-  tenantClaim: z.string().min(1).default('tenant').describe('The claim whose value is the id of the tenant.'),
+  tenantClaim: z
+    .string()
+    .min(1)
+    .default('tenant')
+    .describe('The claim whose value is the id of the tenant.'),
   clockSkew: duration().prefault('60s').describe('By how much `exp` and `nbf` may be off.'),
 })
 
 const authentication = z.strictObject({
-  jwt: z.array(jwtIssuer).default([]).describe('Issuers of JSON Web Tokens (`Authorization: Bearer …`).'),
+  jwt: z
+    .array(jwtIssuer)
+    .default([])
+    .describe('Issuers of JSON Web Tokens (`Authorization: Bearer …`).'),
   apiKey: z
     .strictObject({
-      header: fieldName().default('x-api-key').describe('Field that carries the key; `Authorization: ApiKey …` works as well.'),
-      query: z.string().min(1).optional().describe('Query parameter that carries the key. Off unless named: a key in a URL ends up in logs.'),
+      header: fieldName()
+        .default('x-api-key')
+        .describe('Field that carries the key; `Authorization: ApiKey …` works as well.'),
+      query: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          'Query parameter that carries the key. Off unless named: a key in a URL ends up in logs.',
+        ),
     })
     .prefault({})
     .describe('Where API keys are looked for.'),
   spiffe: z
     .strictObject({
-      trustDomain: z.string().regex(/^[a-z0-9._-]{1,255}$/, 'must be a trust domain such as example.org').describe('Only ids of this trust domain are taken.'),
+      trustDomain: z
+        .string()
+        .regex(/^[a-z0-9._-]{1,255}$/, 'must be a trust domain such as example.org')
+        .describe('Only ids of this trust domain are taken.'),
     })
     .optional()
     .describe('SPIFFE ids in client certificates.'),
-  forwardCredentials: z.boolean().default(false).describe('Whether deployments see tokens and keys.'),
+  forwardCredentials: z
+    .boolean()
+    .default(false)
+    .describe('Whether deployments see tokens and keys.'),
 })
 
-const credential = z.union([
-  z.strictObject({
-    spiffe: z.string().regex(/^spiffe:\/\/[a-z0-9._-]+\/\S+$/, 'must be a SPIFFE id such as spiffe://example.org/tenant/acme').describe('SPIFFE id, exact, or a path prefix that ends in /*.'),
-  }),
-  z.strictObject({ certificate: digest().describe('SHA-256 of one client certificate (DER).') }),
-  z.strictObject({
-    jwt: z
-      .strictObject({
-        issuer: z.string().min(1).describe('One of the issuers under `authentication.jwt`.'),
-        claims: z.record(z.string(), z.string()).describe('Claims that must have exactly these values.'),
-      })
-      .describe('Tokens of this tenant, where the tenant claim is not its id.'),
-  }),
-  z.strictObject({ apiKey: digest().describe('SHA-256 of an API key; `amt key` makes both.') }),
-])
-
-const endpoint = z
-  .string()
-  .regex(/^(http|https|h2c|h2|tcp|tls):\/\/(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):\d{1,5}$/, 'must be http, https, h2c, h2, tcp or tls, then ://HOST:PORT')
-
-const deployment = z.strictObject({
-  endpoints: z.array(endpoint).min(1).max(256).describe('Where the deployment listens: http, https, h2c, h2, tcp or tls. For a tunnel, http and tcp are the same place.'),
-  health: z
-    .strictObject({
-      path: z.string().startsWith('/').describe('Path that answers 2xx or 3xx while the endpoint is well.'),
-      interval: duration().prefault('5s').describe('Time between two checks.'),
-      timeout: duration().prefault('2s').describe('A check that takes longer has failed.'),
-    })
-    .optional()
-    .describe('Active health checks over HTTP.'),
-  tls: z
-    .strictObject({
-      ca: path().optional().describe('PEM file: authorities for the certificate of the deployment; the system’s by default.'),
-      serverName: z.string().min(1).optional().describe('Name that the certificate must have; the host of the endpoint by default.'),
-      cert: path().optional().describe('PEM file: certificate shown to the deployment.'),
-      key: path().optional().describe('PEM file: its key.'),
-    })
-    .optional()
-    .describe('For https, h2 and tls endpoints, which are always verified.'),
-})
-
-const limitFields = {
-  requests: rate().optional().describe('Calls a time; no limit by default.'),
-  burst: z.number().int().positive().optional().describe('Calls that may come at once on top of the rate; a second’s worth by default.'),
-  concurrency: z.number().int().positive().optional().describe('Calls under way at once.'),
-  connections: z.number().int().positive().optional().describe('Open downstream connections.'),
-  ingress: bandwidth().optional().describe('Bytes a second from downstream; paced, not cut. No limit by default.'),
-  egress: bandwidth().optional().describe('Bytes a second to downstream; paced, not cut. No limit by default.'),
-  body: size().optional().describe('Size of a request body; no limit by default.'),
-}
-
-const tenantLimits = z.strictObject(limitFields)
 const serviceLimits = z.strictObject({
   ...limitFields,
-  concurrency: z.number().int().positive().default(1_000).describe('Calls of a tenant under way at once.'),
-  connections: z.number().int().positive().default(10_000).describe('Open downstream connections of a tenant.'),
-})
-
-/** One tenant; also the form of a file in a tenants directory and of a line in a tenants file. */
-export const tenantSchema = z.strictObject({
-  id: z.string().regex(TENANT_ID_PATTERN, `must be ${TENANT_ID_HINT}`).describe('Id of the tenant: 1 to 63 of a-z, 0-9 and "-".'),
-  address: z.union([z.ipv4(), z.ipv6()], { error: 'must be an IP address' }).optional().describe('Address of the tenant in private mode.'),
-  hosts: z
-    .array(z.string().regex(/^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a host name in lower case, "*." may stand first'))
-    .max(1_000)
-    .default([])
-    .describe('Names that belong to this tenant alone: traffic to them needs no credential.'),
-  credentials: z.array(credential).max(1_000).default([]).describe('What proves that traffic is this tenant’s. A JWT whose tenant claim is the id needs no entry.'),
-  deployment: deployment.describe('The deployment of the application that serves this tenant and no other.'),
-  limits: tenantLimits.prefault({}).describe('Limits of this tenant, over those of the service.'),
-  disabled: z.boolean().default(false).describe('Refuses all traffic of this tenant.'),
+  concurrency: z
+    .number()
+    .int()
+    .positive()
+    .default(1_000)
+    .describe('Calls of a tenant under way at once.'),
+  connections: z
+    .number()
+    .int()
+    .positive()
+    .default(10_000)
+    .describe('Open downstream connections of a tenant.'),
 })
 
 const tenantSource = z.union([
@@ -189,33 +197,64 @@ const tenantSource = z.union([
 ])
 
 const timeouts = z.strictObject({
-  detect: duration().prefault('500ms').describe('How long the first bytes may take on a listener with `protocol: auto`; then it is TCP.'),
+  detect: duration()
+    .prefault('500ms')
+    .describe(
+      'How long the first bytes may take on a listener with `protocol: auto`; then it is TCP.',
+    ),
   handshake: duration().prefault('10s').describe('How long a TLS handshake may take.'),
-  header: duration().prefault('10s').describe('How long the head of a call may take from its first byte.'),
+  header: duration()
+    .prefault('10s')
+    .describe('How long the head of a call may take from its first byte.'),
   body: duration().prefault('30s').describe('How long a body may pause.'),
   connect: duration().prefault('5s').describe('How long a connection to a deployment may take.'),
-  response: duration().prefault('60s').describe('How long a deployment may take to begin its answer.'),
-  idle: duration().prefault('5m').describe('How long a connection or tunnel without traffic is kept.'),
-  drain: duration().prefault('30s').describe('How long running calls and tunnels have to end on shutdown.'),
+  response: duration()
+    .prefault('60s')
+    .describe('How long a deployment may take to begin its answer.'),
+  idle: duration()
+    .prefault('5m')
+    .describe('How long a connection or tunnel without traffic is kept.'),
+  drain: duration()
+    .prefault('30s')
+    .describe('How long running calls and tunnels have to end on shutdown.'),
 })
 
 const mixer = z.strictObject({
-  url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).default('http://127.0.0.1:9092').describe('Where proxies report to.'),
-  listen: hostPort().optional().describe('Where the mixer listens; the address in `url` by default.'),
-  token: z.string().min(16, 'must have at least 16 characters').describe('Opens reporting and reading of usage.'),
-  journal: path().default('data/journal').describe('Directory for usage that is not yet in the ledger.'),
+  url: z
+    .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+    .default('http://127.0.0.1:9092')
+    .describe('Where proxies report to.'),
+  listen: hostPort()
+    .optional()
+    .describe('Where the mixer listens; the address in `url` by default.'),
+  token: z
+    .string()
+    .min(16, 'must have at least 16 characters')
+    .describe('Opens reporting and reading of usage.'),
+  journal: path()
+    .default('data/journal')
+    .describe('Directory for usage that is not yet in the ledger.'),
 })
+
+const WORKERS = 'must be auto or a number from 1 to 256'
 
 export const configSchema = z.strictObject({
   service: service.prefault({}).describe('The service and how its calls are grouped.'),
-  listeners: z.array(listener).min(1).max(1_000).describe('Where traffic comes in.'),
+  listeners: z.array(listenerSchema).min(1).max(1_000).describe('Where traffic comes in.'),
   authentication: authentication.prefault({}).describe('How credentials are checked.'),
   trustedProxies: z
-    .array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], { error: 'must be an IP address or a CIDR block' }))
+    .array(
+      z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
+        error: 'must be an IP address or a CIDR block',
+      }),
+    )
     .default([])
     .describe('Peers whose `x-forwarded-*` fields are kept.'),
   tenants: z.array(tenantSchema).default([]).describe('The tenants.'),
-  tenantSources: z.array(tenantSource).default([]).describe('More tenants, watched; a change applies without a restart.'),
+  tenantSources: z
+    .array(tenantSource)
+    .default([])
+    .describe('More tenants, watched; a change applies without a restart.'),
   limits: serviceLimits.prefault({}).describe('Limits of every tenant that has none of its own.'),
   timeouts: timeouts.prefault({}).describe('How long things may take.'),
   mixer: mixer.describe('The mixer: where usage goes.'),
@@ -225,24 +264,42 @@ export const configSchema = z.strictObject({
     .default('sqlite:data/ledger.db')
     .describe('Where the mixer keeps its ledger.'),
   admin: z
-    .strictObject({ address: hostPort().default('127.0.0.1:9901').describe('Address and port of the admin server.') })
+    .strictObject({
+      address: hostPort()
+        .default('127.0.0.1:9901')
+        .describe('Address and port of the admin server.'),
+    })
     .prefault({})
     .describe('Health, metrics and control; keep it on loopback.'),
   log: z
     .strictObject({
-      level: z.enum(['error', 'warn', 'info', 'debug']).default('info').describe('Lowest level that is written.'),
-      access: z.union([z.enum(['off', 'stdout']), path()]).default('stdout').describe('Access log: `off`, `stdout` or a path; one JSON line a call or tunnel.'),
+      level: z
+        .enum(['error', 'warn', 'info', 'debug'])
+        .default('info')
+        .describe('Lowest level that is written.'),
+      access: z
+        .union([z.enum(['off', 'stdout']), path()], { error: 'must be off, stdout or a path' })
+        .default('stdout')
+        .describe('Access log: `off`, `stdout` or a path; one JSON line a call or tunnel.'),
     })
     .prefault({})
     .describe('Logs, as JSON lines.'),
   metrics: z
     .strictObject({
-      tenants: z.number().int().min(0).max(100_000).default(200).describe('This many tenants get their own label; the rest is summed as "_other".'),
+      tenants: z
+        .number()
+        .int()
+        .min(0)
+        .max(100_000)
+        .default(200)
+        .describe('This many tenants get their own label; the rest is summed as "_other".'),
     })
     .prefault({})
     .describe('Prometheus metrics.'),
   workers: z
-    .union([z.literal('auto'), z.number().int().min(1).max(256)], { error: 'must be auto or a number from 1 to 256' })
+    .union([z.literal('auto'), z.number().int().min(1, WORKERS).max(256, WORKERS)], {
+      error: WORKERS,
+    })
     .default('auto')
     .describe('Worker processes; `auto` is one a core.'),
 })
@@ -250,7 +307,7 @@ export const configSchema = z.strictObject({
 /** A loaded configuration: every default filled in, quantities as numbers (ms, bytes, a second), paths absolute. */
 export type Config = z.output<typeof configSchema>
 export type TenantConfig = z.output<typeof tenantSchema>
-export type ListenerConfig = z.output<typeof listener>
+export type ListenerConfig = z.output<typeof listenerSchema>
 export type CredentialConfig = z.output<typeof credential>
 export type LimitsConfig = z.output<typeof tenantLimits>
 export type DeploymentConfig = z.output<typeof deployment>

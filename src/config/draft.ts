@@ -1,0 +1,39 @@
+/** A configuration whose parts are valid each by itself, before the rules between them are checked. */
+import type { Place } from './problem.ts'
+import type { Config, ListenerConfig, TenantConfig } from './schema.ts'
+
+/** A listener, tenant or issuer whose form is valid, and where it stands. */
+export interface Located<T> {
+  readonly value: T
+  readonly place: Place
+}
+
+/** What is valid of a configuration by itself. Sections that are not are absent: they have their problem already. */
+export interface Draft {
+  readonly root: Place
+  readonly service: Config['service'] | undefined
+  readonly listeners: readonly Located<ListenerConfig>[]
+  readonly authentication: Config['authentication'] | undefined
+  readonly tenants: readonly Located<TenantConfig>[]
+  readonly tenantSources: Config['tenantSources'] | undefined
+  readonly mixer: Config['mixer'] | undefined
+  readonly ledger: Config['ledger'] | undefined
+  readonly admin: Config['admin'] | undefined
+}
+
+export interface Verdicts {
+  problem(place: Place, message: string): void
+  warning(place: Place, message: string): void
+}
+
+/** First come, first served: remembers who claimed a key, and tells the next one. */
+export class Claims {
+  readonly #places = new Map<string, Place>()
+
+  /** Where `key` was claimed before; `undefined` if it is now claimed from `place`. */
+  claim(key: string, place: Place): Place | undefined {
+    const first = this.#places.get(key)
+    if (first === undefined) this.#places.set(key, place)
+    return first
+  }
+}

@@ -1,0 +1,78 @@
+/** Reading of files for the configuration: bounded, and with faults as values that say what is wrong in one phrase. */
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
+import { sep } from 'node:path'
+
+export type FileResult<T> = { readonly value: T } | { readonly fault: string }
+
+/**
+ * The bytes of a file, at most `maxBytes`. It reads what it can get instead of trusting the size in the inode, so that
+ * pipes work (`amt check /dev/stdin`) and a device without end does no harm.
+ */
+export function readBytes(path: string, maxBytes: number): FileResult<Buffer> {
+  const fault = fileFault(path)
+  if (fault !== undefined) return { fault }
+  try {
+    const bytes = readAtMost(path, maxBytes + 1)
+    if (bytes.length > maxBytes) return { fault: `is larger than ${maxBytes} bytes` }
+    return { value: bytes }
+  } catch (error) {
+    return { fault: `cannot be read: ${messageOf(error)}` }
+  }
+}
+
+/** As `readBytes`, decoded; a byte order mark is dropped. */
+export function readText(path: string, maxBytes: number): FileResult<string> {
+  const bytes = readBytes(path, maxBytes)
+  if ('fault' in bytes) return bytes
+  const text = decodeUtf8(bytes.value)
+  return text === undefined ? { fault: 'is not valid UTF-8' } : { value: text }
+}
+
+/** `undefined` for bytes that are not UTF-8: replacing them would hide a damaged or wrong file. */
+export function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/** Why the file cannot be read, or `undefined` if it can. */
+export function fileFault(path: string): string | undefined {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return `does not exist${stateHint(path)}`
+    if (stat.isDirectory()) return 'is a directory, must be a file'
+    accessSync(path, constants.R_OK)
+    return undefined
+  } catch (error) {
+    return `cannot be read: ${messageOf(error)}`
+  }
+}
+
+/** What a newcomer needs to know who checks the example configuration before its first start. */
+function stateHint(path: string): string {
+  return path.split(sep).includes('state') ? '; `npm start` makes it' : ''
+}
+
+function readAtMost(path: string, maxBytes: number): Buffer {
+  const descriptor = openSync(path, 'r')
+  try {
+    const chunks: Buffer[] = []
+    let total = 0
+    while (total < maxBytes) {
+      const chunk = Buffer.allocUnsafe(Math.min(maxBytes - total, 1024 * 1024))
+      const count = readSync(descriptor, chunk)
+      if (count === 0) break
+      chunks.push(chunk.subarray(0, count))
+      total += count
+    }
+    return Buffer.concat(chunks, total)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

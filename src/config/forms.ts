@@ -1,0 +1,26 @@
+/** Forms of text that several sections of the configuration share, each with the message for what has another form. */
+import { z } from 'zod'
+
+export const name = (): z.ZodString =>
+  z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+      'must be 1 to 63 of letters, digits, ".", "_" and "-"',
+    )
+export const path = (): z.ZodString => z.string().min(1, 'must be a path')
+export const digest = (): z.ZodString =>
+  z
+    .string()
+    .regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 lower-case hexadecimal digits')
+export const fieldName = (): z.ZodString =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}$/, 'must be the name of a header field, without "_"')
+export const hostPort = (): z.ZodString =>
+  z
+    .string()
+    .regex(
+      /^(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):\d{1,5}$/,
+      'must be HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443',
+    )

@@ -1,0 +1,44 @@
+/** Paths in the configuration start at the file that names them; once loaded they are absolute. */
+import { resolve } from 'node:path'
+import type { Config, TenantConfig } from './schema.ts'
+
+/** Makes every path of `config` absolute, but those of its tenants. It changes `config`. */
+export function resolvePaths(config: Config, directory: string): void {
+  const absolute = (path: string): string => resolve(directory, path)
+  for (const { tls } of config.listeners) {
+    if (!tls) continue
+    for (const certificate of tls.certificates) {
+      certificate.cert = absolute(certificate.cert)
+      certificate.key = absolute(certificate.key)
+    }
+    if (tls.clientCa !== undefined) tls.clientCa = absolute(tls.clientCa)
+  }
+  for (const issuer of config.authentication.jwt) {
+    if (!isUrl(issuer.jwks)) issuer.jwks = absolute(issuer.jwks)
+  }
+  for (const source of config.tenantSources) {
+    if ('directory' in source) source.directory = absolute(source.directory)
+    else source.file = absolute(source.file)
+  }
+  config.mixer.journal = absolute(config.mixer.journal)
+  const { access } = config.log
+  if (access !== 'off' && access !== 'stdout') config.log.access = absolute(access)
+  const [, database] = /^sqlite:(.+)$/s.exec(config.ledger) ?? []
+  // SQLite's own name for a database that is in memory only.
+  if (database !== undefined && database !== ':memory:')
+    config.ledger = `sqlite:${absolute(database)}`
+}
+
+/** As `resolvePaths`, for one tenant; its paths start at the file that it comes from. */
+export function resolveTenantPaths(tenant: TenantConfig, directory: string): void {
+  const { tls } = tenant.deployment
+  if (!tls) return
+  if (tls.ca !== undefined) tls.ca = resolve(directory, tls.ca)
+  if (tls.cert !== undefined) tls.cert = resolve(directory, tls.cert)
+  if (tls.key !== undefined) tls.key = resolve(directory, tls.key)
+}
+
+/** Whether `jwks` is fetched; everything else is a path. */
+export function isUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text)
+}

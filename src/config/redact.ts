@@ -1,0 +1,24 @@
+/** The effective configuration as it may be shown on the admin server. */
+import type { Config } from './schema.ts'
+
+export const REDACTED = '[redacted]'
+
+/** A copy of `config` without secrets. Digests of keys and certificates stay: they open nothing. */
+export function redactConfig(config: Config): Config {
+  return {
+    ...config,
+    mixer: { ...config.mixer, url: redactUrl(config.mixer.url), token: REDACTED },
+    ledger: redactUrl(config.ledger),
+    authentication: {
+      ...config.authentication,
+      jwt: config.authentication.jwt.map(issuer => ({ ...issuer, jwks: redactUrl(issuer.jwks) })),
+    },
+  }
+}
+
+/** Hides the password of `scheme://user:password@host` and a `password=` among its parameters. */
+function redactUrl(text: string): string {
+  return text
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/?#]*):.*@/i, `$1:${REDACTED}@`)
+    .replace(/([?&]password=)[^&#]*/gi, `$1${REDACTED}`)
+}

@@ -1,0 +1,37 @@
+/** Rules for files that the configuration names: they must be there and readable before anything is bound. */
+import { resolve } from 'node:path'
+import { fileFault } from './files.ts'
+import { isUrl } from './paths.ts'
+import { type Place, placeIn } from './problem.ts'
+import type { Draft, Verdicts } from './draft.ts'
+
+export function checkFiles(draft: Draft, verdicts: Verdicts): void {
+  // Thousands of tenants name the same authority.
+  const faults = new Map<string, string | undefined>()
+  const check = (path: string | undefined, place: Place): void => {
+    if (path === undefined) return
+    const file = resolve(place.source.directory, path)
+    if (!faults.has(file)) faults.set(file, fileFault(file))
+    const fault = faults.get(file)
+    if (fault !== undefined) verdicts.problem(place, `the file ${file} ${fault}`)
+  }
+  for (const { value, place } of draft.listeners) {
+    const tls = placeIn(place, 'tls')
+    for (const [index, { cert, key }] of (value.tls?.certificates ?? []).entries()) {
+      check(cert, placeIn(tls, 'certificates', index, 'cert'))
+      check(key, placeIn(tls, 'certificates', index, 'key'))
+    }
+    check(value.tls?.clientCa, placeIn(tls, 'clientCa'))
+  }
+  for (const [index, { jwks }] of (draft.authentication?.jwt ?? []).entries()) {
+    if (!isUrl(jwks)) check(jwks, placeIn(draft.root, 'authentication', 'jwt', index, 'jwks'))
+  }
+  for (const { value, place } of draft.tenants) {
+    const { tls } = value.deployment
+    if (!tls) continue
+    const at = placeIn(place, 'deployment', 'tls')
+    check(tls.ca, placeIn(at, 'ca'))
+    check(tls.cert, placeIn(at, 'cert'))
+    check(tls.key, placeIn(at, 'key'))
+  }
+}

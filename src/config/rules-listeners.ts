@@ -1,0 +1,157 @@
+/** Rules for what is bound: listeners, the admin server and the mixer. */
+import { mention, type Place, placeIn } from './problem.ts'
+import { canonicalAddress, type HostPort, hostFault, splitHostPort } from './addresses.ts'
+import { Claims, type Draft, type Located, type Verdicts } from './draft.ts'
+import type { ListenerConfig } from './schema.ts'
+
+/** An address that some part of AMT wants for itself; `host` is `*` for all addresses of the machine. */
+interface Binding extends HostPort {
+  /** As the configuration has it. */
+  readonly text: string
+  readonly place: Place
+}
+
+export function checkListeners(draft: Draft, verdicts: Verdicts): void {
+  const names = new Claims()
+  for (const listener of draft.listeners) {
+    const place = placeIn(listener.place, 'name')
+    const { name } = listener.value
+    const first = names.claim(name, place)
+    if (first) verdicts.problem(place, `the name ${name} is also that of ${mention(first)}`)
+    checkClientCertificates(listener, verdicts)
+    checkRoutable(listener, draft, verdicts)
+  }
+  checkCollisions(draft, verdicts)
+  checkPrivateListeners(draft, verdicts)
+}
+
+function checkClientCertificates(
+  { value, place }: Located<ListenerConfig>,
+  verdicts: Verdicts,
+): void {
+  if (!value.tls) return
+  const { clientCertificate, clientCa } = value.tls
+  if (clientCertificate !== 'off' && clientCa === undefined) {
+    const message = `clientCertificate: ${clientCertificate} needs clientCa, the authorities to verify them against`
+    verdicts.problem(placeIn(place, 'tls', 'clientCertificate'), message)
+  }
+  if (clientCertificate === 'off' && clientCa !== undefined) {
+    const message =
+      'clientCa is not used while clientCertificate is off; allowed: optional or required'
+    verdicts.warning(placeIn(place, 'tls', 'clientCa'), message)
+  }
+}
+
+/** On a shared TCP listener only a client certificate or the server name of TLS can say whose a connection is. */
+function checkRoutable(listener: Located<ListenerConfig>, draft: Draft, verdicts: Verdicts): void {
+  const { value, place } = listener
+  if (value.mode !== 'shared' || value.protocol !== 'tcp') return
+  if (value.tls && value.tls.clientCertificate !== 'off') return
+  const hostsPossible =
+    (draft.tenantSources ?? []).length > 0 ||
+    draft.tenants.some(each => each.value.hosts.length > 0)
+  if (value.tls && hostsPossible) return
+  const message =
+    'protocol: tcp on a shared listener without client certificates: no connection could ever be routed; ' +
+    'allowed: tls with clientCertificate optional or required, protocol auto or http, or mode private'
+  verdicts.problem(placeIn(place, 'protocol'), message)
+}
+
+function checkCollisions(draft: Draft, verdicts: Verdicts): void {
+  const bound = new Bindings()
+  for (const binding of fixedBindings(draft, verdicts)) {
+    const other = bound.add(binding)
+    if (other) verdicts.problem(binding.place, collision(binding.text, other))
+  }
+  const ports = new Claims()
+  for (const { value, place } of draft.listeners) {
+    if (value.mode !== 'private' || value.port === 0) continue
+    const at = placeIn(place, 'port')
+    const first = ports.claim(String(value.port), at)
+    if (first)
+      verdicts.problem(
+        at,
+        `port ${value.port} of every tenant address is taken by ${mention(first)}, must be another port`,
+      )
+    const other =
+      value.bind === 'wildcard'
+        ? bound.on({ host: '*', port: value.port })
+        : collisionWithTenant(draft, bound, value.port)
+    if (other) {
+      const what = value.bind === 'wildcard' ? 'on all addresses' : 'on the address of a tenant'
+      verdicts.problem(at, collision(`port ${value.port} ${what}`, other))
+    }
+  }
+}
+
+function collision(what: string, other: Binding): string {
+  return `${what} is taken by ${other.text} of ${mention(other.place)}, must be another address or port`
+}
+
+function collisionWithTenant(draft: Draft, bound: Bindings, port: number): Binding | undefined {
+  for (const { value } of draft.tenants) {
+    if (value.address === undefined) continue
+    const other = bound.on({ host: canonicalAddress(value.address), port })
+    if (other) return other
+  }
+  return undefined
+}
+
+/** What is bound at one address whatever the tenants are. Checks hosts and ports on the way. */
+function fixedBindings(draft: Draft, verdicts: Verdicts): Binding[] {
+  const bindings: Binding[] = []
+  const add = (text: string, place: Place): void => {
+    const fault = hostFault(text)
+    const { host, port } = splitHostPort(text)
+    if (fault !== undefined) verdicts.problem(place, fault)
+    else if (port > 65_535) verdicts.problem(place, `port ${port} must be from 0 to 65535`)
+    else if (port !== 0)
+      bindings.push({ text, host: host === '0.0.0.0' || host === '::' ? '*' : host, port, place })
+  }
+  if (draft.admin) add(draft.admin.address, placeIn(draft.root, 'admin', 'address'))
+  if (draft.mixer?.listen !== undefined) {
+    add(draft.mixer.listen, placeIn(draft.root, 'mixer', 'listen'))
+  } else if (draft.mixer) {
+    const { hostname, port, protocol } = new URL(draft.mixer.url)
+    // Elsewhere it is another machine's port, or nothing that can be told from here.
+    if (/^(localhost|127\..*|\[::1\])$/.test(hostname)) {
+      const number = port === '' ? defaultPort(protocol) : port
+      add(`${hostname}:${number}`, placeIn(draft.root, 'mixer', 'url'))
+    }
+  }
+  for (const { value, place } of draft.listeners) {
+    if (value.mode === 'shared') add(value.address, placeIn(place, 'address'))
+  }
+  return bindings
+}
+
+function defaultPort(protocol: string): string {
+  return protocol === 'https:' ? '443' : '80'
+}
+
+/** On Linux a socket on all addresses keeps any other from its port, also one on a single address. */
+class Bindings {
+  readonly #byPort = new Map<number, Binding[]>()
+
+  on(wanted: HostPort): Binding | undefined {
+    return this.#byPort
+      .get(wanted.port)
+      ?.find(each => each.host === wanted.host || each.host === '*' || wanted.host === '*')
+  }
+
+  add(binding: Binding): Binding | undefined {
+    const other = this.on(binding)
+    if (other) return other
+    this.#byPort.set(binding.port, [...(this.#byPort.get(binding.port) ?? []), binding])
+    return undefined
+  }
+}
+
+function checkPrivateListeners(draft: Draft, verdicts: Verdicts): void {
+  if (draft.tenants.some(({ value }) => value.address !== undefined)) return
+  for (const { value, place } of draft.listeners) {
+    if (value.mode !== 'private') continue
+    const message = `no tenant has an address, so nothing reaches the private listener ${value.name}`
+    verdicts.warning(place, message)
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What must hold between values, beyond the form of each: names and addresses that clash, credentials that two tenants
+ * claim, references to what is not there. Each message names both sides.
+ */
+import { Claims, type Draft, type Verdicts } from './draft.ts'
+import { isUrl } from './paths.ts'
+import { checkFiles } from './rules-files.ts'
+import { checkListeners } from './rules-listeners.ts'
+import { checkTenants } from './rules-tenants.ts'
+import { mention, placeIn } from './problem.ts'
+
+export function checkRules(draft: Draft, verdicts: Verdicts): void {
+  checkOperations(draft, verdicts)
+  checkListeners(draft, verdicts)
+  checkIssuers(draft, verdicts)
+  checkTenants(draft, verdicts)
+  checkLedger(draft, verdicts)
+  checkFiles(draft, verdicts)
+}
+
+/** Names that usage records have for what belongs to no operation. */
+const RESERVED_OPERATIONS = ['other', 'tunnel']
+
+function checkOperations(draft: Draft, verdicts: Verdicts): void {
+  const claims = new Claims()
+  for (const [index, operation] of (draft.service?.operations ?? []).entries()) {
+    const place = placeIn(draft.root, 'service', 'operations', index, 'name')
+    const first = claims.claim(operation.name, place)
+    if (first)
+      verdicts.problem(place, `the name ${operation.name} is also that of ${mention(first)}`)
+    if (RESERVED_OPERATIONS.includes(operation.name)) {
+      verdicts.problem(
+        place,
+        `${operation.name} is what usage records call the rest, choose another name`,
+      )
+    }
+  }
+}
+
+function checkIssuers(draft: Draft, verdicts: Verdicts): void {
+  const claims = new Claims()
+  for (const [index, { issuer, jwks }] of (draft.authentication?.jwt ?? []).entries()) {
+    const place = placeIn(draft.root, 'authentication', 'jwt', index)
+    const first = claims.claim(issuer, placeIn(place, 'issuer'))
+    if (first) {
+      verdicts.problem(
+        placeIn(place, 'issuer'),
+        `${issuer} is also the issuer at ${mention(first)}`,
+      )
+    }
+    if (isUrl(jwks) && !/^https:/i.test(jwks)) {
+      verdicts.warning(
+        placeIn(place, 'jwks'),
+        'keys fetched without TLS can be exchanged on the way; use https',
+      )
+    }
+  }
+}
+
+function checkLedger(draft: Draft, verdicts: Verdicts): void {
+  if (draft.ledger !== undefined && !draft.ledger.startsWith('sqlite:')) {
+    const message = 'a PostgreSQL ledger is not served by this version; allowed: sqlite:PATH'
+    verdicts.problem(placeIn(draft.root, 'ledger'), message)
+  }
+}
