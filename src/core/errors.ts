@@ -72,6 +72,7 @@ export const ERRORS = {
   not_found: { source: 'mixer', http: 404, grpc: 5, flag: 'NF', title: 'there is nothing here' },
   method_not_allowed: { source: 'mixer', http: 405, grpc: 12, flag: 'NF', title: 'this method is not allowed here' },
   payload_too_large: { source: 'mixer', http: 413, grpc: 8, flag: 'RL', title: 'the message is too large' },
+  unsupported_media_type: { source: 'mixer', http: 415, grpc: 3, flag: 'BAD', title: 'the message must be JSON, plain or with gzip' },
   malformed_message: { source: 'mixer', http: 400, grpc: 3, flag: 'BAD', title: 'the message is not valid' },
   report_gap: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'a report is missing before this one' },
   unidentified_source: { source: 'mixer', http: 403, grpc: 7, flag: 'SRC', title: 'the source of this call belongs to no single deployment' },

@@ -138,9 +138,8 @@ class SqliteLedger implements Ledger {
   }
 
   #rollBack(): void {
-    if (!this.#database.isTransaction) return
     try {
-      this.#database.exec('ROLLBACK')
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
     } catch {
       // Only I/O errors end here, and after one SQLite has rolled back by itself or does so when the file is next opened.
     }

@@ -1,0 +1,140 @@
+/** The mixer as a whole: it opens the ledger, serves the HTTP interface and closes both in order. */
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { describeListenError } from '../runtime/node-errors.ts'
+import { formatAddress, type HostPort, listenAddress } from './address.ts'
+import { bearerCheck } from './http/authorize.ts'
+import { healthRoutes } from './http/health.ts'
+import { openApiRoute } from './http/openapi.ts'
+import { reportRoute } from './http/report.ts'
+import type { Route } from './http/route.ts'
+import { createMixerServer, SERVER_TIMEOUTS, type ServerTimeouts } from './http/server.ts'
+import { usageRoute } from './http/usage.ts'
+import type { Ledger } from './ledger/ledger.ts'
+import { openSqliteLedger } from './ledger/sqlite-ledger.ts'
+import { createMixerMetrics, type MixerMetrics } from './metrics.ts'
+
+/** How long calls that are under way have when the mixer closes. */
+const CLOSE_DEADLINE_MS = 5_000
+
+/** The mixer cannot start; the message is one line that says what and where. */
+export class MixerStartError extends Error {
+  override readonly name = 'MixerStartError'
+}
+
+export interface MixerDeps {
+  readonly config: Pick<Config, 'mixer' | 'ledger'>
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly timeouts?: ServerTimeouts
+}
+
+export interface Mixer {
+  /**
+   * Opens the ledger, then the port; answers the address that is bound. Rejects with a MixerStartError where either
+   * cannot be had, and then holds nothing open.
+   */
+  listen(): Promise<{ readonly address: string; readonly port: number }>
+  /** Stops accepting, lets calls under way end (5 s), closes the ledger. May be called at any time, and again. */
+  close(): Promise<void>
+}
+
+export function createMixer(deps: MixerDeps): Mixer {
+  let running: Running | undefined
+  return {
+    async listen() {
+      const address = listenAddress(deps.config.mixer)
+      if (address === undefined)
+        throw new MixerStartError('mixer: `listen` must name an address, because `url` does not')
+      const ledger = openLedger(deps)
+      const draining = { value: false }
+      const server = createServer(deps, ledger, () => draining.value)
+      try {
+        const bound = await bind(server, address, deps.logger)
+        running = { server, ledger, draining }
+        return bound
+      } catch (cause) {
+        await ledger.close()
+        throw new MixerStartError(describeListenError(cause, `mixer: ${formatAddress(address)}`), {
+          cause,
+        })
+      }
+    },
+    async close() {
+      const closing = running
+      running = undefined
+      if (closing !== undefined) await shutDown(closing)
+    },
+  }
+}
+
+interface Running {
+  readonly server: Server
+  readonly ledger: Ledger
+  readonly draining: { value: boolean }
+}
+
+function createServer(
+  { config, logger, clock, timeouts }: MixerDeps,
+  ledger: Ledger,
+  draining: () => boolean,
+): Server {
+  const metrics = createMixerMetrics()
+  const routes = routesOf({ ledger, clock, logger, metrics, draining })
+  const authorized = bearerCheck(config.mixer.token)
+  return createMixerServer(
+    { routes, authorized, logger, onRefused: code => metrics.refused(code) },
+    timeouts ?? SERVER_TIMEOUTS,
+  )
+}
+
+interface RouteDeps {
+  readonly ledger: Ledger
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: MixerMetrics
+  readonly draining: () => boolean
+}
+
+function routesOf(deps: RouteDeps): Route[] {
+  const routes = [reportRoute(deps), usageRoute(deps), ...healthRoutes(deps)]
+  return [...routes, openApiRoute(routes)]
+}
+
+/** The ledger that `ledger` of the configuration names: `sqlite:PATH`. */
+function openLedger({ config, clock }: MixerDeps): Ledger {
+  const [, path] = /^sqlite:(.+)$/s.exec(config.ledger) ?? []
+  if (path === undefined)
+    throw new MixerStartError('ledger: only sqlite:PATH is served by this version')
+  const opened = openSqliteLedger(path, clock)
+  if ('ledger' in opened) return opened.ledger
+  throw new MixerStartError(`ledger: cannot open ${opened.detail}`)
+}
+
+async function bind(
+  server: Server,
+  { host, port }: HostPort,
+): Promise<{ address: string; port: number }> {
+  server.listen({ host, port })
+  await once(server, 'listening')
+  // A failed accept; the next one may work.
+  server.on('error', (error: unknown) =>
+    logger.error({ err: error }, 'the mixer could not accept a connection'),
+  )
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') throw new Error('the server has no port')
+  return { address: bound.address, port: bound.port }
+}
+
+async function shutDown({ server, ledger, draining }: Running): Promise<void> {
+  draining.value = true
+  const closed = once(server, 'close')
+  server.close()
+  const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE_MS)
+  await closed
+  clearTimeout(deadline)
+  await ledger.close()
+}

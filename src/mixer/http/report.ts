@@ -1,0 +1,113 @@
+/** `POST /v1/report`: a proxy delivers a batch of usage. */
+import type { z } from 'zod'
+import {
+  reportAnswerSchema,
+  type UsageReport,
+  usageReportSchema,
+} from '../../contracts/usage-report.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { MixerMetrics } from '../metrics.ts'
+import { type Answer, json, malformed, refusal } from './answer.ts'
+import type { Route } from './route.ts'
+
+/** Reports that are read and applied at once: it bounds the memory for their bodies. */
+export const MAX_REPORTS_AT_ONCE = 32
+/** Later windows are refused: no clock is off by a day, and a window of the year 3000 would never be billed. */
+const MAX_AHEAD_MS = 24 * 3_600_000
+
+export interface ReportDeps {
+  readonly ledger: Ledger
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: MixerMetrics
+}
+
+export function reportRoute(deps: ReportDeps): Route {
+  let underWay = 0
+  return {
+    method: 'POST',
+    path: '/v1/report',
+    access: 'token',
+    documentation: {
+      summary: 'Applies a batch of usage records once, however often it is sent.',
+      requestBody: usageReportSchema,
+      answer: reportAnswerSchema,
+      refusals: [
+        'malformed_message',
+        'report_gap',
+        'payload_too_large',
+        'unsupported_media_type',
+        'ledger_unavailable',
+      ],
+    },
+    async handle(call) {
+      if (underWay >= MAX_REPORTS_AT_ONCE) return unavailable('too many reports at once')
+      underWay += 1
+      try {
+        const body = await call.body()
+        return body.ok ? await take(deps, body.value) : refusal(body.code, { detail: body.detail })
+      } finally {
+        underWay -= 1
+      }
+    },
+  }
+}
+
+async function take(deps: ReportDeps, value: unknown): Promise<Answer> {
+  const parsed = usageReportSchema.safeParse(value)
+  if (!parsed.success) return malformed(parsed.error.issues.map(describeIssue))
+  const ahead = windowsAhead(parsed.data, deps.clock.now())
+  return ahead.length > 0 ? malformed(ahead) : apply(deps, parsed.data)
+}
+
+async function apply(
+  { ledger, clock, logger, metrics }: ReportDeps,
+  report: UsageReport,
+): Promise<Answer> {
+  const { producer, sequence, records } = report
+  const started = clock.monotonic()
+  const result = await ledger.apply(report)
+  metrics.reported(result.kind, records.length, (clock.monotonic() - started) / 1_000)
+  switch (result.kind) {
+    case 'applied':
+    case 'repeated':
+      return json({ producer, durable: result.durable })
+    case 'gap':
+      logger.warn(
+        { producer, sequence, expected: result.expected },
+        'report refused: one is missing before it',
+      )
+      return refusal('report_gap', {
+        detail: `producer ${producer}: sequence ${result.expected} comes next, not ${sequence}`,
+        extra: { expected: result.expected },
+      })
+    case 'overflow':
+      return malformed([`records[${result.record}]: a sum of its window would pass 2^63 - 1`])
+    case 'unavailable':
+      logger.error({ producer, sequence, reason: result.detail }, 'the ledger cannot be written')
+      return unavailable('nothing of this report is in the ledger')
+  }
+}
+
+function unavailable(detail: string): Answer {
+  return refusal('ledger_unavailable', { detail, headers: { 'retry-after': '1' } })
+}
+
+function windowsAhead(report: UsageReport, now: number): string[] {
+  const latest = now + MAX_AHEAD_MS
+  return report.records.flatMap(({ window }, index) =>
+    window > latest
+      ? [`records[${index}].window: ${window} is more than 24 hours ahead of the mixer's clock`]
+      : [],
+  )
+}
+
+/** `records[3].calls: …`: where in the message, then what. */
+function describeIssue({ path, message }: z.core.$ZodIssue): string {
+  const place = path
+    .map(step => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
+    .join('')
+  return `${place === '' ? 'the body' : place.slice(1)}: ${message}`
+}

@@ -1,0 +1,362 @@
+import { request as httpRequest } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { gzipSync } from 'node:zlib'
+import { test } from 'tap'
+import { MAX_BODY_BYTES } from '../../src/mixer/http/body.ts'
+import { MAX_REPORTS_AT_ONCE } from '../../src/mixer/http/report.ts'
+import { startMixer, TOKEN } from '../support/start-mixer.ts'
+import { NOON, record, report } from '../unit/mixer/reports.ts'
+
+const HEADERS = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' }
+const now = (): number => NOON
+
+interface Answered {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: Record<string, unknown>
+}
+
+async function call(url: string, init: RequestInit = {}): Promise<Answered> {
+  const response = await fetch(url, init)
+  return { status: response.status, headers: response.headers, body: await response.json() }
+}
+
+async function post(
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answered> {
+  const raw = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+  return call(`${url}/v1/report`, {
+    method: 'POST',
+    headers: { ...HEADERS, ...headers },
+    body: raw as BodyInit,
+  })
+}
+
+async function totals(url: string): Promise<unknown> {
+  return (await call(`${url}/v1/usage`, { headers: HEADERS })).body['totals']
+}
+
+const NOTHING = { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
+const ONE = { calls: 1, ingress: 100, egress: 2_000, connections: 1, connectionMs: 30, callMs: 20 }
+
+await test('a report is answered with what is durable and counts once', async t => {
+  const { url } = await startMixer(t, { now })
+  for (const _ of [1, 2, 3]) {
+    const { status, body } = await post(url, report(1))
+    t.equal(status, 200)
+    t.same(body, { producer: 'p1', durable: 1 })
+  }
+  t.same(await totals(url), ONE)
+})
+
+await test('a gap is refused with what is expected', async t => {
+  const { url } = await startMixer(t, { now })
+  const { status, body, headers } = await post(url, report(3))
+  t.equal(status, 409)
+  t.match(headers.get('content-type'), /^application\/problem\+json/)
+  t.match(body, { type: 'about:amt/report_gap', status: 409, expected: 1 })
+  t.same(await totals(url), NOTHING)
+})
+
+await test('a gzipped report is taken', async t => {
+  const { url } = await startMixer(t, { now })
+  const { status } = await post(url, gzipSync(JSON.stringify(report(1))), {
+    'content-encoding': 'gzip',
+  })
+  t.equal(status, 200)
+  t.same(await totals(url), ONE)
+})
+
+await test('a mixer that starts again has its totals and sequences', async t => {
+  const first = await startMixer(t, { now })
+  await post(first.url, report(1))
+  await first.close()
+  const second = await startMixer(t, { now, ledger: first.ledger })
+  t.same((await post(second.url, report(1))).body, { producer: 'p1', durable: 1 })
+  t.same(await totals(second.url), ONE)
+})
+
+await test('two mixers on one ledger apply each report once', async t => {
+  const first = await startMixer(t, { now })
+  const second = await startMixer(t, { now, ledger: first.ledger })
+  for (let sequence = 1; sequence <= 5; sequence += 1) {
+    const answers = await Promise.all([first, second].map(({ url }) => post(url, report(sequence))))
+    for (const { body } of answers) t.same(body, { producer: 'p1', durable: sequence })
+  }
+  t.match(await totals(first.url), { calls: 5 })
+  t.match(await totals(second.url), { calls: 5 })
+})
+
+await test('a malformed report changes nothing and says what is wrong with which record', async t => {
+  const { url } = await startMixer(t, { now })
+  const wrong = (fields: object): object => ({
+    ...report(1),
+    records: [record(), { ...record(), ...fields }],
+  })
+  const { calls: _, ...withoutCalls } = record()
+  const cases: readonly { name: string; body: unknown; problem: RegExp }[] = [
+    { name: 'no JSON', body: '{"producer":', problem: /^the body is not valid JSON in UTF-8$/ },
+    { name: 'nothing', body: '', problem: /^the body is not valid JSON/ },
+    {
+      name: 'bytes that are no UTF-8',
+      body: Uint8Array.of(0x22, 0xff, 0x22),
+      problem: /in UTF-8$/,
+    },
+    { name: 'no object', body: '[]', problem: /^the body: .*expected object/ },
+    { name: 'null', body: 'null', problem: /^the body: .*expected object/ },
+    { name: 'very deep', body: '['.repeat(100_000), problem: /not valid JSON/ },
+    { name: 'no producer', body: { sequence: 1, records: [] }, problem: /^producer: / },
+    {
+      name: 'a producer with a slash',
+      body: { ...report(1), producer: '../p' },
+      problem: /^producer: /,
+    },
+    { name: 'sequence 0', body: report(0), problem: /^sequence: / },
+    { name: 'a sequence that is no integer', body: report(1.5), problem: /^sequence: / },
+    { name: 'an unknown key', body: { ...report(1), extra: 1 }, problem: /^the body: .*"extra"/ },
+    {
+      name: 'records that are no list',
+      body: { ...report(1), records: {} },
+      problem: /^records: /,
+    },
+    {
+      name: 'too many records',
+      body: report(
+        1,
+        Array.from({ length: 10_001 }, () => record()),
+      ),
+      problem: /^records: .*10000/,
+    },
+    {
+      name: 'a record without calls',
+      body: { ...report(1), records: [withoutCalls] },
+      problem: /^records\[0\]\.calls: /,
+    },
+    { name: 'a bad tenant', body: wrong({ tenant: 'ACME' }), problem: /^records\[1\]\.tenant: / },
+    { name: 'negative calls', body: wrong({ calls: -1 }), problem: /^records\[1\]\.calls: / },
+    { name: 'half a byte', body: wrong({ egress: 0.5 }), problem: /^records\[1\]\.egress: / },
+    {
+      name: 'a count that is not exact',
+      body: wrong({ egress: 2 ** 53 }),
+      problem: /^records\[1\]\.egress: /,
+    },
+    { name: 'a count as text', body: wrong({ ingress: '1' }), problem: /^records\[1\]\.ingress: / },
+    {
+      name: 'an unknown routability',
+      body: wrong({ routability: 'l5' }),
+      problem: /^records\[1\]\.routability: /,
+    },
+    { name: 'an unknown code', body: wrong({ code: '200' }), problem: /^records\[1\]\.code: / },
+    {
+      name: 'a window within a minute',
+      body: wrong({ window: NOON + 1 }),
+      problem: /^records\[1\]\.window: .*start of a minute/,
+    },
+    {
+      name: 'a window too far ahead',
+      body: wrong({ window: NOON + 86_460_000 }),
+      problem: /^records\[1\]\.window: .*24 hours ahead/,
+    },
+    {
+      name: 'a window beyond all dates',
+      body: wrong({ window: 9_007_199_254_740_000 }),
+      problem: /^records\[1\]\.window: /,
+    },
+    {
+      name: 'an unknown key in a record',
+      body: wrong({ cost: 1 }),
+      problem: /^records\[1\]: .*"cost"/,
+    },
+  ]
+  for (const { name, body, problem } of cases) {
+    const answer = await post(url, body)
+    t.equal(answer.status, 400, name)
+    t.equal(answer.body['type'], 'about:amt/malformed_message', name)
+    t.match(answer.body['detail'], problem, name)
+  }
+  t.same(await totals(url), NOTHING)
+  t.same(
+    (await post(url, report(1))).body,
+    { producer: 'p1', durable: 1 },
+    'the sequence is still free',
+  )
+})
+
+await test('of very many problems the first are told and the rest are counted', async t => {
+  const { url } = await startMixer(t, { now })
+  const { body } = await post(
+    url,
+    report(
+      1,
+      Array.from({ length: 1_000 }, () => record({ calls: -1 })),
+    ),
+  )
+  const problems = body['problems'] as string[]
+  t.equal(problems.length, 21)
+  t.equal(problems.at(-1), '980 more')
+})
+
+await test('a window up to 24 hours ahead is taken', async t => {
+  const { url } = await startMixer(t, { now })
+  t.equal((await post(url, report(1, [record({ window: NOON + 86_400_000 })]))).status, 200)
+})
+
+await test('a sum that would pass 2^63 - 1 is refused, and larger totals than 2^53 are answered as text', async t => {
+  const { url } = await startMixer(t, { now })
+  const most = Number.MAX_SAFE_INTEGER
+  await post(
+    url,
+    report(
+      1,
+      Array.from({ length: 1_024 }, () => record({ ingress: most })),
+    ),
+  )
+  t.match(await totals(url), { ingress: String(1_024n * BigInt(most)), calls: 1_024 })
+  const { status, body } = await post(url, report(2, [record(), record({ ingress: most })]))
+  t.equal(status, 400)
+  t.match(body['detail'], /^records\[1\]: .*2\^63/)
+  t.match(await totals(url), { calls: 1_024 })
+})
+
+await test('a body of another kind or size is refused', async t => {
+  const { url } = await startMixer(t, { now })
+  const bomb = gzipSync(Buffer.alloc(MAX_BODY_BYTES + 1, ' '))
+  const valid = JSON.stringify(report(1))
+  const cases: readonly {
+    name: string
+    body: string | Uint8Array
+    headers: Record<string, string>
+    code: string
+  }[] = [
+    {
+      name: 'text',
+      body: valid,
+      headers: { 'content-type': 'text/plain' },
+      code: 'unsupported_media_type',
+    },
+    {
+      name: 'another charset',
+      body: valid,
+      headers: { 'content-type': 'application/json; charset=latin1' },
+      code: 'unsupported_media_type',
+    },
+    {
+      name: 'brotli',
+      body: valid,
+      headers: { 'content-encoding': 'br' },
+      code: 'unsupported_media_type',
+    },
+    {
+      name: 'gzip twice',
+      body: valid,
+      headers: { 'content-encoding': 'gzip, gzip' },
+      code: 'unsupported_media_type',
+    },
+    {
+      name: 'gzip that is none',
+      body: valid,
+      headers: { 'content-encoding': 'gzip' },
+      code: 'malformed_message',
+    },
+    {
+      name: 'gzip cut short',
+      body: gzipSync(valid).subarray(0, -9),
+      headers: { 'content-encoding': 'gzip' },
+      code: 'malformed_message',
+    },
+    {
+      name: 'a zip bomb',
+      body: bomb,
+      headers: { 'content-encoding': 'gzip' },
+      code: 'payload_too_large',
+    },
+    {
+      name: 'too many bytes',
+      body: Buffer.alloc(MAX_BODY_BYTES + 1, ' '),
+      headers: {},
+      code: 'payload_too_large',
+    },
+  ]
+  t.ok(bomb.length < MAX_BODY_BYTES / 500)
+  for (const { name, body, headers, code } of cases) {
+    t.equal((await post(url, body, headers)).body['type'], `about:amt/${code}`, name)
+  }
+  t.equal(
+    (await post(url, valid, { 'content-type': 'Application/JSON; charset="UTF-8"' })).status,
+    200,
+  )
+})
+
+await test('the cap holds while a body without a length is read, and the answer arrives', async t => {
+  const { port } = await startMixer(t, { now })
+  const request = httpRequest({ port, method: 'POST', path: '/v1/report', headers: HEADERS })
+  const answered = new Promise<string>((resolve, reject) => {
+    request.once('response', response => resolve(text(response)))
+    request.once('error', reject)
+  })
+  const chunk = Buffer.alloc(64 * 1024, ' ')
+  for (let sent = 0; sent <= MAX_BODY_BYTES; sent += chunk.length) request.write(chunk)
+  t.match(JSON.parse(await answered), { status: 413 })
+  request.destroy()
+})
+
+await test('a body without end is cut off after the answer', async t => {
+  const { port } = await startMixer(t, { now })
+  const request = httpRequest({
+    port,
+    method: 'POST',
+    path: '/v1/report',
+    headers: { 'content-type': 'application/json' },
+  })
+  const chunk = Buffer.alloc(256 * 1024, ' ')
+  const cut = new Promise<void>(resolve => request.once('error', () => resolve()))
+  let status = 0
+  request.once('response', response => {
+    status = response.statusCode ?? 0
+    response.on('error', () => {}).resume()
+  })
+  const feed = (): void => void request.write(chunk, error => error ?? feed())
+  feed()
+  await cut
+  t.equal(status, 401)
+})
+
+await test('more reports at once than are bounded are told to come again', async t => {
+  const { port, url } = await startMixer(t, { now })
+  const open = Array.from({ length: MAX_REPORTS_AT_ONCE }, () => {
+    const request = httpRequest({
+      port,
+      method: 'POST',
+      path: '/v1/report',
+      headers: { ...HEADERS, expect: '100-continue' },
+    })
+    request.once('error', () => {})
+    request.flushHeaders()
+    return request
+  })
+  // "100 Continue" comes when the request is being served.
+  await Promise.all(open.map(request => new Promise(resolve => request.once('continue', resolve))))
+  const { status, headers, body } = await post(url, report(1))
+  t.equal(status, 503)
+  t.equal(headers.get('retry-after'), '1')
+  t.match(body, { type: 'about:amt/ledger_unavailable', detail: 'too many reports at once' })
+  const closed = open.map(request => new Promise(resolve => request.once('close', resolve)))
+  for (const request of open) request.destroy()
+  await Promise.all(closed)
+})
+
+await test('a producer that vanishes in the middle of a body leaves nothing behind', async t => {
+  const { port, url } = await startMixer(t, { now })
+  const body = JSON.stringify(report(1))
+  const headers = { ...HEADERS, 'content-length': String(body.length), expect: '100-continue' }
+  const request = httpRequest({ port, method: 'POST', path: '/v1/report', headers })
+  request.once('error', () => {})
+  request.flushHeaders()
+  await new Promise(resolve => request.once('continue', resolve))
+  request.write(body.slice(0, -1))
+  request.destroy()
+  t.same(await totals(url), NOTHING)
+  t.same((await post(url, report(1))).body, { producer: 'p1', durable: 1 })
+})

@@ -1,0 +1,48 @@
+/** A mixer on a free loopback port with a ledger of its own, closed when the test ends. */
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { createMixer } from '../../src/mixer/app.ts'
+import type { ServerTimeouts } from '../../src/mixer/http/server.ts'
+import { createLogger } from '../../src/runtime/logger.ts'
+
+export const TOKEN = 'a-token-for-tests-only'
+
+export interface StartedMixer {
+  readonly url: string
+  readonly port: number
+  readonly ledger: string
+  /** Log lines so far. */
+  readonly log: () => string
+  readonly close: () => Promise<void>
+}
+
+export interface StartMixerOptions {
+  /** An existing ledger; by default a new one. */
+  readonly ledger?: string
+  /** What the mixer takes for the current time. */
+  readonly now?: () => number
+  readonly timeouts?: ServerTimeouts
+}
+
+export async function startMixer(t: Test, options: StartMixerOptions = {}): Promise<StartedMixer> {
+  const ledger = options.ledger ?? join(t.testdir({}), 'ledger.db')
+  const lines: string[] = []
+  const mixer = createMixer({
+    config: {
+      mixer: { url: 'http://127.0.0.1:0', token: TOKEN, journal: 'unused' },
+      ledger: `sqlite:${ledger}`,
+    },
+    logger: createLogger({ level: 'debug', name: 'mixer' }, { write: line => lines.push(line) }),
+    clock: { now: options.now ?? Date.now, monotonic: () => performance.now() },
+    ...(options.timeouts === undefined ? {} : { timeouts: options.timeouts }),
+  })
+  const { port } = await mixer.listen()
+  t.teardown(() => mixer.close())
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    ledger,
+    log: () => lines.join(''),
+    close: () => mixer.close(),
+  }
+}
