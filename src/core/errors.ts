@@ -76,6 +76,8 @@ export const ERRORS = {
   malformed_message: { source: 'mixer', http: 400, grpc: 3, flag: 'BAD', title: 'the message is not valid' },
   report_gap: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'a report is missing before this one' },
   unidentified_source: { source: 'mixer', http: 403, grpc: 7, flag: 'SRC', title: 'the source of this call belongs to no single deployment' },
+  host_not_allowed: { source: 'proxy', http: 403, grpc: 7, flag: 'HOST', title: 'the admin server does not answer to this name or page' },
+  configuration_refused: { source: 'proxy', http: 422, grpc: 9, flag: 'CFG', title: 'the configuration is refused; the old one stays in force' },
   ledger_unavailable: { source: 'mixer', http: 503, grpc: 14, flag: 'LEDGER', title: 'the ledger cannot be written at the moment' },
 } as const satisfies Record<string, ErrorSpec>
 

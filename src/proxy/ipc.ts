@@ -9,9 +9,19 @@ import type { CodeClass, Routability } from '../core/routability.ts'
 
 export type PrimaryMessage =
   /** Answer to `hello`. `config.tenants` holds all tenants, those of `tenantSources` too. */
-  | { readonly kind: 'start'; readonly config: Config; readonly generation: number; readonly workers: number }
+  | {
+      readonly kind: 'start'
+      readonly config: Config
+      readonly generation: number
+      readonly workers: number
+    }
   /** All tenants, and the limits of those that have none of their own. Answered by `applied`. */
-  | { readonly kind: 'tenants'; readonly tenants: readonly TenantConfig[]; readonly limits: Config['limits']; readonly generation: number }
+  | {
+      readonly kind: 'tenants'
+      readonly tenants: readonly TenantConfig[]
+      readonly limits: Config['limits']
+      readonly generation: number
+    }
   /** Stop accepting, end what can be ended, report a last time, exit. */
   | { readonly kind: 'drain' }
 
@@ -26,7 +36,11 @@ export type WorkerMessage =
    * The worker cannot start; it exits after this. With `configuration` nothing was bound, and the proxy exits with 2
    * instead of 1. Problems are whole sentences for the log.
    */
-  | { readonly kind: 'failed'; readonly reason?: 'configuration' | 'listen'; readonly problems: readonly string[] }
+  | {
+      readonly kind: 'failed'
+      readonly reason?: 'configuration' | 'listen'
+      readonly problems: readonly string[]
+    }
   /** With problems the primary takes the change back: it sends the former tenants with a new generation. */
   | { readonly kind: 'applied'; readonly generation: number; readonly problems: readonly string[] }
   | WorkerReport
@@ -42,14 +56,26 @@ export interface BoundAddress {
 export interface WorkerReport {
   readonly kind: 'report'
   readonly usage: readonly UsageRecord[]
-  readonly rejected: readonly { readonly reason: ErrorCode; readonly listener: string; readonly count: number }[]
+  readonly rejected: readonly {
+    readonly reason: ErrorCode
+    readonly listener: string
+    readonly count: number
+  }[]
   readonly connections: readonly ConnectionCount[]
-  readonly limited: readonly { readonly tenant: string; readonly limit: string; readonly count: number }[]
+  readonly limited: readonly {
+    readonly tenant: string
+    readonly limit: string
+    readonly count: number
+  }[]
   readonly callDurations: readonly DurationHistogram[]
   readonly upstreamDurations: readonly DurationHistogram[]
   readonly jwtCache: { readonly hit: number; readonly miss: number; readonly reject: number }
   /** Only tenants whose figures changed; absolute. */
-  readonly endpoints: readonly { readonly tenant: string; readonly healthy: number; readonly ejected: number }[]
+  readonly endpoints: readonly {
+    readonly tenant: string
+    readonly healthy: number
+    readonly ejected: number
+  }[]
   /** Highest since the last report. */
   readonly eventLoopLagMs: number
 }
@@ -71,4 +97,6 @@ export interface DurationHistogram {
 }
 
 /** Upper bounds of the duration histograms. */
-export const DURATION_BUCKETS_MS: readonly number[] = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000]
+export const DURATION_BUCKETS_MS: readonly number[] = [
+  1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000,
+]

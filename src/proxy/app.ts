@@ -1,0 +1,273 @@
+/**
+ * Composition root of the proxy's primary process: puts the parts together and takes them through start, service, drain
+ * and end. The primary forwards no traffic; that is what the workers do.
+ */
+import { randomUUID } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { loadConfig } from '../config/load.ts'
+import type { Config, TenantConfig } from '../config/schema.ts'
+import { systemClock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { createMixerClient, type MixerClient } from '../runtime/mixer-client.ts'
+import { onSignals } from '../runtime/signals.ts'
+import type { WorkerReport } from './ipc.ts'
+import { adminRoutes } from './primary/admin-routes.ts'
+import { AdminServer } from './primary/admin-server.ts'
+import { LiveState } from './primary/live-state.ts'
+import { ProxyMetrics } from './primary/metrics.ts'
+import { Reloader } from './primary/reloader.ts'
+import { SavedReports } from './primary/saved-reports.ts'
+import { SourceWatcher } from './primary/source-watcher.ts'
+import { UsageShipper } from './primary/usage-shipper.ts'
+import { type StartResult, WorkerPool } from './primary/worker-pool.ts'
+
+/** Beyond `timeouts.drain`, for the workers to notice that their time is up and to report a last time. */
+const DRAIN_GRACE_MS = 2_000
+/** For the last usage to reach the mixer; what does not is saved. */
+const LAST_REPORT_MS = 5_000
+/** For workers that found no way to start while others did. */
+const FAILED_START_DRAIN_MS = 2_000
+
+export interface ProxyOptions {
+  readonly configPath: string
+  /** What `configPath` holds at the start. */
+  readonly config: Config
+  /** Instead of `config.workers`. */
+  readonly workers?: number
+  readonly logger: Logger
+  /** For `${NAME}` when the configuration is loaded again; that of the process by default. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** The program of the workers; tests bring their own. */
+  readonly workerEntry?: string
+  /** How signals arrive; tests bring their own. Returns how to stop listening. */
+  readonly signals?: typeof onSignals
+}
+
+/** 0 after a drain, 1 when it could not start or was stopped before it was drained, 2 for a wrong configuration. */
+export interface ProxyResult {
+  readonly exitCode: number
+}
+
+/** Runs the proxy until a signal or `POST /drain` ends it. Resolves when nothing of it is left; never rejects. */
+export async function runProxy(options: ProxyOptions): Promise<ProxyResult> {
+  return new ProxyPrimary(options).run()
+}
+
+class ProxyPrimary {
+  readonly #options: ProxyOptions
+  readonly #logger: Logger
+  readonly #live = new LiveState(systemClock)
+  readonly #metrics: ProxyMetrics
+  readonly #client: MixerClient
+  readonly #shipper: UsageShipper
+  readonly #reloader: Reloader
+  readonly #workerCount: number
+  readonly #pool: WorkerPool
+  readonly #admin: AdminServer
+  readonly #ended = Promise.withResolvers<number>()
+  #phase: 'starting' | 'ready' | 'draining' = 'starting'
+  #sorted: readonly TenantConfig[] = []
+  #byId: ReadonlyMap<string, TenantConfig> = new Map()
+
+  constructor(options: ProxyOptions) {
+    this.#options = options
+    this.#logger = options.logger
+    const { config } = options
+    this.#client = createMixerClient({ url: config.mixer.url, token: config.mixer.token })
+    this.#metrics = new ProxyMetrics({
+      tenants: config.metrics.tenants,
+      live: this.#live,
+      backlog: () => {
+        const { savedBytes, lagMs } = this.#shipper.status()
+        return { bytes: savedBytes, lagMs }
+      },
+    })
+    this.#shipper = this.#createShipper()
+    this.#reloader = this.#createReloader()
+    this.#workerCount =
+      options.workers ?? (config.workers === 'auto' ? availableParallelism() : config.workers)
+    this.#pool = this.#createPool()
+    this.#admin = this.#createAdmin()
+    this.#configChanged(config, this.#reloader.generation)
+  }
+
+  async run(): Promise<ProxyResult> {
+    const signals = this.#options.signals ?? onSignals
+    const stopListening = signals({
+      stop: signal => this.#stop(signal),
+      reload: () => void this.#reloader.reload('signal'),
+    })
+    const watcher = await this.#start()
+    const exitCode = await this.#ended.promise
+    watcher?.close()
+    stopListening()
+    await this.#client.close()
+    await this.#admin.close()
+    this.#logger.info({ exitCode }, 'ended')
+    return { exitCode }
+  }
+
+  async #start(): Promise<SourceWatcher | undefined> {
+    try {
+      this.#shipper.start()
+    } catch (error) {
+      this.#fail([`mixer.journal: ${String(error)}`], 1)
+      return undefined
+    }
+    const admin = await this.#admin.listen()
+    if (!admin.ok) {
+      this.#fail([admin.problem], 1)
+      return undefined
+    }
+    const workers = await this.#pool.start()
+    // Stopped meanwhile: whoever did that also sees to the end.
+    if (this.#phase !== 'starting') return undefined
+    if (!workers.ok) {
+      await this.#failToStart(workers)
+      return undefined
+    }
+    this.#phase = 'ready'
+    const { service, tenants, tenantSources } = this.#reloader.config
+    this.#logger.info(
+      {
+        service: service.name,
+        bound: workers.bound,
+        admin: admin.address,
+        workers: this.#workerCount,
+        tenants: tenants.length,
+      },
+      'ready',
+    )
+    return new SourceWatcher({
+      sources: tenantSources,
+      logger: this.#logger,
+      onChange: () => void this.#reloader.reload('watch'),
+    })
+  }
+
+  async #failToStart({
+    problems,
+    configuration,
+  }: Extract<StartResult, { ok: false }>): Promise<void> {
+    this.#phase = 'draining'
+    await this.#pool.drain(FAILED_START_DRAIN_MS)
+    await this.#shipper.close(LAST_REPORT_MS)
+    this.#fail(problems, configuration ? 2 : 1)
+  }
+
+  #fail(problems: readonly string[], exitCode: number): void {
+    for (const problem of problems) this.#logger.error({ problem }, 'cannot start')
+    this.#ended.resolve(exitCode)
+  }
+
+  /** The first time drains; the second time there is somebody who does not want to wait for that. */
+  #stop(cause: string): void {
+    if (this.#phase !== 'draining') {
+      this.#phase = 'draining'
+      this.#logger.info({ cause }, 'draining')
+      void this.#drain()
+      return
+    }
+    this.#logger.warn({ cause }, 'stopping at once')
+    void this.#stopNow()
+  }
+
+  async #stopNow(): Promise<void> {
+    await this.#pool.kill()
+    this.#shipper.saveNow()
+    this.#ended.resolve(1)
+  }
+
+  async #drain(): Promise<void> {
+    await this.#pool.drain(this.#reloader.config.timeouts.drain + DRAIN_GRACE_MS)
+    await this.#shipper.close(LAST_REPORT_MS)
+    this.#ended.resolve(0)
+  }
+
+  #createShipper(): UsageShipper {
+    return new UsageShipper({
+      client: this.#client,
+      saved: new SavedReports(this.#options.config.mixer.journal),
+      clock: systemClock,
+      logger: this.#logger,
+      newProducer: randomUUID,
+      onResult: result => this.#metrics.reported(result),
+      onLost: records => this.#metrics.recordsLost(records),
+    })
+  }
+
+  #createReloader(): Reloader {
+    const { config, configPath } = this.#options
+    // oxlint-disable-next-line node/no-process-env -- a reload reads the same variables as the start did
+    const env = this.#options.env ?? process.env
+    return new Reloader({
+      config,
+      load: () => loadConfig(configPath, { env }),
+      apply: async ({ tenants, limits }, generation) =>
+        this.#pool.apply({ kind: 'tenants', tenants, limits, generation }),
+      logger: this.#logger,
+      onRefused: () => this.#metrics.configRefused(),
+      onChange: (changed, generation) => this.#configChanged(changed, generation),
+    })
+  }
+
+  #createPool(): WorkerPool {
+    return new WorkerPool({
+      entry: this.#options.workerEntry ?? workerEntry(),
+      count: this.#workerCount,
+      clock: systemClock,
+      logger: this.#logger,
+      startMessage: () => {
+        const { config, generation } = this.#reloader
+        return { kind: 'start', config, generation, workers: this.#workerCount }
+      },
+      onReport: (slot, report) => this.#record(slot, report),
+      onGone: slot => this.#live.forget(slot),
+      onRestart: () => this.#metrics.workerRestarted(),
+    })
+  }
+
+  #createAdmin(): AdminServer {
+    const routes = adminRoutes({
+      phase: () => this.#phase,
+      workers: () => ({ ready: this.#pool.ready, count: this.#workerCount }),
+      config: () => this.#reloader.config,
+      tenants: () => this.#sorted,
+      tenant: id => this.#byId.get(id),
+      metrics: this.#metrics,
+      live: this.#live,
+      shipper: this.#shipper,
+      reload: async () => this.#reloader.reload('admin'),
+      drain: () => {
+        if (this.#phase !== 'draining') this.#stop('admin')
+      },
+    })
+    return new AdminServer({
+      address: this.#options.config.admin.address,
+      routes,
+      logger: this.#logger,
+    })
+  }
+
+  #record(slot: number, report: WorkerReport): void {
+    this.#live.record(slot, report)
+    this.#metrics.record(report)
+    this.#shipper.add(report.usage)
+  }
+
+  #configChanged({ tenants }: Config, generation: number): void {
+    this.#metrics.generation = generation
+    this.#byId = new Map(tenants.map(tenant => [tenant.id, tenant]))
+    this.#sorted = tenants.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    for (const id of this.#live.tenantsWithEndpoints()) {
+      if (!this.#byId.has(id)) this.#live.forgetEndpointsOf(id)
+    }
+  }
+}
+
+/** Beside this file, in the form that this file has itself: TypeScript in a checkout, JavaScript in the package. */
+function workerEntry(): string {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  return fileURLToPath(new URL(`./worker/main.${extension}`, import.meta.url))
+}

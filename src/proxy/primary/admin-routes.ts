@@ -1,0 +1,186 @@
+/** What the admin server answers. Everything comes from the memory of the primary; no request waits for a worker. */
+import { redactConfig } from '../../config/redact.ts'
+import type { Config, TenantConfig } from '../../config/schema.ts'
+import { ERRORS, type ErrorCode, problem } from '../../core/errors.ts'
+import {
+  type AdminAnswer,
+  type AdminRequest,
+  type AdminRoute,
+  problemAnswer,
+} from './admin-server.ts'
+import type { LiveState } from './live-state.ts'
+import type { ProxyMetrics } from './metrics.ts'
+import type { ReloadResult } from './reloader.ts'
+import type { UsageShipper } from './usage-shipper.ts'
+
+const DEFAULT_LIMIT = 100
+const MAX_LIMIT = 1_000
+
+export interface AdminSources {
+  readonly phase: () => 'starting' | 'ready' | 'draining'
+  readonly workers: () => { readonly ready: number; readonly count: number }
+  readonly config: () => Config
+  /** Of the configuration in force, sorted by id. */
+  readonly tenants: () => readonly TenantConfig[]
+  readonly tenant: (id: string) => TenantConfig | undefined
+  readonly metrics: ProxyMetrics
+  readonly live: LiveState
+  readonly shipper: UsageShipper
+  readonly reload: () => Promise<ReloadResult>
+  readonly drain: () => void
+}
+
+export function adminRoutes(sources: AdminSources): AdminRoute[] {
+  return [
+    get('/livez', () => json(200, { status: 'alive' })),
+    get('/readyz', () => readyz(sources)),
+    get('/metrics', async ({ accept }) => ({
+      status: 200,
+      ...(await sources.metrics.expose(accept)),
+    })),
+    get('/config', () => json(200, redactConfig(sources.config()))),
+    get('/tenants', request => listTenants(sources, request)),
+    get('/tenants/', ({ rest }) => showTenant(sources, rest)),
+    get('/reconcile', request => reconcile(sources, request)),
+    post('/reload', async () => reload(sources)),
+    post('/drain', () => {
+      sources.drain()
+      return json(202, { status: 'draining' })
+    }),
+  ]
+}
+
+type Answer = AdminRoute['answer']
+
+function get(path: string, answer: Answer): AdminRoute {
+  return { method: 'GET', path, answer }
+}
+
+function post(path: string, answer: Answer): AdminRoute {
+  return { method: 'POST', path, answer }
+}
+
+function readyz({ phase, workers, shipper }: AdminSources): AdminAnswer {
+  const { ready, count } = workers()
+  // Without a worker nothing is accepted, whatever the phase says.
+  const status = phase() === 'ready' && ready === 0 ? 'no worker' : phase()
+  const { lagMs, savedReports } = shipper.status()
+  const reporting = { lagSeconds: lagMs / 1_000, savedReports }
+  return json(status === 'ready' ? 200 : 503, { status, workers: { ready, count }, reporting })
+}
+
+function listTenants(
+  { tenants, live, shipper }: AdminSources,
+  { query }: AdminRequest,
+): AdminAnswer {
+  const all = tenants()
+  const page = pageOf(all, query, tenant => tenant.id)
+  if (page === undefined) return badPage()
+  const listed = page.items.map(({ id, disabled, address, hosts, credentials, deployment }) => ({
+    id,
+    disabled,
+    address: address ?? null,
+    hosts: hosts.length,
+    credentials: credentials.length,
+    endpoints: deployment.endpoints.length,
+    calls: shipper.accounts.of(id).counted.calls,
+    connections: live.activeOf(id),
+  }))
+  return json(200, { total: all.length, tenants: listed, next: page.next })
+}
+
+function showTenant(
+  { tenant, config, live, metrics, shipper }: AdminSources,
+  id: string,
+): AdminAnswer {
+  const found = tenant(id)
+  if (found === undefined) return problemAnswer('not_found', 'no tenant has this id')
+  const { disabled, address, hosts, credentials, deployment, limits } = found
+  const health = live.endpointsOf(id)
+  return json(200, {
+    id,
+    disabled,
+    address: address ?? null,
+    hosts,
+    credentials: credentials.length,
+    deployment: {
+      endpoints: deployment.endpoints,
+      // Workers know of a deployment's health from the first call on.
+      healthy: health?.healthy ?? null,
+      ejected: health?.ejected ?? null,
+    },
+    connections: { active: live.activeOf(id) },
+    usage: shipper.accounts.of(id).counted,
+    limits: { ...config().limits, ...limits },
+    limited: metrics.limitedOf(id),
+  })
+}
+
+function reconcile({ shipper }: AdminSources, { query }: AdminRequest): AdminAnswer {
+  const tenants = shipper.accounts.tenants()
+  const page = pageOf(tenants, query, tenant => tenant)
+  if (page === undefined) return badPage()
+  const { producer, pendingRecords, savedReports, savedBytes, refusedReports, lagMs } =
+    shipper.status()
+  return json(200, {
+    producer,
+    // Usage is not journaled by this version: what is pending is in memory until it is shipped or saved on exit.
+    journal: null,
+    lagSeconds: lagMs / 1_000,
+    pendingRecords,
+    saved: { reports: savedReports, bytes: savedBytes },
+    refusedReports,
+    tenants: page.items.map(tenant => {
+      const { counted, acknowledged, pending, refused, lost } = shipper.accounts.of(tenant)
+      return { tenant, counted, journaled: null, acknowledged, pending, refused, lost }
+    }),
+    next: page.next,
+  })
+}
+
+async function reload({ reload: run, phase }: AdminSources): Promise<AdminAnswer> {
+  if (phase() === 'draining') return problemAnswer('draining')
+  const result = await run()
+  if (result.ok) return json(200, { generation: result.generation, changed: result.changed })
+  const { generation, problems } = result
+  return problemWith('configuration_refused', { generation, problems })
+}
+
+function problemWith(code: ErrorCode, extra: Record<string, unknown>): AdminAnswer {
+  return {
+    status: ERRORS[code].http,
+    contentType: 'application/problem+json',
+    body: problem(code, undefined, extra),
+  }
+}
+
+interface Page<T> {
+  readonly items: readonly T[]
+  /** Value of `after` for the next page; null on the last. */
+  readonly next: string | null
+}
+
+/** `?limit=1…1000&after=ID` over a sorted list; undefined when the limit is none. */
+function pageOf<T>(
+  sorted: readonly T[],
+  query: URLSearchParams,
+  idOf: (item: T) => string,
+): Page<T> | undefined {
+  const text = query.get('limit') ?? String(DEFAULT_LIMIT)
+  const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  if (limit < 1 || limit > MAX_LIMIT) return undefined
+  const after = query.get('after')
+  const from = after === null ? 0 : sorted.findIndex(item => idOf(item) > after)
+  const items = from < 0 ? [] : sorted.slice(from, from + limit)
+  const last = items.at(-1)
+  const more = from >= 0 && from + limit < sorted.length
+  return { items, next: more && last !== undefined ? idOf(last) : null }
+}
+
+function badPage(): AdminAnswer {
+  return problemAnswer('malformed_message', `limit must be a number from 1 to ${MAX_LIMIT}`)
+}
+
+function json(status: number, value: unknown): AdminAnswer {
+  return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` }
+}

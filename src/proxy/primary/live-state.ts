@@ -1,0 +1,107 @@
+/**
+ * What workers say about this moment: open connections, health of endpoints, lag of the event loop. Each worker's word
+ * goes when the worker goes, so that a crash leaves no connection that is open for ever.
+ */
+import type { Clock } from '../../core/clock.ts'
+import type { ConnectionCount, WorkerReport } from '../ipc.ts'
+import { Peak } from './metric-tables.ts'
+
+const LAG_PERIOD_MS = 15_000
+
+export interface EndpointHealth {
+  readonly healthy: number
+  readonly ejected: number
+}
+
+interface WorkerState {
+  /** By tenant, then by listener and routability. */
+  readonly connections: Map<string, Map<string, ConnectionCount>>
+  readonly endpoints: Map<string, EndpointHealth>
+  readonly lagMs: Peak
+}
+
+export class LiveState {
+  readonly #clock: Clock
+  readonly #workers = new Map<number, WorkerState>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** `slot`: number of the worker, 1 to the number of workers; a replacement has the number of the one that died. */
+  record(slot: number, report: WorkerReport): void {
+    const state = this.#stateOf(slot)
+    for (const count of report.connections) {
+      let ofTenant = state.connections.get(count.tenant)
+      if (ofTenant === undefined) {
+        ofTenant = new Map()
+        state.connections.set(count.tenant, ofTenant)
+      }
+      const key = `${count.listener}\0${count.routability}`
+      if (count.active > 0) ofTenant.set(key, count)
+      else ofTenant.delete(key)
+      if (ofTenant.size === 0) state.connections.delete(count.tenant)
+    }
+    for (const { tenant, healthy, ejected } of report.endpoints) {
+      state.endpoints.set(tenant, { healthy, ejected })
+    }
+    state.lagMs.observe(report.eventLoopLagMs, this.#clock.monotonic())
+  }
+
+  forget(slot: number): void {
+    this.#workers.delete(slot)
+  }
+
+  /** Tenants that the configuration no longer names; their connections count until they end. */
+  forgetEndpointsOf(tenant: string): void {
+    for (const { endpoints } of this.#workers.values()) endpoints.delete(tenant)
+  }
+
+  /** Every count of every worker; several may be of the same tenant, listener and routability. */
+  *connections(): Generator<ConnectionCount> {
+    for (const { connections } of this.#workers.values()) {
+      for (const ofTenant of connections.values()) yield* ofTenant.values()
+    }
+  }
+
+  /** Open connections of a tenant. */
+  activeOf(tenant: string): number {
+    let active = 0
+    for (const { connections } of this.#workers.values()) {
+      for (const count of connections.get(tenant)?.values() ?? []) active += count.active
+    }
+    return active
+  }
+
+  /** Tenants whose endpoints some worker has an opinion of. */
+  tenantsWithEndpoints(): Set<string> {
+    return new Set([...this.#workers.values()].flatMap(({ endpoints }) => [...endpoints.keys()]))
+  }
+
+  /** Every worker checks for itself and all see the same endpoints: the worst opinion is the one to show. */
+  endpointsOf(tenant: string): EndpointHealth | undefined {
+    let worst: EndpointHealth | undefined
+    for (const { endpoints } of this.#workers.values()) {
+      const health = endpoints.get(tenant)
+      if (health !== undefined && (worst === undefined || health.healthy < worst.healthy)) {
+        worst = health
+      }
+    }
+    return worst
+  }
+
+  /** Highest lag of each worker in the last 15 to 30 seconds, in ms. */
+  *lags(): Generator<readonly [slot: number, lagMs: number]> {
+    const now = this.#clock.monotonic()
+    for (const [slot, { lagMs }] of this.#workers) yield [slot, lagMs.value(now)]
+  }
+
+  #stateOf(slot: number): WorkerState {
+    let state = this.#workers.get(slot)
+    if (state === undefined) {
+      state = { connections: new Map(), endpoints: new Map(), lagMs: new Peak(LAG_PERIOD_MS) }
+      this.#workers.set(slot, state)
+    }
+    return state
+  }
+}

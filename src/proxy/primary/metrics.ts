@@ -1,0 +1,263 @@
+/**
+ * The proxy's metrics, summed from the reports of the workers. Counters never go down: what a worker has reported stays
+ * counted when the worker is gone. Scrapes read the memory of the primary and ask no worker.
+ */
+import { DURATION_BUCKETS_MS, type WorkerReport } from '../ipc.ts'
+import type { LiveState } from './live-state.ts'
+import {
+  CounterTable,
+  type Exposition,
+  Expositions,
+  HistogramTable,
+  type MetricReader,
+  type Sample,
+} from './metric-tables.ts'
+
+export const OTHER_TENANTS = '_other'
+
+/** What became of a usage report: in the ledger, to be sent again, refused for good, or sent anew after a gap. */
+export const REPORT_RESULTS = ['accepted', 'failed', 'refused', 'gap'] as const
+export type ReportResultLabel = (typeof REPORT_RESULTS)[number]
+
+export interface MetricsOptions {
+  /** This many tenants get their own label, in the order of their first use; the rest is summed. */
+  readonly tenants: number
+  readonly live: LiveState
+  /** Usage that is not yet in the ledger: size on disk, and age of the oldest in ms. */
+  readonly backlog: () => { readonly bytes: number; readonly lagMs: number }
+}
+
+export class ProxyMetrics {
+  generation = 0
+  readonly #options: MetricsOptions
+  readonly #labelledTenants = new Set<string>()
+  readonly #calls = new CounterTable()
+  readonly #bytes = new CounterTable()
+  readonly #connections = new CounterTable()
+  readonly #rejected = new CounterTable()
+  readonly #limited = new CounterTable()
+  /** By tenant and limit, for all tenants; bounded by the configuration. */
+  readonly #limitedOf = new Map<string, Record<string, number>>()
+  readonly #jwtCache = new CounterTable()
+  readonly #reports = new CounterTable()
+  readonly #callDurations = new HistogramTable(DURATION_BUCKETS_MS)
+  readonly #upstreamDurations = new HistogramTable(DURATION_BUCKETS_MS)
+  readonly #expositions: Expositions
+  #configErrors = 0
+  #workerRestarts = 0
+  #recordsLost = 0
+
+  constructor(options: MetricsOptions) {
+    this.#options = options
+    for (const result of REPORT_RESULTS) this.#reports.add({ result }, 0)
+    for (const result of ['hit', 'miss', 'reject']) this.#jwtCache.add({ result }, 0)
+    this.#expositions = new Expositions([...this.#trafficReaders(), ...this.#stateReaders()])
+  }
+
+  record(report: WorkerReport): void {
+    for (const {
+      tenant: id,
+      operation,
+      code,
+      routability,
+      calls,
+      ingress,
+      egress,
+    } of report.usage) {
+      const tenant = this.#labelOf(id)
+      if (calls > 0) this.#calls.add({ tenant, operation, code, routability }, calls)
+      this.#bytes.add({ tenant, direction: 'ingress' }, ingress)
+      this.#bytes.add({ tenant, direction: 'egress' }, egress)
+    }
+    for (const { tenant, routability, listener, opened } of report.connections) {
+      this.#connections.add({ tenant: this.#labelOf(tenant), routability, listener }, opened)
+    }
+    for (const { reason, listener, count } of report.rejected) {
+      this.#rejected.add({ reason, listener }, count)
+    }
+    for (const { tenant, limit, count } of report.limited) {
+      this.#limited.add({ tenant: this.#labelOf(tenant), limit }, count)
+      const ofTenant = this.#limitedOf.get(tenant) ?? {}
+      ofTenant[limit] = (ofTenant[limit] ?? 0) + count
+      this.#limitedOf.set(tenant, ofTenant)
+    }
+    for (const { code, counts, sumMs } of report.callDurations) {
+      this.#callDurations.add(code, counts, sumMs)
+    }
+    for (const { code, counts, sumMs } of report.upstreamDurations) {
+      this.#upstreamDurations.add(code, counts, sumMs)
+    }
+    for (const result of ['hit', 'miss', 'reject'] as const) {
+      this.#jwtCache.add({ result }, report.jwtCache[result])
+    }
+  }
+
+  /** How often a tenant met each of its limits. */
+  limitedOf(tenant: string): Readonly<Record<string, number>> {
+    return this.#limitedOf.get(tenant) ?? {}
+  }
+
+  reported(result: ReportResultLabel): void {
+    this.#reports.add({ result }, 1)
+  }
+
+  /** Usage records that could be kept neither in memory nor on disk. */
+  recordsLost(count: number): void {
+    this.#recordsLost += count
+  }
+
+  configRefused(): void {
+    this.#configErrors += 1
+  }
+
+  workerRestarted(): void {
+    this.#workerRestarts += 1
+  }
+
+  /** The metrics in the form that `accept`, the field of the request, asks for. */
+  async expose(accept: string): Promise<Exposition> {
+    return this.#expositions.expose(accept)
+  }
+
+  /** A tenant keeps the label that it got first: a series that moved between tenants would bill wrongly. */
+  #labelOf(tenant: string): string {
+    if (this.#labelledTenants.has(tenant)) return tenant
+    if (this.#labelledTenants.size >= this.#options.tenants) return OTHER_TENANTS
+    this.#labelledTenants.add(tenant)
+    return tenant
+  }
+
+  #trafficReaders(): MetricReader[] {
+    return [
+      counter('amt_calls_total', 'Calls that ended, by class of the answer.', this.#calls),
+      counter('amt_bytes_total', 'Application bytes on the side of the clients.', this.#bytes),
+      counter(
+        'amt_connections_total',
+        'Connections that were routed to a tenant.',
+        this.#connections,
+      ),
+      counter('amt_rejected_total', 'Calls and connections that were refused.', this.#rejected),
+      counter('amt_limited_total', 'Calls and connections that met a limit.', this.#limited),
+      counter('amt_jwt_cache_total', 'Tokens looked up among the verified ones.', this.#jwtCache),
+      counter('amt_reports_total', 'Usage reports sent to the mixer.', this.#reports),
+      histogram(
+        'amt_call_duration_seconds',
+        'From the first byte of a call to the last of its answer.',
+        this.#callDurations,
+      ),
+      histogram(
+        'amt_upstream_duration_seconds',
+        'From a call’s way to its deployment to the last byte of the answer.',
+        this.#upstreamDurations,
+      ),
+    ]
+  }
+
+  #stateReaders(): MetricReader[] {
+    const { live, backlog } = this.#options
+    return [
+      {
+        name: 'amt_connections_active',
+        help: 'Open connections.',
+        type: 'gauge',
+        read: () => this.#activeConnections(),
+      },
+      {
+        name: 'amt_upstream_endpoints',
+        help: 'Endpoints of deployments that are in use.',
+        type: 'gauge',
+        read: () => this.#endpoints(),
+      },
+      {
+        name: 'amt_event_loop_lag_seconds',
+        help: 'Longest delay of a worker’s event loop in the last 15 to 30 seconds.',
+        type: 'gauge',
+        read: () =>
+          [...live.lags()].map(([worker, lagMs]) => ({ labels: { worker }, value: lagMs / 1_000 })),
+      },
+      single(
+        'gauge',
+        'amt_journal_bytes_pending',
+        'Usage on disk that is not yet in the ledger.',
+        () => backlog().bytes,
+      ),
+      single(
+        'gauge',
+        'amt_journal_lag_seconds',
+        'Age of the oldest usage that is not yet in the ledger.',
+        () => backlog().lagMs / 1_000,
+      ),
+      single(
+        'counter',
+        'amt_usage_records_lost_total',
+        'Usage records that could be kept neither in memory nor on disk.',
+        () => this.#recordsLost,
+      ),
+      single(
+        'gauge',
+        'amt_config_generation',
+        'Number of the configuration in force; 1 is the one of the start.',
+        () => this.generation,
+      ),
+      single(
+        'counter',
+        'amt_config_errors_total',
+        'Reloads that were refused.',
+        () => this.#configErrors,
+      ),
+      single(
+        'counter',
+        'amt_worker_restarts_total',
+        'Workers that died and were replaced.',
+        () => this.#workerRestarts,
+      ),
+    ]
+  }
+
+  /** The same series as the counter of opened ones, so that a tenant without connections reads 0 and not nothing. */
+  #activeConnections(): Sample[] {
+    const active = new CounterTable()
+    for (const { labels } of this.#connections.samples()) {
+      active.add(labels as Record<string, string>, 0)
+    }
+    for (const {
+      tenant,
+      routability,
+      listener,
+      active: count,
+    } of this.#options.live.connections()) {
+      active.add({ tenant: this.#labelOf(tenant), routability, listener }, count)
+    }
+    return active.samples()
+  }
+
+  #endpoints(): Sample[] {
+    const endpoints = new CounterTable()
+    for (const id of this.#options.live.tenantsWithEndpoints()) {
+      const health = this.#options.live.endpointsOf(id)
+      const tenant = this.#labelOf(id)
+      endpoints.add({ tenant, state: 'healthy' }, health?.healthy ?? 0)
+      endpoints.add({ tenant, state: 'ejected' }, health?.ejected ?? 0)
+    }
+    return endpoints.samples()
+  }
+}
+
+function counter(name: string, help: string, table: CounterTable): MetricReader {
+  return { name, help, type: 'counter', read: () => table.samples() }
+}
+
+function histogram(name: string, help: string, table: HistogramTable): MetricReader {
+  return { name, help, type: 'histogram', read: () => table.samples(name) }
+}
+
+type ReadNumber = () => number
+
+function single(
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  value: ReadNumber,
+): MetricReader {
+  return { name, help, type, read: () => [{ labels: {}, value: value() }] }
+}

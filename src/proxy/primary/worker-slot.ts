@@ -1,0 +1,55 @@
+/** One place for a worker: who holds it, how far that worker is, and when the next one may come. */
+import type { Worker } from 'node:cluster'
+import type { PrimaryMessage } from '../ipc.ts'
+
+/** A worker that lives this long after its start has not died of its start. */
+const STABLE_MS = 10_000
+/** Deaths in a row that are answered by a new worker at once. */
+const FREE_RESTARTS = 2
+const FIRST_DELAY_MS = 250
+const LAST_DELAY_MS = 5_000
+
+export class WorkerSlot {
+  /** 1 to the number of workers; a replacement takes over the number. */
+  readonly number: number
+  worker: Worker | undefined
+  /** `started`: it has been sent its configuration. */
+  state: 'gone' | 'forked' | 'started' | 'ready' = 'gone'
+  /** Set while the next worker waits for its time. */
+  restart: NodeJS.Timeout | undefined
+  #bornAt = 0
+  #deaths = 0
+
+  constructor(number: number) {
+    this.number = number
+  }
+
+  hold(worker: Worker, now: number): void {
+    this.worker = worker
+    this.state = 'forked'
+    this.restart = undefined
+    this.#bornAt = now
+  }
+
+  /** The worker is gone. Returns how long to wait for the next one, in ms. */
+  release(now: number): number {
+    this.worker = undefined
+    this.state = 'gone'
+    this.#deaths = now - this.#bornAt < STABLE_MS ? this.#deaths + 1 : 1
+    const delayed = this.#deaths - FREE_RESTARTS
+    return delayed <= 0
+      ? 0
+      : Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(delayed - 1, 10))
+  }
+
+  /** Sends if there is somebody to read it. */
+  send(message: PrimaryMessage): void {
+    // A channel that breaks in this moment means a death, and that is noticed by itself.
+    if (this.worker?.isConnected() === true) this.worker.send(message, () => {})
+  }
+
+  kill(): void {
+    clearTimeout(this.restart)
+    this.worker?.process.kill('SIGKILL')
+  }
+}

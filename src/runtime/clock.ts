@@ -1,0 +1,7 @@
+/** The clock of the machine; tests use one of their own. */
+import type { Clock } from '../core/clock.ts'
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+}
