@@ -1,0 +1,33 @@
+/** Runs `amt` as its own process, as a person does at a shell. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+
+export const AMT: string = join(import.meta.dirname, '..', '..', 'bin', 'amt')
+
+const DEADLINE_MS = 60_000
+
+export interface AmtResult {
+  /** Exit code; -1 where a signal ended it. */
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface AmtOptions {
+  readonly cwd?: string
+  readonly env?: NodeJS.ProcessEnv
+}
+
+/** Fulfilled when it has ended, whatever its exit code. */
+export async function runAmt(
+  args: readonly string[],
+  options: AmtOptions = {},
+): Promise<AmtResult> {
+  return new Promise(resolve => {
+    const env = { ...process.env, ...options.env }
+    execFile(AMT, args, { ...options, env, timeout: DEADLINE_MS }, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0
+      resolve({ code, stdout, stderr })
+    })
+  })
+}
