@@ -1,4 +1,12 @@
 import type { TenantConfig } from '../../config/schema.ts'
+import type { Routability } from '../../core/routability.ts'
+
+/** "This traffic is `tenant`'s, known by that kind of evidence." Frozen; one object a tenant and kind. */
+export interface RoutedVerdict {
+  readonly kind: 'routed'
+  readonly tenant: Tenant
+  readonly routability: Exclude<Routability, 'unroutable'>
+}
 
 /**
  * A tenant as a worker knows it. One object lives as long as its configuration does not change, so identity comparison
@@ -10,10 +18,33 @@ export class Tenant {
   readonly index: number
   readonly id: string
   readonly config: TenantConfig
+  /** Made with the first call that needs them, so that classifying allocates nothing and an idle tenant holds none. */
+  #l4: RoutedVerdict | undefined = undefined
+  #l7: RoutedVerdict | undefined = undefined
+  #private: RoutedVerdict | undefined = undefined
 
   constructor(index: number, config: TenantConfig) {
     this.index = index
     this.id = config.id
     this.config = config
+  }
+
+  /** The verdict that routes to this tenant; the same object each time. */
+  routedBy(routability: RoutedVerdict['routability']): RoutedVerdict {
+    switch (routability) {
+      case 'l4':
+        this.#l4 ??= this.#verdict('l4')
+        return this.#l4
+      case 'l7':
+        this.#l7 ??= this.#verdict('l7')
+        return this.#l7
+      case 'private':
+        this.#private ??= this.#verdict('private')
+        return this.#private
+    }
+  }
+
+  #verdict(routability: RoutedVerdict['routability']): RoutedVerdict {
+    return Object.freeze({ kind: 'routed', tenant: this, routability })
   }
 }

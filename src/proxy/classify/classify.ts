@@ -1,0 +1,86 @@
+/**
+ * Evidence → verdict: whose traffic this is, or why it is refused. Pure and without allocation, since it runs with every
+ * call. `docs/routing.md` has the same rules as tables.
+ */
+import { ERRORS, type ErrorCode } from '../../core/errors.ts'
+import type { RoutedVerdict, Tenant } from '../tenant/tenant.ts'
+
+/**
+ * What a credential of one kind amounts to:
+ * - `undefined`: none was sent;
+ * - a `Tenant`: it was verified and is this tenant's;
+ * - an `ErrorCode`: it claims to be one of ours and is not valid. Never ignored, whatever else is known;
+ * - `'foreign'`: not made for this proxy, such as a token of an unknown issuer. It is no evidence at all.
+ */
+export type CredentialResult = Tenant | ErrorCode | 'foreign' | undefined
+
+/** All that is known about a connection (`http: false`) or call. Every tenant in it is from the same directory. */
+export interface Evidence {
+  /** Of the listener. */
+  readonly mode: 'shared' | 'private'
+  /** Without HTTP there are no credentials, only address, certificate and SNI name. */
+  readonly http: boolean
+  /** Owner of the address at which the connection arrived. */
+  readonly addressTenant?: Tenant | undefined
+  /** Owner of the verified client certificate; a certificate that names two owners is a mismatch in itself. */
+  readonly certificateTenant?: Tenant | 'tenant_mismatch' | undefined
+  readonly jwt: CredentialResult
+  readonly apiKey: CredentialResult
+  /** Owner of `Host` or `:authority`, without HTTP of the SNI name. */
+  readonly hostTenant?: Tenant | undefined
+}
+
+/** Frozen; there is one object an error. */
+export interface RefusedVerdict {
+  readonly kind: 'refused'
+  readonly error: ErrorCode
+}
+
+export type Verdict = RoutedVerdict | RefusedVerdict
+
+/** Never throws. The verdict objects are shared: compare and keep them freely. */
+export function classify(evidence: Evidence): Verdict {
+  const { mode, http, addressTenant, certificateTenant, hostTenant } = evidence
+  const jwt = http ? evidence.jwt : undefined
+  const apiKey = http ? evidence.apiKey : undefined
+  if (typeof jwt === 'string' && jwt !== 'foreign') return refused(jwt)
+  if (typeof apiKey === 'string' && apiKey !== 'foreign') return refused(apiKey)
+  if (certificateTenant === 'tenant_mismatch') return refused('tenant_mismatch')
+
+  const jwtTenant = typeof jwt === 'object' ? jwt : undefined
+  const keyTenant = typeof apiKey === 'object' ? apiKey : undefined
+  const credentialTenant = jwtTenant ?? keyTenant
+  const tenant = addressTenant ?? certificateTenant ?? credentialTenant ?? hostTenant
+  // No piece of evidence outweighs another: as soon as two disagree, somebody is where they should not be.
+  if (
+    differs(certificateTenant, tenant) ||
+    differs(jwtTenant, tenant) ||
+    differs(keyTenant, tenant) ||
+    differs(hostTenant, tenant)
+  ) {
+    return refused('tenant_mismatch')
+  }
+
+  const routability =
+    mode === 'private'
+      ? addressTenant && 'private'
+      : ((certificateTenant && 'l4') ?? (credentialTenant && 'l7') ?? (hostTenant && 'private'))
+  if (tenant === undefined || routability === undefined) {
+    return refused(
+      mode === 'shared' && (jwt ?? apiKey) !== undefined ? 'credential_invalid' : 'unroutable',
+    )
+  }
+  return tenant.config.disabled ? refused('tenant_disabled') : tenant.routedBy(routability)
+}
+
+function differs(a: Tenant | undefined, b: Tenant | undefined): boolean {
+  return a !== undefined && a !== b
+}
+
+const REFUSED = Object.fromEntries(
+  Object.keys(ERRORS).map(error => [error, Object.freeze({ kind: 'refused', error })]),
+) as Readonly<Record<ErrorCode, RefusedVerdict>>
+
+function refused(error: ErrorCode): RefusedVerdict {
+  return REFUSED[error]
+}

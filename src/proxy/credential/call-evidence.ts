@@ -1,0 +1,84 @@
+import type { CredentialResult, Evidence } from '../classify/classify.ts'
+import type { TenantDirectory } from '../tenant/directory.ts'
+import type { Tenant } from '../tenant/tenant.ts'
+import { type ClientCertificate, ownerOfCertificate } from './client-certificate.ts'
+
+/**
+ * The credentials of the last call on a connection and what they amounted to. Calls on a connection nearly always carry
+ * the same ones; then comparing strings is all that is left to do.
+ */
+export class CredentialMemo {
+  authorization = ''
+  apiKeyField = ''
+  jwt: CredentialResult = undefined
+  fieldKey: CredentialResult = undefined
+  schemeKey: CredentialResult = undefined
+  /** Number of the authenticator's state that this is from; -1: nothing is remembered. */
+  epoch = -1
+  validUntilMs = 0
+}
+
+export interface EvidenceOptions {
+  readonly mode: Evidence['mode']
+  readonly http: boolean
+  /** Local address of the connection; `''` where it says nothing (shared mode). */
+  readonly localAddress: string
+  readonly certificate: ClientCertificate | undefined
+  /** Of the connection. */
+  readonly memo: CredentialMemo
+}
+
+/**
+ * Evidence as connections keep it. One object serves the calls of an HTTP/1.1 connection, one after the other; calls
+ * that run at the same time need one each, and share the memo of their connection.
+ */
+export class CallEvidence implements Evidence {
+  readonly mode: Evidence['mode']
+  readonly http: boolean
+  readonly memo: CredentialMemo
+  readonly #localAddress: string
+  readonly #certificate: ClientCertificate | undefined
+  #generation = Number.NaN
+  addressTenant: Tenant | undefined = undefined
+  certificateTenant: Tenant | 'tenant_mismatch' | undefined = undefined
+  jwt: CredentialResult = undefined
+  apiKey: CredentialResult = undefined
+  /** Set by the owner for each call, from the directory that `Authenticator.directory` is then. */
+  hostTenant: Tenant | undefined = undefined
+  /** What the API key in its own field is, and the one in `Authorization`; `apiKey` is both together. */
+  fieldKey: CredentialResult = undefined
+  schemeKey: CredentialResult = undefined
+  /** A check is under way; its result must not meet that of another. */
+  checking = false
+
+  constructor(options: EvidenceOptions) {
+    this.mode = options.mode
+    this.http = options.http
+    this.memo = options.memo
+    this.#localAddress = options.localAddress
+    this.#certificate = options.certificate
+  }
+
+  /** Whether `Authorization` carried one of our credentials: then the deployment does not see it, unless asked for. */
+  get ownsAuthorization(): boolean {
+    return typeof this.jwt === 'object' || typeof this.schemeKey === 'object'
+  }
+
+  /** The same for the field that API keys come in. */
+  get ownsApiKey(): boolean {
+    return typeof this.fieldKey === 'object'
+  }
+
+  /**
+   * Finds the owners of address and certificate anew if `directory` is another one than before. A connection lives longer
+   * than a snapshot: with tenants of two snapshots a changed tenant would contradict itself, and a removed one live on.
+   */
+  resolve(directory: TenantDirectory): void {
+    if (this.#generation === directory.generation) return
+    this.#generation = directory.generation
+    this.addressTenant =
+      this.#localAddress === '' ? undefined : directory.byAddress(this.#localAddress)
+    this.certificateTenant =
+      this.#certificate === undefined ? undefined : ownerOfCertificate(this.#certificate, directory)
+  }
+}

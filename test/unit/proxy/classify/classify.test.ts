@@ -1,0 +1,182 @@
+import { test } from 'tap'
+import type { TenantConfig } from '../../../../src/config/schema.ts'
+import { ERRORS, type ErrorCode } from '../../../../src/core/errors.ts'
+import {
+  type CredentialResult,
+  classify,
+  type Evidence,
+} from '../../../../src/proxy/classify/classify.ts'
+import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
+
+const acme = new Tenant(0, config('acme'))
+const globex = new Tenant(1, config('globex'))
+const closed = new Tenant(2, { ...config('closed'), disabled: true })
+
+function config(id: string): TenantConfig {
+  const deployment = { endpoints: ['http://127.0.0.1:9'] }
+  return { id, hosts: [], credentials: [], deployment, limits: {}, disabled: false }
+}
+
+const NOTHING: Evidence = { mode: 'shared', http: true, jwt: undefined, apiKey: undefined }
+
+/** `acme l7`, or the error. */
+function outcome(evidence: Evidence): string {
+  const verdict = classify(evidence)
+  return verdict.kind === 'refused' ? verdict.error : `${verdict.tenant.id} ${verdict.routability}`
+}
+
+const ROWS: readonly (readonly [name: string, evidence: Partial<Evidence>, expected: string])[] = [
+  ['nothing', {}, 'unroutable'],
+  ['a certificate', { certificateTenant: acme }, 'acme l4'],
+  ['a token', { jwt: acme }, 'acme l7'],
+  ['an API key', { apiKey: acme }, 'acme l7'],
+  ['a host name', { hostTenant: acme }, 'acme private'],
+  ['a certificate and a key', { certificateTenant: acme, apiKey: acme }, 'acme l4'],
+  ['a key and a host name', { apiKey: acme, hostTenant: acme }, 'acme l7'],
+  ['a token and a key', { jwt: acme, apiKey: acme }, 'acme l7'],
+  ['two tenants by token and key', { jwt: acme, apiKey: globex }, 'tenant_mismatch'],
+  ['two tenants by key and host name', { apiKey: acme, hostTenant: globex }, 'tenant_mismatch'],
+  [
+    'two tenants by certificate and host name',
+    { certificateTenant: acme, hostTenant: globex },
+    'tenant_mismatch',
+  ],
+  [
+    'two tenants by certificate and key',
+    { certificateTenant: acme, apiKey: globex },
+    'tenant_mismatch',
+  ],
+  ['a certificate of two tenants', { certificateTenant: 'tenant_mismatch' }, 'tenant_mismatch'],
+  ['an expired token', { jwt: 'credential_expired' }, 'credential_expired'],
+  [
+    'an expired token with a certificate',
+    { jwt: 'credential_expired', certificateTenant: acme },
+    'credential_expired',
+  ],
+  [
+    'an invalid key with a token',
+    { jwt: acme, apiKey: 'credential_invalid' },
+    'credential_invalid',
+  ],
+  ['a foreign token', { jwt: 'foreign' }, 'credential_invalid'],
+  ['a foreign token with a key', { jwt: 'foreign', apiKey: acme }, 'acme l7'],
+  ['a foreign token with a certificate', { jwt: 'foreign', certificateTenant: acme }, 'acme l4'],
+  ['a foreign key with a host name', { apiKey: 'foreign', hostTenant: acme }, 'acme private'],
+  ['a disabled tenant', { jwt: closed }, 'tenant_disabled'],
+  ['a disabled tenant and another', { jwt: closed, hostTenant: acme }, 'tenant_mismatch'],
+  ['an address, shared', { addressTenant: acme }, 'unroutable'],
+  ['an address', { mode: 'private', addressTenant: acme }, 'acme private'],
+  ['an address of nobody', { mode: 'private' }, 'unroutable'],
+  ['an address of nobody with a key', { mode: 'private', apiKey: acme }, 'unroutable'],
+  ['an address and a key', { mode: 'private', addressTenant: acme, apiKey: acme }, 'acme private'],
+  [
+    'an address and the key of another',
+    { mode: 'private', addressTenant: acme, apiKey: globex },
+    'tenant_mismatch',
+  ],
+  [
+    'an address and the host name of another',
+    { mode: 'private', addressTenant: acme, hostTenant: globex },
+    'tenant_mismatch',
+  ],
+  [
+    'an address and a foreign token',
+    { mode: 'private', addressTenant: acme, jwt: 'foreign' },
+    'acme private',
+  ],
+  [
+    'an address and an invalid token',
+    { mode: 'private', addressTenant: acme, jwt: 'credential_invalid' },
+    'credential_invalid',
+  ],
+  ['a tunnel with a certificate', { http: false, certificateTenant: acme }, 'acme l4'],
+  ['a tunnel with an SNI name', { http: false, hostTenant: acme }, 'acme private'],
+  ['a tunnel with a token, which it cannot have', { http: false, jwt: acme }, 'unroutable'],
+]
+
+await test('routes and refuses as the table says', async t => {
+  for (const [name, evidence, expected] of ROWS) {
+    t.equal(outcome({ ...NOTHING, ...evidence }), expected, name)
+  }
+})
+
+const OWNERS = [undefined, acme, globex, closed] as const
+const CREDENTIALS: readonly CredentialResult[] = [...OWNERS, 'credential_expired', 'foreign']
+
+function* everyEvidence(): Generator<Evidence> {
+  for (const mode of ['shared', 'private'] as const)
+    for (const http of [true, false])
+      for (const addressTenant of OWNERS)
+        for (const certificateTenant of [...OWNERS, 'tenant_mismatch'] as const)
+          for (const jwt of CREDENTIALS)
+            for (const apiKey of CREDENTIALS)
+              for (const hostTenant of OWNERS)
+                yield { mode, http, addressTenant, certificateTenant, jwt, apiKey, hostTenant }
+}
+
+/** The rules said another way: each is a question about the set of all evidence, asked in order. */
+function expectedOutcome(evidence: Evidence): string {
+  const credentials = evidence.http ? [evidence.jwt, evidence.apiKey] : []
+  const bad = credentials.find(c => typeof c === 'string' && c in ERRORS)
+  if (bad !== undefined) return bad as ErrorCode
+  if (evidence.certificateTenant === 'tenant_mismatch') return 'tenant_mismatch'
+  const named = [
+    evidence.addressTenant,
+    evidence.certificateTenant,
+    ...credentials,
+    evidence.hostTenant,
+  ]
+  const owners = new Set(named.filter(owner => owner instanceof Tenant))
+  if (owners.size > 1) return 'tenant_mismatch'
+  const [owner] = owners
+  const kinds =
+    evidence.mode === 'private'
+      ? [evidence.addressTenant ? 'private' : '']
+      : [
+          evidence.certificateTenant ? 'l4' : '',
+          credentials.some(c => c instanceof Tenant) ? 'l7' : '',
+          evidence.hostTenant ? 'private' : '',
+        ]
+  const kind = kinds.find(k => k !== '')
+  if (kind === undefined || owner === undefined) {
+    const foreign = evidence.mode === 'shared' && credentials.includes('foreign')
+    return foreign ? 'credential_invalid' : 'unroutable'
+  }
+  return owner === closed ? 'tenant_disabled' : `${owner.id} ${kind}`
+}
+
+await test('agrees with the rules on every combination of evidence', async t => {
+  let count = 0
+  const wrong: string[] = []
+  for (const evidence of everyEvidence()) {
+    count += 1
+    const got = outcome(evidence)
+    const expected = expectedOutcome(evidence)
+    if (got !== expected) wrong.push(`${JSON.stringify(evidence)}: ${got}, not ${expected}`)
+  }
+  t.equal(count, 2 * 2 * 4 * 5 * 6 * 6 * 4)
+  t.same(wrong.slice(0, 5), [])
+})
+
+await test('never routes to a tenant that some evidence contradicts', async t => {
+  let contradicted = 0
+  for (const evidence of everyEvidence()) {
+    const verdict = classify(evidence)
+    if (verdict.kind === 'refused') continue
+    const { addressTenant, certificateTenant, hostTenant, http } = evidence
+    const all = [addressTenant, certificateTenant, hostTenant]
+    if (http) all.push(...([evidence.jwt, evidence.apiKey] as (Tenant | undefined)[]))
+    if (all.some(other => other instanceof Tenant && other !== verdict.tenant)) contradicted += 1
+  }
+  t.equal(contradicted, 0)
+})
+
+await test('gives the same frozen verdict each time, so that a call allocates none', async t => {
+  const routed = classify({ ...NOTHING, jwt: acme })
+  t.equal(classify({ ...NOTHING, jwt: acme }), routed)
+  t.not(classify({ ...NOTHING, certificateTenant: acme }), routed)
+  t.ok(Object.isFrozen(routed))
+  const refused = classify(NOTHING)
+  t.equal(classify(NOTHING), refused)
+  t.ok(Object.isFrozen(refused))
+})
