@@ -108,15 +108,16 @@ function routesOf(deps: RouteDeps): Route[] {
 function openLedger({ config, clock }: MixerDeps): Ledger {
   const [, path] = /^sqlite:(.+)$/s.exec(config.ledger) ?? []
   if (path === undefined)
-    throw new MixerStartError('ledger: only sqlite:PATH is served by this version')
+    throw new MixerStartError('mixer: `ledger` must be sqlite:PATH in this version')
   const opened = openSqliteLedger(path, clock)
   if ('ledger' in opened) return opened.ledger
-  throw new MixerStartError(`ledger: cannot open ${opened.detail}`)
+  throw new MixerStartError(`mixer: cannot open the ledger ${opened.detail}`)
 }
 
 async function bind(
   server: Server,
   { host, port }: HostPort,
+  logger: Logger,
 ): Promise<{ address: string; port: number }> {
   server.listen({ host, port })
   await once(server, 'listening')

@@ -54,16 +54,19 @@ export interface MixerClientOptions {
   /** `http://host:port`; a path in it is kept as a prefix. */
   readonly url: string
   readonly token: string
+  /** How long a whole call may take; 15 s by default. */
+  readonly timeoutMs?: number
 }
 
-export function createMixerClient({ url, token }: MixerClientOptions): MixerClient {
+export function createMixerClient(options: MixerClientOptions): MixerClient {
+  const { url, token, timeoutMs = ANSWER_TIMEOUT_MS } = options
   const base = new URL(url)
   const prefix = base.pathname.replace(/\/+$/, '')
   const agent = new Agent({
     connections: 4,
     connect: { timeout: CONNECT_TIMEOUT_MS },
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    bodyTimeout: ANSWER_TIMEOUT_MS,
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
   })
   const call = async (method: 'GET' | 'POST', path: string, body?: string): Promise<Reply> => {
     const headers = {
@@ -78,7 +81,7 @@ export function createMixerClient({ url, token }: MixerClientOptions): MixerClie
         method,
         headers,
         body: body ?? null,
-        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+        signal: AbortSignal.timeout(timeoutMs),
       })
       return { status: response.statusCode, body: await readJson(response.body) }
     } catch (cause) {
@@ -174,5 +177,5 @@ function unreachable(base: URL, detail: string): MixerUnreachable {
 function causeOf(cause: unknown): string {
   if (cause instanceof AggregateError && cause.errors.length > 0) return causeOf(cause.errors[0])
   if (!(cause instanceof Error)) return String(cause)
-  return cause.name === 'TimeoutError' ? `no answer within ${ANSWER_TIMEOUT_MS} ms` : cause.message
+  return cause.name === 'TimeoutError' ? 'no answer in time' : cause.message
 }

@@ -39,7 +39,8 @@ export function parseUsageQuery(
   const grain = by.find(isGrain)
   const dimensions = by.filter((grouping): grouping is UsageDimension => !isGrain(grouping))
   return {
-    by,
+    // In the order of the answer's windows, which go by time first.
+    by: [...(grain === undefined ? [] : [grain]), ...dimensions],
     query: {
       ...(tenant === undefined ? {} : { tenant }),
       from,

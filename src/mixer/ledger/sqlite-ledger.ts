@@ -11,6 +11,8 @@ import type { ApplyResult, Ledger, LedgerQuery, LedgerUnavailable, LedgerUsage }
 import { migrate } from './sqlite-schema.ts'
 import { groupReader, usageSql } from './sqlite-usage.ts'
 
+/** SQLite's own name for a database without a file. */
+const IN_MEMORY = ':memory:'
 /** How long a call waits for another process that is writing. */
 const BUSY_TIMEOUT_MS = 5_000
 /** SQLITE_CONSTRAINT_DATATYPE: what a STRICT column answers to a sum that no longer fits into 63 bits. */
@@ -22,8 +24,7 @@ export type OpenResult = { readonly ledger: Ledger } | LedgerUnavailable
 export function openSqliteLedger(path: string, clock: Clock): OpenResult {
   let database: DatabaseSync | undefined
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    closeSync(openSync(path, 'a', 0o600))
+    if (path !== IN_MEMORY) makeFile(path)
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
     const refusal = migrate(database)
     if (refusal === undefined) {
@@ -37,6 +38,11 @@ export function openSqliteLedger(path: string, clock: Clock): OpenResult {
     database?.close()
     return { kind: 'unavailable', detail: `${path}: ${messageOf(cause)}` }
   }
+}
+
+function makeFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  closeSync(openSync(path, 'a', 0o600))
 }
 
 class SqliteLedger implements Ledger {
