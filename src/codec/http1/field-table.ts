@@ -1,0 +1,117 @@
+/**
+ * The field names that somebody looks at, each with a slot for its value and whether its line is forwarded as it came.
+ * The codec's own fields come first, so that their slots are constants; callers add theirs behind them.
+ */
+import { FIELD_NAME_FOLD } from './characters.ts'
+
+export interface FieldRule {
+  /** In lower case. */
+  readonly name: string
+  /** Whether the line stays among the forwarded ones; what is not forwarded is written anew by the proxy, or not at all. */
+  readonly forward: boolean
+}
+
+/** Fields that frame the message or belong to one hop (RFC 9110 §7.6.1): their lines are never forwarded. */
+const HOP_FIELDS = [
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'keep-alive',
+  'proxy-connection',
+  'expect',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'http2-settings',
+] as const
+
+/** Slots of the codec's own fields. */
+export const SLOT = {
+  host: 0,
+  contentLength: 1,
+  transferEncoding: 2,
+  connection: 3,
+  upgrade: 4,
+  te: 5,
+  trailer: 6,
+  keepAlive: 7,
+  proxyConnection: 8,
+  expect: 9,
+} as const
+
+/** Slots are bits of one number. */
+const MAX_SLOTS = 31
+
+export class FieldTable {
+  readonly rules: readonly FieldRule[]
+  readonly #droppedPrefixes: readonly Uint8Array[]
+  readonly #names: readonly Uint8Array[]
+  readonly #slots = new Map<number, number>()
+
+  /**
+   * Lines whose names begin with one of `droppedPrefixes` (lower case) are dropped whatever follows it.
+   * Throws where two names collide or there are too many: a mistake of the program, not of a peer.
+   */
+  constructor(rules: readonly FieldRule[], droppedPrefixes: readonly string[] = []) {
+    this.rules = [...HOP_FIELDS.map(name => ({ name, forward: false })), ...rules]
+    if (this.rules.length > MAX_SLOTS)
+      throw new RangeError(`${this.rules.length} fields, at most ${MAX_SLOTS}`)
+    this.#names = this.rules.map(rule => Buffer.from(rule.name, 'latin1'))
+    this.#droppedPrefixes = droppedPrefixes.map(prefix => Buffer.from(prefix, 'latin1'))
+    for (const [slot, name] of this.#names.entries()) {
+      const hash = hashName(name, 0, name.length)
+      if (this.#slots.has(hash))
+        throw new RangeError(`field ${this.rules[slot]?.name} collides with another one`)
+      this.#slots.set(hash, slot)
+    }
+  }
+
+  get size(): number {
+    return this.rules.length
+  }
+
+  /** Slot of a field by name, for callers at start-up. */
+  slotOf(name: string): number {
+    const slot = this.rules.findIndex(rule => rule.name === name)
+    if (slot < 0) throw new RangeError(`field ${name} is not in the table`)
+    return slot
+  }
+
+  /** Slot of the name in `bytes[start, end)` whose folded hash is `hash`, or -1. */
+  find(hash: number, bytes: Uint8Array, start: number, end: number): number {
+    const slot = this.#slots.get(hash)
+    if (slot === undefined) return -1
+    const name = this.#names[slot] as Uint8Array
+    return name.length === end - start && foldedEquals(name, bytes, start) ? slot : -1
+  }
+
+  /** Whether the name in `bytes[start, end)` begins with a dropped prefix. */
+  hasDroppedPrefix(bytes: Uint8Array, start: number, end: number): boolean {
+    for (const prefix of this.#droppedPrefixes) {
+      if (end - start >= prefix.length && foldedEquals(prefix, bytes, start)) return true
+    }
+    return false
+  }
+}
+
+/** One step of the hash over folded names; kept in 30 bits, so that it stays a small integer. */
+export function hashStep(hash: number, folded: number): number {
+  return (Math.imul(hash, 31) + folded) & 0x3fffffff
+}
+
+function hashName(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0
+  for (let at = start; at < end; at++)
+    hash = hashStep(hash, FIELD_NAME_FOLD[bytes[at] as number] as number)
+  return hash
+}
+
+function foldedEquals(name: Uint8Array, bytes: Uint8Array, start: number): boolean {
+  for (let at = 0; at < name.length; at++) {
+    if (FIELD_NAME_FOLD[bytes[start + at] as number] !== name[at]) return false
+  }
+  return true
+}

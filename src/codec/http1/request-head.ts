@@ -1,0 +1,155 @@
+/**
+ * The head of a request: request line (RFC 9112 §3) and fields. One object reads very many heads, one after the other;
+ * what it says is valid until the next `read`.
+ */
+import type { ErrorCode } from '../../core/errors.ts'
+import { CR, LF, SP, TARGET, TOKEN } from './characters.ts'
+import { type ConnectionOptions, parseConnection } from './connection-options.ts'
+import { FieldSection, INCOMPLETE, INVALID } from './field-section.ts'
+import { type FieldTable, SLOT } from './field-table.ts'
+import { BODY_NONE, type BodyKind, decideFraming, type Framing } from './framing.ts'
+import { authorityOf, isAuthority } from './target.ts'
+
+export const MAX_HEAD_BYTES = 32 * 1024
+export const MAX_TARGET_BYTES = 8 * 1024
+const MAX_METHOD_BYTES = 32
+/** Empty lines before a request line are skipped (RFC 9112 §2.2), but not for ever. */
+const MAX_EMPTY_LINES = 4
+const VERSION = Buffer.from('HTTP/1.', 'latin1')
+const DIGIT_0 = 0x30
+
+export class RequestHead implements Framing {
+  method = ''
+  /** As it came, in any of the four forms. */
+  target = ''
+  /** 0 or 1, of HTTP/1.x. */
+  minor = 1
+  /** The host that is asked for: of the target where that names one, else the Host field; '' in HTTP/1.0 without it. */
+  host = ''
+  kind: BodyKind = BODY_NONE
+  length = 0
+  connection: ConnectionOptions = parseConnection('')
+  /** Lines to forward as they came. */
+  lines = ''
+  readonly fields: FieldSection
+  /** Why the last read was INVALID. */
+  error: ErrorCode = 'malformed_request'
+
+  constructor(table: FieldTable) {
+    this.fields = new FieldSection(table)
+  }
+
+  /**
+   * Reads the head that begins at `start`. Returns the position behind it, INCOMPLETE, or INVALID with `error` set.
+   * It begins anew where more bytes came; that costs at most the scan of MAX_HEAD_BYTES a packet.
+   */
+  read(bytes: Buffer, start: number, end: number): number {
+    let at = start
+    for (let empty = 0; at < end && (bytes[at] === CR || bytes[at] === LF); empty++) {
+      if (bytes[at] === LF || empty === MAX_EMPTY_LINES) return this.#invalid('malformed_request')
+      if (at + 1 >= end) return INCOMPLETE
+      if (bytes[at + 1] !== LF) return this.#invalid('malformed_request')
+      at += 2
+    }
+    const base = at
+    const methodEnd = scanMethod(bytes, at, end)
+    if (methodEnd <= 0)
+      return methodEnd === INCOMPLETE ? INCOMPLETE : this.#invalid('malformed_request')
+    at = methodEnd + 1
+    while (at < end && TARGET[bytes[at] as number] === 1) at++
+    const targetEnd = at
+    if (targetEnd - methodEnd - 1 > MAX_TARGET_BYTES) return this.#invalid('target_too_long')
+    if (at >= end) return INCOMPLETE
+    if (bytes[at] !== SP || targetEnd === methodEnd + 1) return this.#invalid('malformed_target')
+    at = this.#scanVersion(bytes, at + 1, end)
+    if (at <= 0) return at
+    at = this.fields.scan(bytes, at, end)
+    if (at === INVALID) return this.#invalid(this.fields.error)
+    if ((at === INCOMPLETE ? end : at) - base > MAX_HEAD_BYTES)
+      return this.#invalid('head_too_large')
+    if (at === INCOMPLETE) return INCOMPLETE
+
+    const text = bytes.toString('latin1', base, at)
+    this.method = text.slice(0, methodEnd - base)
+    this.target = text.slice(methodEnd + 1 - base, targetEnd - base)
+    this.fields.collect(bytes, text, base)
+    const error = this.#interpret()
+    return error === undefined ? at : this.#invalid(error)
+  }
+
+  /** `HTTP/1.0` or `HTTP/1.1` and CRLF. */
+  #scanVersion(bytes: Buffer, start: number, end: number): number {
+    let at = start
+    for (const expected of VERSION) {
+      if (at >= end) return INCOMPLETE
+      if (bytes[at] !== expected)
+        return this.#invalid(
+          otherVersion(bytes, start, end) ? 'unsupported_version' : 'malformed_request',
+        )
+      at++
+    }
+    if (at >= end) return INCOMPLETE
+    this.minor = (bytes[at] as number) - DIGIT_0
+    if (this.minor < 0 || this.minor > 9) return this.#invalid('malformed_request')
+    if (this.minor > 1) return this.#invalid('unsupported_version')
+    at++
+    if (at >= end) return INCOMPLETE
+    if (bytes[at] !== CR) return this.#invalid('malformed_request')
+    if (at + 1 >= end) return INCOMPLETE
+    return bytes[at + 1] === LF ? at + 2 : this.#invalid('malformed_request')
+  }
+
+  /** What the fields mean together. */
+  #interpret(): ErrorCode | undefined {
+    const { fields } = this
+    const error = decideFraming(fields, this, this.minor, BODY_NONE) ?? this.#decideHost()
+    if (error !== undefined) return error
+    const expect = fields.values[SLOT.expect] as string
+    // RFC 9110 §10.1.1: the one expectation there is; HTTP/1.0 has none.
+    if (expect !== '' && this.minor === 1 && expect.toLowerCase() !== '100-continue')
+      return 'unsupported_expectation'
+    this.connection = parseConnection(fields.values[SLOT.connection] as string)
+    this.lines =
+      this.connection.named.size === 0 ? fields.lines : fields.linesWithout(this.connection.named)
+    return undefined
+  }
+
+  /** RFC 9112 §3.2: exactly one valid Host in HTTP/1.1, and no other one in the target. */
+  #decideHost(): ErrorCode | undefined {
+    const { fields, method, target } = this
+    const bit = 1 << SLOT.host
+    if ((fields.repeated & bit) !== 0) return 'invalid_host'
+    const present = (fields.seen & bit) !== 0
+    if (!present && this.minor === 1) return 'invalid_host'
+    this.host = fields.values[SLOT.host] as string
+    if (this.host !== '' && !isAuthority(this.host)) return 'invalid_host'
+    if (target.charCodeAt(0) === 0x2f) return undefined
+    if (target === '*') return method === 'OPTIONS' ? undefined : 'malformed_target'
+    if (method === 'CONNECT') return isAuthority(target) ? 'unsupported_method' : 'malformed_target'
+    const authority = authorityOf(target)
+    if (authority === undefined) return 'malformed_target'
+    // RFC 9112 §3.2.2 lets the target win; a Host that says something else is a message that two parsers read differently.
+    if (present && authority.toLowerCase() !== this.host.toLowerCase()) return 'invalid_host'
+    this.host = authority
+    return undefined
+  }
+
+  #invalid(error: ErrorCode): number {
+    this.error = error
+    return INVALID
+  }
+}
+
+/** Position of the blank behind the method, INCOMPLETE or INVALID. */
+function scanMethod(bytes: Buffer, start: number, end: number): number {
+  let at = start
+  while (at < end && TOKEN[bytes[at] as number] === 1) at++
+  if (at - start > MAX_METHOD_BYTES) return INVALID
+  if (at >= end) return INCOMPLETE
+  return at > start && bytes[at] === SP ? at : INVALID
+}
+
+/** Whether `HTTP/` and another major version than 1 stand at `start`. */
+function otherVersion(bytes: Buffer, start: number, end: number): boolean {
+  return /^HTTP\/[02-9]/.test(bytes.toString('latin1', start, Math.min(end, start + 6)))
+}

@@ -1,0 +1,23 @@
+/** Parts of a request target (RFC 9112 §3.2, RFC 3986 §3.2). */
+
+/** `uri-host [":" port]` without user information: a name, an IPv4 address or a bracketed IPv6 address. */
+const AUTHORITY = /^(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._~!$&'()*+,;=%-]{1,255})(:\d{0,5})?$/
+const ABSOLUTE = /^https?:\/\/([^/?]+)/i
+
+export function isAuthority(text: string): boolean {
+  return AUTHORITY.test(text)
+}
+
+/** The authority of an absolute-form target, or undefined where the target is not in that form. */
+export function authorityOf(target: string): string | undefined {
+  const authority = ABSOLUTE.exec(target)?.[1]
+  return authority !== undefined && isAuthority(authority) ? authority : undefined
+}
+
+/** The origin-form of an absolute-form target: what a deployment is asked for. Other forms stay as they are. */
+export function originForm(target: string): string {
+  const scheme = ABSOLUTE.exec(target)
+  if (scheme === null) return target
+  const rest = target.slice(scheme[0].length)
+  return rest.startsWith('/') ? rest : `/${rest}`
+}

@@ -1,0 +1,218 @@
+/**
+ * The books of one call: usage, durations, limits and the access log line all come from the same numbers. Bytes are
+ * counted as they go, and before they are handed on; a call that never reached its deployment leaves no usage.
+ */
+import { ERRORS, type ErrorCode } from '../../core/errors.ts'
+import type { Routability } from '../../core/routability.ts'
+import type { UsageRow } from '../metering/usage-meter.ts'
+import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import type { Downstream } from './downstream.ts'
+import type { Outbox } from './outbox.ts'
+
+/** What the books need to know of a request. */
+export interface CallSubject {
+  readonly method: string
+  readonly target: string
+  readonly requestId: string
+}
+
+export class CallAccount {
+  /** Set from the verdict to the end of the call; holds one place of the tenant's concurrency. */
+  runtime: TenantRuntime | undefined
+  /** Whether the deployment has seen the call: then it is usage, however it ends. */
+  wasSent = false
+  /** How long downstream should not be read, by the tenant's bandwidth. */
+  ingressDebtMs = 0
+  readonly #context: WorkerContext
+  readonly #downstream: Downstream
+  readonly #outbox: Outbox
+  #subject: CallSubject = { method: '', target: '', requestId: '' }
+  #routability: Routability = 'unroutable'
+  #operation = 0
+  #row: UsageRow | undefined
+  #status = 0
+  #ingress = 0
+  #countedIngress = 0
+  #countedEgress = 0
+  /** `outbox.total` when the call began. */
+  #outboxMark = 0
+  #startedAt = 0
+  #sentAt = 0
+  #answeredAt = 0
+  #upstream = ''
+
+  constructor(context: WorkerContext, downstream: Downstream, outbox: Outbox) {
+    this.#context = context
+    this.#downstream = downstream
+    this.#outbox = outbox
+  }
+
+  get tenantId(): string {
+    return this.runtime?.tenant.id ?? ''
+  }
+
+  get maxBodyBytes(): number {
+    return this.runtime?.limiter.maxBodyBytes ?? Number.POSITIVE_INFINITY
+  }
+
+  /** A call begins; its head took `consumed` bytes. */
+  begin(subject: CallSubject, consumed: number): void {
+    this.#subject = subject
+    this.runtime = undefined
+    this.wasSent = false
+    this.ingressDebtMs = 0
+    this.#row = undefined
+    this.#status = 0
+    this.#routability = 'unroutable'
+    this.#ingress = consumed
+    this.#countedIngress = 0
+    this.#countedEgress = 0
+    this.#outboxMark = this.#outbox.total
+    this.#startedAt = this.#context.clock.monotonic()
+    this.#answeredAt = 0
+    this.#upstream = ''
+  }
+
+  route(runtime: TenantRuntime, routability: Routability): void {
+    this.runtime = runtime
+    this.#routability = routability
+  }
+
+  /** The deployment gets to see the call now. */
+  sent(upstream: string): void {
+    if (!this.wasSent) {
+      this.#operation = this.#context.operations.match(this.#subject.method, this.#subject.target)
+      this.#sentAt = this.#context.clock.monotonic()
+    }
+    this.wasSent = true
+    this.#upstream = upstream
+  }
+
+  received(bytes: number): void {
+    this.#ingress += bytes
+  }
+
+  /** The status that the client gets: the call is counted under its class. */
+  answer(status: number): void {
+    const { runtime } = this
+    if (runtime === undefined) return
+    this.#status = status
+    this.#answeredAt = this.#context.clock.monotonic()
+    this.#row = this.#context.meter.row(
+      runtime.tenant,
+      this.#downstream.listener.index,
+      this.#routability,
+      {
+        operation: this.#operation,
+        codeClass: Math.floor(status / 100),
+      },
+    )
+  }
+
+  /** Counts what has come and gone so far; returns how long the deployment should not be read, by the tenant's bandwidth. */
+  count(): number {
+    return this.#countUpTo(
+      this.#outbox.total - this.#downstream.socket.writableLength - this.#outboxMark,
+    )
+  }
+
+  #countUpTo(egress: number): number {
+    const { runtime } = this
+    if (this.#row === undefined || runtime === undefined) return 0
+    const { meter, clock } = this.#context
+    const now = clock.now()
+    const received = this.#ingress - this.#countedIngress
+    const sent = egress - this.#countedEgress
+    let debt = 0
+    if (received > 0) {
+      meter.ingress(this.#row, received, now)
+      this.#countedIngress = this.#ingress
+      this.ingressDebtMs = runtime.limiter.ingress.spend(received, clock.monotonic())
+    }
+    if (sent > 0) {
+      meter.egress(this.#row, sent, now)
+      this.#countedEgress = egress
+      debt = runtime.limiter.egress.spend(sent, clock.monotonic())
+    }
+    return debt
+  }
+
+  /** The answer is whole, or as whole as it will get; what is in the outbox is on its way. */
+  settle(flag: string): void {
+    this.#end(flag, this.#outbox.total - this.#outboxMark)
+  }
+
+  /** The call was refused before a deployment saw it. */
+  refuse(code: ErrorCode): void {
+    this.#status = ERRORS[code].http
+    this.#release()
+    this.#log(ERRORS[code].flag)
+  }
+
+  /** The proxy answered for the deployment. */
+  fail(code: ErrorCode): void {
+    if (!this.wasSent) {
+      this.refuse(code)
+      return
+    }
+    this.answer(ERRORS[code].http)
+    this.settle(ERRORS[code].flag)
+  }
+
+  /** The client is gone: what the kernel never got was not sent. */
+  abort(code: ErrorCode): void {
+    if (!this.wasSent) {
+      this.#context.stats.rejected(code, this.#downstream.listener.index)
+      this.refuse(code)
+      return
+    }
+    if (this.#row === undefined) this.answer(ERRORS[code].http)
+    this.#end(
+      ERRORS[code].flag,
+      Math.max(this.#countedEgress, this.#outbox.total - this.#outbox.unsent - this.#outboxMark),
+    )
+  }
+
+  #end(flag: string, egress: number): void {
+    if (this.runtime === undefined) return
+    this.#countUpTo(egress)
+    const { meter, stats, clock } = this.#context
+    const now = clock.monotonic()
+    const codeClass = Math.floor(this.#status / 100)
+    if (this.#row !== undefined) meter.call(this.#row, now - this.#startedAt, clock.now())
+    stats.callDurations.record(codeClass, now - this.#startedAt)
+    if (this.#answeredAt > 0)
+      stats.upstreamDurations.record(codeClass, this.#answeredAt - this.#sentAt)
+    this.#release()
+    this.#log(flag)
+    this.#row = undefined
+  }
+
+  #release(): void {
+    this.runtime?.limiter.endCall()
+  }
+
+  #log(flag: string): void {
+    const { accessLog, meter, clock } = this.#context
+    if (accessLog === undefined) return
+    const { method, target, requestId } = this.#subject
+    const query = target.indexOf('?')
+    accessLog.write({
+      tenant: this.tenantId,
+      listener: this.#downstream.listener.name,
+      routability: this.#routability,
+      operation: this.wasSent ? (meter.operations[this.#operation] as string) : '',
+      status: this.#status,
+      flag,
+      method,
+      path: query < 0 ? target : target.slice(0, query),
+      requestId,
+      peer: this.#downstream.peerAddress,
+      upstream: this.#upstream,
+      ingress: this.#ingress,
+      egress: this.#outbox.total - this.#outboxMark,
+      durationMs: Math.round((clock.monotonic() - this.#startedAt) * 1_000) / 1_000,
+    })
+  }
+}

@@ -1,0 +1,74 @@
+/** A connection from downstream as the forwarders see it: where it came in, from whom, and what it has proved so far. */
+import type { Duplex } from 'node:stream'
+import type { CallEvidence } from '../credential/call-evidence.ts'
+import type { UsageRow } from '../metering/usage-meter.ts'
+import type { Tenant } from '../tenant/tenant.ts'
+import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import type { Routability } from '../../core/routability.ts'
+
+export interface ListenerScope {
+  /** Index in the configuration, as counters know it. */
+  readonly index: number
+  readonly name: string
+  readonly mode: 'shared' | 'private'
+}
+
+export interface Downstream {
+  readonly socket: Duplex
+  readonly listener: ListenerScope
+  readonly peerAddress: string
+  /** Whether TLS was terminated here. */
+  readonly secure: boolean
+  /** Whether the peer's `x-forwarded-*` may be believed. */
+  readonly trusted: boolean
+  /** `x-forwarded-client-cert`, or ''. */
+  readonly clientCertificate: string
+  readonly evidence: CallEvidence
+}
+
+/**
+ * Which tenant a connection is counted for: the first that it carried traffic of. Opens and closes that tenant's
+ * connection count and time.
+ */
+export class ConnectionAccount {
+  readonly #context: WorkerContext
+  readonly #listener: number
+  readonly #operation: number
+  #runtime: TenantRuntime | undefined
+  #row: UsageRow | undefined
+
+  /** `operation` of the usage meter: `connection` or `tunnel`. */
+  constructor(context: WorkerContext, listener: number, operation: number) {
+    this.#context = context
+    this.#listener = listener
+    this.#operation = operation
+  }
+
+  /** The row that the connection is counted in, once it is somebody's. */
+  get row(): UsageRow | undefined {
+    return this.#row
+  }
+
+  /** Counts the connection for `tenant` if it is nobody's yet; false where that tenant has too many. */
+  open(tenant: Tenant, routability: Routability): boolean {
+    if (this.#row !== undefined) return true
+    const runtime = this.#context.runtimes.of(tenant)
+    if (!runtime.limiter.openConnection()) return false
+    this.#runtime = runtime
+    this.#row = this.#context.meter.row(tenant, this.#listener, routability, {
+      operation: this.#operation,
+      codeClass: 0,
+    })
+    this.#context.meter.open(this.#row, this.#context.clock.now())
+    return true
+  }
+
+  close(): void {
+    if (this.#row === undefined) return
+    this.#context.meter.close(this.#row, this.#context.clock.now())
+    this.#runtime?.limiter.closeConnection()
+    this.#row = undefined
+    this.#runtime = undefined
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * A downstream connection that speaks HTTP/1.1: reads calls off the socket, one after the other, and gives each to the
+ * exchange. Pipelined calls wait in a bounded buffer and are answered in order (RFC 9112 §9.3.2).
+ * It owns the socket from its construction on.
+ */
+import { INCOMPLETE, INVALID } from '../../codec/http1/field-section.ts'
+import type { RequestHead } from '../../codec/http1/request-head.ts'
+import type { ErrorCode } from '../../core/errors.ts'
+import { Timer } from '../../core/timer-wheel.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import { ConnectionAccount, type Downstream } from './downstream.ts'
+import { errorResponse } from './error-response.ts'
+import { Exchange } from './exchange.ts'
+import { Outbox } from './outbox.ts'
+
+/** Bytes that may wait behind a call that is under way; beyond that the socket is not read. */
+const MAX_WAITING_BYTES = 64 * 1024
+/** How long a peer may take to read the last answer before the socket is closed for good (RFC 9112 §9.6). */
+const LINGER_MS = 1_000
+
+const EMPTY = Buffer.alloc(0)
+
+/** What the timer of the connection is waiting for. */
+type Waiting = 'idle' | 'header' | 'body' | 'response' | 'linger'
+
+export class Http1Connection {
+  readonly downstream: Downstream
+  readonly context: WorkerContext
+  readonly outbox: Outbox
+  readonly account: ConnectionAccount
+  readonly #exchange: Exchange
+  readonly #head: RequestHead
+  readonly #timer: Timer
+  #waiting: Waiting = 'idle'
+  /** Bytes not used yet. */
+  #input: Buffer = EMPTY
+  #pumping = false
+  /** No further call is read. */
+  #ending = false
+  /** Everything that arrives is thrown away. */
+  #lingering = false
+  #inputEnded = false
+  #closed = false
+  #onClosed: (() => void) | undefined
+  readonly #readers = { pausedByInput: false, pausedByUpstream: false, pausedByPace: false }
+
+  constructor(context: WorkerContext, downstream: Downstream, onClosed: () => void) {
+    this.context = context
+    this.downstream = downstream
+    this.outbox = new Outbox(downstream.socket)
+    this.account = new ConnectionAccount(
+      context,
+      downstream.listener.index,
+      context.meter.connection,
+    )
+    this.#head = downstream.trusted ? context.trustedRequestHead : context.requestHead
+    this.#exchange = new Exchange(this)
+    this.#timer = new Timer(this)
+    this.#onClosed = onClosed
+    const { socket } = downstream
+    socket.on('data', (chunk: Buffer) => this.receive(chunk))
+    socket.on('drain', () => this.#drained())
+    socket.on('end', () => this.#receivedEnd())
+    // What went wrong does not matter any more; 'close' follows and cleans up.
+    socket.on('error', () => {})
+    socket.on('close', () => this.#socketClosed())
+    this.wait('idle', context.config.timeouts.idle)
+  }
+
+  #drained(): void {
+    this.#exchange.downstreamDrained()
+    this.pump()
+  }
+
+  /** Takes bytes from the socket; also those that detection read before the connection was made. */
+  receive(chunk: Buffer): void {
+    if (this.#lingering) return
+    if (this.#exchange.tunnelling) {
+      this.#exchange.tunnelFromDownstream(chunk)
+      return
+    }
+    this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
+    this.pump()
+  }
+
+  /** Uses the input as far as the exchange lets it. Also called by the exchange when it can go on. */
+  pump(): void {
+    if (this.#pumping || this.#closed) return
+    this.#pumping = true
+    while (this.#input.length > 0 && this.#step());
+    this.#pumping = false
+    if (this.#closed) return
+    this.#exchange.flushUpstream()
+    this.outbox.flush()
+    this.#setPaused('pausedByInput', this.#input.length >= MAX_WAITING_BYTES)
+    if (this.#ending && !this.#exchange.active) this.#finish()
+  }
+
+  /** One step over the input; false where it has to wait. */
+  #step(): boolean {
+    if (this.#lingering) {
+      this.#input = EMPTY
+      return false
+    }
+    const exchange = this.#exchange
+    if (exchange.tunnelling) {
+      const rest = this.#input
+      this.#input = EMPTY
+      exchange.tunnelFromDownstream(rest)
+      return false
+    }
+    if (exchange.active) {
+      if (!exchange.wantsBody) return false
+      const used = exchange.feedBody(this.#input)
+      this.#consume(used)
+      return used > 0
+    }
+    // A client that does not read its answers gets no further ones.
+    if (this.#ending || this.downstream.socket.writableNeedDrain) return false
+    return this.#readHead()
+  }
+
+  #readHead(): boolean {
+    const head = this.#head
+    const end = head.read(this.#input, 0, this.#input.length)
+    if (end === INVALID) {
+      this.reject(head.error, true)
+      return false
+    }
+    if (end === INCOMPLETE) {
+      if (this.#waiting !== 'header') this.wait('header', this.context.config.timeouts.header)
+      return false
+    }
+    this.#consume(end)
+    this.#exchange.begin(head, end)
+    return true
+  }
+
+  #consume(bytes: number): void {
+    this.#input = bytes === this.#input.length ? EMPTY : this.#input.subarray(bytes)
+  }
+
+  /** Arms the timer of the connection for the next thing to happen. */
+  wait(what: Waiting, ms: number): void {
+    this.#waiting = what
+    this.context.wheel.arm(this.#timer, ms, this.context.clock.monotonic())
+  }
+
+  timerExpired(): void {
+    const { socket } = this.downstream
+    switch (this.#waiting) {
+      case 'header':
+        this.reject('header_timeout', true)
+        return
+      case 'body':
+        this.#exchange.fail('body_timeout')
+        return
+      case 'response':
+        this.#exchange.fail('upstream_timeout')
+        return
+      case 'idle':
+        if (this.#exchange.active) this.#exchange.fail('idle_timeout')
+        else socket.destroy()
+        return
+      case 'linger':
+        socket.destroy()
+    }
+  }
+
+  /** Answers a message that never became a call. */
+  reject(code: ErrorCode, close: boolean): void {
+    this.context.stats.rejected(code, this.downstream.listener.index)
+    this.outbox.text(errorResponse(code, { requestId: '', close, head: false, retryAfterMs: 0 }))
+    this.#input = EMPTY
+    this.#ending = true
+    this.outbox.flush()
+    if (!this.#pumping) this.#finish()
+  }
+
+  /** The exchange is through with its call. */
+  callDone(keepAlive: boolean): void {
+    if (!keepAlive || this.context.draining || this.#inputEnded) this.#ending = true
+    if (this.#ending) {
+      if (!this.#pumping) this.pump()
+      return
+    }
+    this.wait('idle', this.context.config.timeouts.idle)
+    if (!this.#pumping) this.pump()
+  }
+
+  /** Ends the connection politely: what was sent still arrives, what is received is thrown away. */
+  #finish(): void {
+    if (this.#lingering || this.#closed) return
+    this.#lingering = true
+    this.#input = EMPTY
+    const { socket } = this.downstream
+    socket.end()
+    if (this.#inputEnded) return
+    // Closing with unread bytes in the kernel would reset the connection, and with it an answer that is under way.
+    socket.resume()
+    this.wait('linger', LINGER_MS)
+  }
+
+  /** The deployment has ended an upgraded connection: what it sent last still arrives. */
+  endTunnel(): void {
+    this.#ending = true
+    this.outbox.flush()
+    this.#finish()
+  }
+
+  /** Ends the connection at once: an answer could not be finished, and the client must notice. */
+  destroy(): void {
+    this.downstream.socket.destroy()
+  }
+
+  /** The worker is shutting down: an idle connection ends, a call goes on and is the last one. */
+  drain(): void {
+    this.#ending = true
+    if (!this.#exchange.active && this.#input.length === 0) this.#finish()
+  }
+
+  /** Holds back the socket, or lets it go on, for one of several reasons. */
+  pauseForUpstream(paused: boolean): void {
+    this.#setPaused('pausedByUpstream', paused)
+  }
+
+  pauseForPace(paused: boolean): void {
+    this.#setPaused('pausedByPace', paused)
+  }
+
+  #setPaused(reason: 'pausedByInput' | 'pausedByUpstream' | 'pausedByPace', paused: boolean): void {
+    const readers = this.#readers
+    if (readers[reason] === paused) return
+    readers[reason] = paused
+    const { socket } = this.downstream
+    if (readers.pausedByInput || readers.pausedByUpstream || readers.pausedByPace) socket.pause()
+    else socket.resume()
+  }
+
+  #receivedEnd(): void {
+    this.#inputEnded = true
+    if (this.#exchange.tunnelling) this.#exchange.tunnelEndedDownstream()
+    else if (this.#exchange.active) this.#exchange.downstreamEnded()
+    else if (!this.#closed) {
+      // Half a head, or nothing: there is nobody to answer.
+      this.#input = EMPTY
+      this.downstream.socket.end()
+    }
+  }
+
+  #socketClosed(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.context.wheel.cancel(this.#timer)
+    this.#exchange.abort('client_closed')
+    this.account.close()
+    this.#input = EMPTY
+    this.#onClosed?.()
+    this.#onClosed = undefined
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+}

@@ -1,0 +1,140 @@
+/** Keeps what a call needs of its request head, and writes the head that the deployment gets. */
+import { SLOT } from '../../codec/http1/field-table.ts'
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, type BodyKind } from '../../codec/http1/framing.ts'
+import type { RequestHead } from '../../codec/http1/request-head.ts'
+import { originForm } from '../../codec/http1/target.ts'
+import type { Endpoint } from '../pool/endpoint.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import type { Downstream } from './downstream.ts'
+import { type FormerHops, isSaneRequestId, originLines } from './fields.ts'
+
+const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
+/** RFC 9110 §9.2.2. */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+/** A body is usual in these, so its absence is said (RFC 9110 §8.6). */
+const WITH_BODY = new Set(['POST', 'PUT', 'PATCH'])
+
+export class RequestWriter {
+  method = ''
+  target = ''
+  minor = 1
+  requestId = ''
+  /** The protocol to change to, or ''. */
+  upgrade = ''
+  expectsContinue = false
+  readonly #context: WorkerContext
+  readonly #downstream: Downstream
+  #host = ''
+  #lines = ''
+  #kind: BodyKind = BODY_NONE
+  #length = 0
+  #te = ''
+  #trailer = ''
+  #authorization = ''
+  #apiKey = ''
+  #hops: FormerHops = NO_HOPS
+  /** The origin lines of the last call: they change only with tenant and host. */
+  #origin = ''
+  #originTenant = ''
+  #originHost = ''
+
+  constructor(context: WorkerContext, downstream: Downstream) {
+    this.#context = context
+    this.#downstream = downstream
+  }
+
+  /** Whether the call may be sent a second time. */
+  get repeatable(): boolean {
+    return this.#kind === BODY_NONE && this.upgrade === '' && IDEMPOTENT.has(this.method)
+  }
+
+  /** Copies what the call needs: the head is read over by the next call of any connection. */
+  take(head: RequestHead): void {
+    const { slots } = this.#context.fields
+    const { values } = head.fields
+    this.method = head.method
+    this.target = head.target
+    this.minor = head.minor
+    this.#host = head.host
+    this.#lines = head.lines
+    this.#kind = head.kind
+    this.#length = head.length
+    this.#authorization = values[slots.authorization] as string
+    this.#apiKey = slots.apiKey === slots.authorization ? '' : (values[slots.apiKey] as string)
+    this.#te = values[SLOT.te] as string
+    this.#trailer = values[SLOT.trailer] as string
+    this.expectsContinue = head.minor === 1 && values[SLOT.expect] !== ''
+    this.upgrade = upgradeOf(head)
+    const id = values[slots.requestId] as string
+    this.requestId = id !== '' && isSaneRequestId(id) ? id : this.#context.nextRequestId()
+    if (this.#downstream.trusted) {
+      this.#hops = {
+        forwardedFor: values[slots.forwardedFor] as string,
+        proto: values[slots.forwardedProto] as string,
+        host: values[slots.forwardedHost] as string,
+        forwarded: values[slots.forwarded] as string,
+      }
+      this.#originTenant = ''
+    }
+  }
+
+  /** The whole head for `endpoint`; framing, hop and identity fields are written anew. */
+  headText(tenant: string, endpoint: Endpoint): string {
+    if (tenant !== this.#originTenant || this.#host !== this.#originHost) this.#renewOrigin(tenant)
+    const host = this.#host === '' ? endpoint.authority : this.#host
+    return (
+      `${this.method} ${originForm(this.target)} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
+      `${this.#optionLines()}${this.#credentialLines()}${this.#origin}x-request-id: ${this.requestId}\r\n\r\n`
+    )
+  }
+
+  #renewOrigin(tenant: string): void {
+    const { peerAddress, secure, clientCertificate } = this.#downstream
+    const service = this.#context.config.service.name
+    this.#origin = originLines(
+      { tenant, peerAddress, secure, clientCertificate, service },
+      this.#host,
+      this.#hops,
+    )
+    this.#originTenant = tenant
+    this.#originHost = this.#host
+  }
+
+  #framingLines(): string {
+    if (this.#kind === BODY_LENGTH) return `content-length: ${this.#length}\r\n`
+    if (this.#kind === BODY_CHUNKED)
+      return `transfer-encoding: chunked\r\n${this.#trailer === '' ? '' : `trailer: ${this.#trailer}\r\n`}`
+    return WITH_BODY.has(this.method) ? 'content-length: 0\r\n' : ''
+  }
+
+  #optionLines(): string {
+    if (this.upgrade !== '') return `connection: upgrade\r\nupgrade: ${this.upgrade}\r\n`
+    const te =
+      this.#te !== '' && /(^|,)\s*trailers\s*(,|$)/i.test(this.#te)
+        ? 'connection: te\r\nte: trailers\r\n'
+        : ''
+    return this.expectsContinue ? `${te}expect: 100-continue\r\n` : te
+  }
+
+  /** Credentials that were meant for the proxy end here; those that were not belong to the application. */
+  #credentialLines(): string {
+    if (this.#authorization === '' && this.#apiKey === '') return ''
+    const { forwardCredentials } = this.#context.config.authentication
+    const { evidence } = this.#downstream
+    const authorization =
+      this.#authorization !== '' && (forwardCredentials || !evidence.ownsAuthorization)
+    const apiKey = this.#apiKey !== '' && (forwardCredentials || !evidence.ownsApiKey)
+    return (
+      (authorization ? `authorization: ${this.#authorization}\r\n` : '') +
+      (apiKey ? `${this.#context.fields.apiKeyHeader}: ${this.#apiKey}\r\n` : '')
+    )
+  }
+}
+
+/** RFC 9110 §7.8. `h2c` is not passed on: behind it calls would go unseen (request smuggling by upgrade). */
+function upgradeOf(head: RequestHead): string {
+  const upgrade = head.fields.values[SLOT.upgrade] as string
+  if (upgrade === '' || !head.connection.upgrade || head.minor === 0 || head.kind !== BODY_NONE)
+    return ''
+  return /(^|[\s,])h2c?([\s,]|$)/i.test(upgrade) ? '' : upgrade
+}

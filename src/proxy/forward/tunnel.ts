@@ -1,0 +1,240 @@
+/**
+ * A connection that is carried as it is (TCP, or whatever stands inside TLS): bytes both ways, half-close both ways,
+ * backpressure both ways, counted as they go and before they are handed on. It owns both sockets.
+ */
+import type { ErrorCode } from '../../core/errors.ts'
+import { ERRORS } from '../../core/errors.ts'
+import { Timer } from '../../core/timer-wheel.ts'
+import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connection.ts'
+import type { RoutedVerdict } from '../tenant/tenant.ts'
+import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import { ConnectionAccount, type Downstream } from './downstream.ts'
+import { Outbox } from './outbox.ts'
+
+/** What may be kept of a client that speaks before its deployment is reached. */
+const MAX_EARLY_BYTES = 64 * 1024
+
+export class Tunnel implements UpstreamUser {
+  readonly #context: WorkerContext
+  readonly #downstream: Downstream
+  readonly #verdict: RoutedVerdict
+  readonly #runtime: TenantRuntime
+  readonly #account: ConnectionAccount
+  readonly #outbox: Outbox
+  readonly #idle = new Timer(this)
+  /** Ends a rest that the tenant's bandwidth asks for. */
+  readonly #pace = new Timer({ timerExpired: () => this.#paced() })
+  readonly #startedAt: number
+  #upstream: UpstreamConnection | undefined
+  #early: Buffer[] = []
+  #earlyBytes = 0
+  #attempts = 0
+  #connected = false
+  #ingress = 0
+  #countedEgress = 0
+  #upstreamBlocked = false
+  #downstreamBlocked = false
+  #resting = false
+  #failure: ErrorCode | undefined
+  #closed = false
+  #onClosed: (() => void) | undefined
+
+  /** Takes over `downstream.socket`, with nobody listening to it; `onClosed` is called once. */
+  constructor(
+    context: WorkerContext,
+    downstream: Downstream,
+    verdict: RoutedVerdict,
+    onClosed: () => void,
+  ) {
+    this.#context = context
+    this.#downstream = downstream
+    this.#verdict = verdict
+    this.#runtime = context.runtimes.of(verdict.tenant)
+    this.#account = new ConnectionAccount(context, downstream.listener.index, context.meter.tunnel)
+    this.#outbox = new Outbox(downstream.socket)
+    this.#startedAt = context.clock.monotonic()
+    this.#onClosed = onClosed
+    const { socket } = downstream
+    socket.on('data', (chunk: Buffer) => this.receive(chunk))
+    socket.on('drain', () => this.#downstreamDrained())
+    socket.on('end', () => this.#upstream?.end())
+    socket.on('error', () => {})
+    socket.on('close', () => this.#close())
+  }
+
+  /** Connects; separate from construction, so that what detection has read can be given to `receive` first. */
+  start(): void {
+    const { tenant, routability } = this.#verdict
+    if (!this.#account.open(tenant, routability)) {
+      this.#context.stats.limited(tenant.id, 'connections')
+      this.#fail('too_many_connections')
+      return
+    }
+    this.#touch()
+    this.#upstream = this.#runtime.pool.connect(this)
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.#connected) {
+      this.#send(chunk)
+      return
+    }
+    this.#early.push(chunk)
+    this.#earlyBytes += chunk.length
+    if (this.#earlyBytes >= MAX_EARLY_BYTES) this.#downstream.socket.pause()
+  }
+
+  upstreamConnected(): void {
+    this.#connected = true
+    const early = this.#early
+    this.#early = []
+    for (const chunk of early) this.#send(chunk)
+    this.#downstream.socket.resume()
+    if (this.#downstream.socket.readableEnded) this.#upstream?.end()
+  }
+
+  #send(chunk: Buffer): void {
+    const upstream = this.#upstream
+    const { row } = this.#account
+    if (upstream === undefined || row === undefined) return
+    const { meter, clock } = this.#context
+    this.#touch()
+    this.#ingress += chunk.length
+    meter.ingress(row, chunk.length, clock.now())
+    const wait = this.#runtime.limiter.ingress.spend(chunk.length, clock.monotonic())
+    upstream.outbox.bytes(chunk, 0, chunk.length, true)
+    this.#upstreamBlocked = !upstream.flush()
+    if (wait >= 1) this.#rest(wait)
+    if (this.#upstreamBlocked) this.#downstream.socket.pause()
+  }
+
+  upstreamDrained(): void {
+    this.#upstreamBlocked = false
+    if (!this.#resting) this.#downstream.socket.resume()
+  }
+
+  upstreamData(bytes: Buffer, length: number): boolean {
+    this.#touch()
+    this.#outbox.bytes(bytes, 0, length, false)
+    const wait = this.#countEgress(this.#outbox.total - this.#downstream.socket.writableLength)
+    this.#downstreamBlocked = !this.#outbox.flush()
+    if (wait >= 1) this.#rest(wait)
+    return !this.#downstreamBlocked && !this.#resting
+  }
+
+  #downstreamDrained(): void {
+    this.#downstreamBlocked = false
+    this.#countEgress(this.#outbox.total)
+    if (!this.#resting) this.#upstream?.resume()
+  }
+
+  #countEgress(sent: number): number {
+    const { row } = this.#account
+    const bytes = sent - this.#countedEgress
+    if (row === undefined || bytes <= 0) return 0
+    const { meter, clock } = this.#context
+    this.#countedEgress = sent
+    meter.egress(row, bytes, clock.now())
+    return this.#runtime.limiter.egress.spend(bytes, clock.monotonic())
+  }
+
+  upstreamEnded(): void {
+    this.#downstream.socket.end()
+  }
+
+  upstreamClosed(error: ErrorCode): void {
+    const former = this.#upstream
+    this.#upstream = undefined
+    const { socket } = this.#downstream
+    if (this.#connected) {
+      // Both directions have ended, or the deployment has reset the connection: then the client gets to know.
+      if (!socket.writableEnded) socket.destroy()
+      return
+    }
+    if (former !== undefined && ++this.#attempts < this.#runtime.pool.endpoints.length) {
+      this.#upstream = this.#runtime.pool.connect(this)
+      return
+    }
+    this.#fail(error)
+  }
+
+  #fail(code: ErrorCode): void {
+    this.#failure = code
+    this.#context.stats.rejected(code, this.#downstream.listener.index)
+    this.#downstream.socket.destroy()
+  }
+
+  #touch(): void {
+    this.#context.wheel.arm(
+      this.#idle,
+      this.#context.config.timeouts.idle,
+      this.#context.clock.monotonic(),
+    )
+  }
+
+  timerExpired(): void {
+    this.#failure = 'idle_timeout'
+    this.destroy()
+  }
+
+  #rest(ms: number): void {
+    this.#resting = true
+    this.#downstream.socket.pause()
+    this.#upstream?.pause()
+    this.#context.wheel.arm(this.#pace, ms, this.#context.clock.monotonic())
+  }
+
+  #paced(): void {
+    this.#resting = false
+    if (!this.#upstreamBlocked) this.#downstream.socket.resume()
+    if (!this.#downstreamBlocked) this.#upstream?.resume()
+  }
+
+  /** Tunnels have no polite end: they go on until the deadline of the drain. */
+  drain(): void {}
+
+  destroy(): void {
+    this.#downstream.socket.destroy()
+  }
+
+  #close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    const { wheel } = this.#context
+    wheel.cancel(this.#idle)
+    wheel.cancel(this.#pace)
+    // Of what the kernel never took, the client has seen nothing.
+    this.#countEgress(this.#outbox.total - this.#outbox.unsent)
+    const upstream = this.#upstream
+    this.#upstream = undefined
+    if (upstream !== undefined) {
+      upstream.user = undefined
+      upstream.destroy()
+    }
+    this.#log(upstream)
+    this.#account.close()
+    this.#onClosed?.()
+    this.#onClosed = undefined
+  }
+
+  #log(upstream: UpstreamConnection | undefined): void {
+    const { accessLog, clock } = this.#context
+    accessLog?.write({
+      tenant: this.#verdict.tenant.id,
+      listener: this.#downstream.listener.name,
+      routability: this.#verdict.routability,
+      operation: 'tunnel',
+      status: 0,
+      flag: this.#failure === undefined ? '-' : ERRORS[this.#failure].flag,
+      method: '',
+      path: '',
+      requestId: '',
+      peer: this.#downstream.peerAddress,
+      upstream: upstream?.endpoint.authority ?? '',
+      ingress: this.#ingress,
+      egress: this.#countedEgress,
+      durationMs: Math.round((clock.monotonic() - this.#startedAt) * 1_000) / 1_000,
+    })
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * From an accepted socket to a forwarder: PROXY header, TLS, detection, classification. Until the forwarder has it, the
+ * socket is guarded here: against errors, against a peer that says nothing, and against the end of the worker.
+ */
+import type { Socket } from 'node:net'
+import type { Server as TlsServer, TLSSocket } from 'node:tls'
+import { detectProtocol } from '../../codec/first-bytes.ts'
+import type { ErrorCode } from '../../core/errors.ts'
+import { Timer } from '../../core/timer-wheel.ts'
+import { classify } from '../classify/classify.ts'
+import { CallEvidence, CredentialMemo } from '../credential/call-evidence.ts'
+import { type ClientCertificate, readClientCertificate } from '../credential/client-certificate.ts'
+import type { Downstream, ListenerScope } from '../forward/downstream.ts'
+import { Http1Connection } from '../forward/http1-connection.ts'
+import { Tunnel } from '../forward/tunnel.ts'
+import { normalizeHost } from '../tenant/host-name.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import { readProxyHeader } from './proxy-header-reader.ts'
+import type { TrustedPeers } from './trusted-peers.ts'
+
+/** HTTP/2 with prior knowledge: empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 §6.8, §7). */
+const HTTP2_REFUSAL = Buffer.from('0000000400000000000000080700000000000000000000000d', 'hex')
+
+export interface StartOptions {
+  readonly scope: ListenerScope
+  readonly protocol: 'auto' | 'http' | 'tcp'
+  readonly proxyProtocol: 'off' | 'required'
+  /** Of a listener with TLS: a server that does handshakes and listens nowhere. */
+  readonly tls: TlsServer | undefined
+  readonly trusted: TrustedPeers
+}
+
+/** Something that can be told that the worker ends. */
+export interface Drainable {
+  drain(): void
+  destroy(): void
+}
+
+/** Addresses of a connection; with a PROXY header those that it says. */
+interface Addresses {
+  readonly peer: string
+  readonly local: string
+}
+
+export class ConnectionStarter {
+  readonly #context: WorkerContext
+  readonly #options: StartOptions
+  readonly #connections: Set<Drainable>
+  /** What PROXY headers said, by the connection's own addresses, until its handshake is over. */
+  readonly #proxied = new Map<string, Addresses>()
+
+  /** `connections` holds everything that is open, for the drain. */
+  constructor(context: WorkerContext, options: StartOptions, connections: Set<Drainable>) {
+    this.#context = context
+    this.#options = options
+    this.#connections = connections
+    options.tls?.on('secureConnection', socket => this.#secured(socket))
+    options.tls?.on('tlsClientError', (_error, socket) => {
+      this.#reject('tls_handshake_failed')
+      socket.destroy()
+    })
+  }
+
+  /** Takes an accepted socket. */
+  accept(socket: Socket): void {
+    const { proxyProtocol } = this.#options
+    // A socket can fail at any moment before it has its owner.
+    socket.on('error', ignore)
+    const addresses = {
+      peer: plainAddress(socket.remoteAddress),
+      local: plainAddress(socket.localAddress),
+    }
+    if (proxyProtocol === 'off') {
+      this.#secure(socket, addresses)
+      return
+    }
+    readProxyHeader(this.#context, socket, result => {
+      if (result === 'invalid') {
+        this.#refuse(socket, 'proxy_protocol_invalid')
+        return
+      }
+      const { source, destination } = result
+      this.#secure(socket, {
+        peer: source ?? addresses.peer,
+        local: destination ?? addresses.local,
+      })
+    })
+  }
+
+  #secure(socket: Socket, addresses: Addresses): void {
+    const { tls } = this.#options
+    if (tls === undefined) {
+      this.#start(socket, addresses, undefined)
+      return
+    }
+    if (this.#options.proxyProtocol === 'required') {
+      const key = addressKey(socket)
+      this.#proxied.set(key, addresses)
+      socket.once('close', () => this.#proxied.delete(key))
+    }
+    tls.emit('connection', socket)
+  }
+
+  #secured(socket: TLSSocket): void {
+    socket.on('error', ignore)
+    const context = this.#context
+    const trustDomain = context.config.authentication.spiffe?.trustDomain
+    const certificate = readClientCertificate(socket, trustDomain, context.clock.now())
+    // A certificate that is shown must be valid, also where none is needed.
+    if (!socket.authorized && socket.getPeerX509Certificate() !== undefined) {
+      this.#refuse(socket, 'tls_handshake_failed')
+      return
+    }
+    const addresses = this.#proxied.get(addressKey(socket)) ?? {
+      peer: plainAddress(socket.remoteAddress),
+      local: plainAddress(socket.localAddress),
+    }
+    this.#start(socket, addresses, {
+      certificate,
+      serverName: typeof socket.servername === 'string' ? socket.servername : '',
+    })
+  }
+
+  #start(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
+    const { protocol } = this.#options
+    if (this.#context.draining) {
+      socket.destroy()
+      return
+    }
+    if (protocol === 'http') this.#startHttp(socket, addresses, secure)
+    else if (protocol === 'tcp') this.#startTunnel(socket, addresses, secure)
+    else this.#detect(socket, addresses, secure)
+  }
+
+  /** Waits for the first bytes; none in time means that the deployment speaks first. */
+  #detect(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
+    const { wheel, clock, config } = this.#context
+    let first: Buffer = Buffer.alloc(0)
+    const leave = (): void => {
+      wheel.cancel(timer)
+      socket.off('data', look)
+      socket.off('end', leaveAndEnd)
+      socket.off('close', leaveAndEnd)
+      this.#connections.delete(guard)
+      socket.pause()
+    }
+    const leaveAndEnd = (): void => {
+      leave()
+      socket.destroy()
+    }
+    const guard: Drainable = { drain: leaveAndEnd, destroy: leaveAndEnd }
+    const timer = new Timer({
+      timerExpired: () => {
+        leave()
+        this.#startTunnel(socket, addresses, secure, first)
+      },
+    })
+    const look = (chunk: Buffer): void => {
+      first = first.length === 0 ? chunk : Buffer.concat([first, chunk])
+      const found = detectProtocol(first)
+      if (found === 'more') return
+      leave()
+      if (found === 'http1') this.#startHttp(socket, addresses, secure, first)
+      else if (found === 'http2') this.#refuseHttp2(socket)
+      else this.#startTunnel(socket, addresses, secure, first)
+    }
+    this.#connections.add(guard)
+    socket.on('data', look)
+    socket.on('end', leaveAndEnd)
+    socket.on('close', leaveAndEnd)
+    wheel.arm(timer, config.timeouts.detect, clock.monotonic())
+  }
+
+  #startHttp(
+    socket: Socket,
+    addresses: Addresses,
+    secure: Secure | undefined,
+    first?: Buffer,
+  ): void {
+    const downstream = this.#downstream(socket, addresses, secure, true)
+    const connection = new Http1Connection(this.#context, downstream, () =>
+      this.#connections.delete(connection),
+    )
+    this.#connections.add(connection)
+    if (first !== undefined) connection.receive(first)
+    socket.resume()
+  }
+
+  #startTunnel(
+    socket: Socket,
+    addresses: Addresses,
+    secure: Secure | undefined,
+    first?: Buffer,
+  ): void {
+    const { directory } = this.#context
+    const downstream = this.#downstream(socket, addresses, secure, false)
+    const { evidence } = downstream
+    evidence.resolve(directory)
+    evidence.hostTenant =
+      secure === undefined ? undefined : directory.byHost(normalizeHost(secure.serverName))
+    const verdict = classify(evidence)
+    if (verdict.kind === 'refused') {
+      this.#refuse(socket, verdict.error)
+      return
+    }
+    const tunnel = new Tunnel(this.#context, downstream, verdict, () =>
+      this.#connections.delete(tunnel),
+    )
+    this.#connections.add(tunnel)
+    if (first !== undefined && first.length > 0) tunnel.receive(first)
+    tunnel.start()
+    socket.resume()
+  }
+
+  #downstream(
+    socket: Socket,
+    { peer, local }: Addresses,
+    secure: Secure | undefined,
+    http: boolean,
+  ): Downstream {
+    const { scope, trusted } = this.#options
+    const certificate = secure?.certificate
+    return {
+      socket,
+      listener: scope,
+      peerAddress: peer,
+      secure: secure !== undefined,
+      trusted: trusted.has(peer),
+      clientCertificate: certificate?.xfcc ?? '',
+      evidence: new CallEvidence({
+        mode: scope.mode,
+        http,
+        localAddress: scope.mode === 'private' ? local : '',
+        certificate,
+        memo: new CredentialMemo(),
+      }),
+    }
+  }
+
+  #refuseHttp2(socket: Socket): void {
+    this.#reject('http2_unsupported')
+    socket.end(HTTP2_REFUSAL)
+    socket.on('end', ignore)
+    socket.resume()
+    const timer = new Timer({ timerExpired: () => socket.destroy() })
+    this.#context.wheel.arm(timer, 1_000, this.#context.clock.monotonic())
+  }
+
+  #refuse(socket: Socket, code: ErrorCode): void {
+    this.#reject(code)
+    socket.destroy()
+  }
+
+  #reject(code: ErrorCode): void {
+    this.#context.stats.rejected(code, this.#options.scope.index)
+  }
+}
+
+/** What a handshake told. */
+interface Secure {
+  readonly certificate: ClientCertificate | undefined
+  readonly serverName: string
+}
+
+function ignore(): void {}
+
+/** IPv4 in IPv6 (`::ffff:10.0.0.1`) as IPv4: a wildcard socket of both families reports it so. */
+function plainAddress(address: string | undefined): string {
+  if (address === undefined) return ''
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
+}
+
+/** The same for an accepted socket and for the TLS socket on top of it. */
+function addressKey({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
+}

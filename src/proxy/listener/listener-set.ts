@@ -1,0 +1,156 @@
+/** The listening sockets of a worker: one a shared listener, one a tenant address or one for all of a private one. */
+import { createServer, type AddressInfo, type Server } from 'node:net'
+import {
+  createServer as createTlsServer,
+  type Server as TlsServer,
+  type TlsOptions,
+} from 'node:tls'
+import type { ListenerConfig } from '../../config/schema.ts'
+import { describeListenError } from '../../runtime/node-errors.ts'
+import type { BoundAddress } from '../ipc.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import { ConnectionStarter, type Drainable } from './connection-starter.ts'
+import { serverTlsOptions } from './tls.ts'
+import { TrustedPeers } from './trusted-peers.ts'
+
+/** What the kernel may hold for us while a turn of the event loop is long. */
+const BACKLOG = 1_024
+
+/** Where to listen, and for whom. */
+interface Place {
+  readonly host: string
+  readonly port: number
+  readonly tenant: string | undefined
+}
+
+interface Listener {
+  readonly config: ListenerConfig
+  readonly starter: ConnectionStarter
+  /** By host. */
+  readonly servers: Map<string, { server: Server; bound: BoundAddress }>
+}
+
+export class ListenerSet {
+  readonly connections = new Set<Drainable>()
+  readonly #context: WorkerContext
+  readonly #listeners: Listener[] = []
+
+  constructor(context: WorkerContext) {
+    this.#context = context
+  }
+
+  /** Reads certificates; binds nothing yet. Returns whole sentences about what is wrong. */
+  prepare(): string[] {
+    const { listeners, timeouts, trustedProxies } = this.#context.config
+    const trusted = new TrustedPeers(trustedProxies)
+    const problems: string[] = []
+    for (const [index, config] of listeners.entries()) {
+      let options: TlsOptions | undefined
+      try {
+        options =
+          config.tls === undefined ? undefined : serverTlsOptions(config.tls, timeouts.handshake)
+      } catch (error) {
+        problems.push(
+          `listener "${config.name}": its certificates cannot be used: ${(error as Error).message}`,
+        )
+        continue
+      }
+      const tls: TlsServer | undefined =
+        options === undefined ? undefined : createTlsServer({ ...options, allowHalfOpen: true })
+      const { name, mode, protocol, proxyProtocol } = config
+      const starter = new ConnectionStarter(
+        this.#context,
+        { scope: { index, name, mode }, protocol, proxyProtocol, tls, trusted },
+        this.connections,
+      )
+      this.#listeners.push({ config, starter, servers: new Map() })
+    }
+    return problems
+  }
+
+  /** Binds what the configuration and the present tenants ask for, and lets go of the rest. Returns what failed. */
+  async bind(): Promise<string[]> {
+    const problems: string[] = []
+    for (const listener of this.#listeners) {
+      const places = this.#places(listener.config)
+      const wanted = new Set(places.map(place => place.host))
+      for (const [host, { server }] of listener.servers) {
+        if (wanted.has(host)) continue
+        server.close()
+        listener.servers.delete(host)
+      }
+      // Not all at once: ten thousand addresses are ten thousand messages to the primary.
+      for (const place of places) {
+        if (listener.servers.has(place.host)) continue
+        const problem = await this.#listen(listener, place)
+        if (problem !== undefined) problems.push(problem)
+      }
+    }
+    return problems
+  }
+
+  get bound(): BoundAddress[] {
+    return this.#listeners.flatMap(listener =>
+      [...listener.servers.values()].map(({ bound }) => bound),
+    )
+  }
+
+  #places(config: ListenerConfig): Place[] {
+    if (config.mode === 'shared') {
+      const colon = config.address.lastIndexOf(':')
+      const host = config.address.slice(0, colon).replace(/^\[|\]$/g, '')
+      return [{ host, port: Number(config.address.slice(colon + 1)), tenant: undefined }]
+    }
+    if (config.bind === 'wildcard') return [{ host: '::', port: config.port, tenant: undefined }]
+    const places: Place[] = []
+    for (const tenant of this.#context.directory.tenants()) {
+      const { address } = tenant.config
+      if (address !== undefined)
+        places.push({ host: address, port: config.port, tenant: tenant.id })
+    }
+    return places
+  }
+
+  #listen(listener: Listener, { host, port, tenant }: Place): Promise<string | undefined> {
+    const { name } = listener.config
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, socket =>
+      listener.starter.accept(socket),
+    )
+    return new Promise(resolve => {
+      server.once('error', error => {
+        resolve(describeListenError(error, `listener "${name}": ${formatAddress(host, port)}`))
+      })
+      server.listen({ host, port, backlog: BACKLOG }, () => {
+        const { port: boundPort } = server.address() as AddressInfo
+        const bound = {
+          listener: name,
+          address: formatAddress(host, boundPort),
+          ...(tenant === undefined ? {} : { tenant }),
+        }
+        listener.servers.set(host, { server, bound })
+        server.on('error', error =>
+          this.#context.logger.error({ err: error, listener: name }, 'a listener failed'),
+        )
+        resolve(undefined)
+      })
+    })
+  }
+
+  /** Stops accepting, and asks every connection to end. */
+  drain(): void {
+    for (const { servers } of this.#listeners) {
+      for (const { server } of servers.values()) server.close()
+      servers.clear()
+    }
+    for (const connection of [...this.connections]) connection.drain()
+  }
+
+  /** Cuts what is still open. */
+  destroy(): void {
+    for (const connection of [...this.connections]) connection.destroy()
+  }
+}
+
+function formatAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

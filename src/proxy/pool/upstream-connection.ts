@@ -1,0 +1,144 @@
+/**
+ * One connection to a deployment. It knows bytes, not HTTP: whoever uses it is told what arrives and how it ends. It
+ * belongs to one tenant's pool for all its life.
+ */
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
+import { Timer } from '../../core/timer-wheel.ts'
+import type { ErrorCode } from '../../core/errors.ts'
+import { upstreamConnectError } from '../../runtime/node-errors.ts'
+import { Outbox } from '../forward/outbox.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import type { Endpoint } from './endpoint.ts'
+
+/** Who uses a connection at the moment. Calls come from socket events, one at a time. */
+export interface UpstreamUser {
+  upstreamConnected(): void
+  /** `bytes[0, length)` arrived; they are only valid during the call. False stops reading until `resume`. */
+  upstreamData(bytes: Buffer, length: number): boolean
+  /** All that was sent has left. */
+  upstreamDrained(): void
+  /** The deployment will send no more. */
+  upstreamEnded(): void
+  /** The connection is gone; it is the last call. */
+  upstreamClosed(error: ErrorCode): void
+}
+
+export class UpstreamConnection {
+  readonly endpoint: Endpoint
+  readonly socket: Socket
+  readonly outbox: Outbox
+  user: UpstreamUser | undefined
+  connected = false
+  /** Whether it has carried a call before: then it may have been closed by the deployment at any moment. */
+  reused = false
+  readonly #context: WorkerContext
+  readonly #timer: Timer
+  #error: ErrorCode = 'upstream_reset'
+  #onGone: ((connection: UpstreamConnection) => void) | undefined
+
+  /** Connects at once. `tls` for endpoints with TLS; `onGone` is called once, when the connection is closed. */
+  constructor(
+    context: WorkerContext,
+    endpoint: Endpoint,
+    tls: TlsOptions | undefined,
+    onGone: (connection: UpstreamConnection) => void,
+  ) {
+    this.#context = context
+    this.endpoint = endpoint
+    this.#onGone = onGone
+    this.#timer = new Timer(this)
+    // One buffer serves all connections of the worker: what arrives is used or copied before the next read.
+    const onread = {
+      buffer: context.readBuffer,
+      callback: (length: number, bytes: Uint8Array): boolean => this.#read(length, bytes as Buffer),
+    }
+    const address = { host: endpoint.host, port: endpoint.port, noDelay: true, allowHalfOpen: true }
+    this.socket =
+      tls === undefined
+        ? connectTcp({ ...address, onread })
+        : (connectTls({ ...tls, ...address, onread } as TlsOptions) as Socket)
+    this.outbox = new Outbox(this.socket)
+    this.#listen(tls === undefined ? 'connect' : 'secureConnect')
+    context.wheel.arm(this.#timer, context.config.timeouts.connect, context.clock.monotonic())
+  }
+
+  #listen(ready: string): void {
+    const { socket } = this
+    socket.once(ready, () => {
+      this.connected = true
+      this.#context.wheel.cancel(this.#timer)
+      this.endpoint.connectionMade()
+      this.user?.upstreamConnected()
+    })
+    socket.on('drain', () => this.user?.upstreamDrained())
+    socket.on('end', () => {
+      if (this.user === undefined) this.destroy()
+      else this.user.upstreamEnded()
+    })
+    socket.on('error', error => {
+      this.#error = this.connected ? 'upstream_reset' : upstreamConnectError(error)
+    })
+    socket.on('close', () => this.#closed())
+  }
+
+  #read(length: number, bytes: Buffer): boolean {
+    // Bytes that belong to no call: the deployment broke the rules, and nobody may ever see them.
+    if (this.user === undefined) {
+      this.destroy()
+      return false
+    }
+    return this.user.upstreamData(bytes, length)
+  }
+
+  /** Sends what is in the outbox; false where the deployment reads slower than we send. */
+  flush(): boolean {
+    return this.outbox.flush()
+  }
+
+  resume(): void {
+    this.socket.resume()
+  }
+
+  pause(): void {
+    this.socket.pause()
+  }
+
+  /** No more will be sent. */
+  end(): void {
+    this.socket.end()
+  }
+
+  /** Waits for the next call, for `ms` at most. */
+  rest(ms: number, now: number): void {
+    this.user = undefined
+    this.reused = true
+    this.#context.wheel.arm(this.#timer, ms, now)
+  }
+
+  /** Is used again. */
+  wake(user: UpstreamUser): void {
+    this.user = user
+    this.#context.wheel.cancel(this.#timer)
+  }
+
+  timerExpired(): void {
+    if (!this.connected) this.#error = 'upstream_connect_timeout'
+    this.destroy()
+  }
+
+  /** Ends it now; its user hears of it by `upstreamClosed` unless it has let go before. */
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  #closed(): void {
+    this.#context.wheel.cancel(this.#timer)
+    const { user } = this
+    this.user = undefined
+    if (!this.connected) this.endpoint.connectionFailed(this.#context.clock.monotonic())
+    this.#onGone?.(this)
+    this.#onGone = undefined
+    user?.upstreamClosed(this.#error)
+  }
+}

@@ -1,0 +1,45 @@
+/** What everything on the data path of one worker shares. Made once by the worker; its parts own their state. */
+import type { Config } from '../../config/schema.ts'
+import type { RequestHead } from '../../codec/http1/request-head.ts'
+import type { ResponseHead } from '../../codec/http1/response-head.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { TimerWheel } from '../../core/timer-wheel.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import type { Authenticator } from '../credential/authenticator.ts'
+import type { AccessLog } from '../forward/access-log.ts'
+import type { ForwardedFields } from '../forward/fields.ts'
+import type { OperationMatcher } from '../metering/operations.ts'
+import type { UsageMeter } from '../metering/usage-meter.ts'
+import type { WorkerStats } from '../metering/worker-stats.ts'
+import type { TenantDirectory } from '../tenant/directory.ts'
+import type { TenantRuntimes } from './tenant-runtimes.ts'
+
+export interface WorkerContext {
+  readonly config: Config
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Driven by the worker; its clock is `clock.monotonic()`. */
+  readonly wheel: TimerWheel
+  readonly meter: UsageMeter
+  readonly stats: WorkerStats
+  readonly operations: OperationMatcher
+  readonly authenticator: Authenticator
+  readonly runtimes: TenantRuntimes
+  readonly accessLog: AccessLog | undefined
+  readonly fields: ForwardedFields
+  /** Parsers are shared: what one says is valid until the next head is read. */
+  readonly requestHead: RequestHead
+  /** For peers in `trustedProxies`, whose `x-forwarded-*` lines stay. */
+  readonly trustedRequestHead: RequestHead
+  readonly responseHead: ResponseHead
+  /** The buffer into which every upstream socket reads. */
+  readonly readBuffer: Buffer
+  /** Makes an id for a call. */
+  readonly nextRequestId: () => string
+  /** Swapped whole on a reload. */
+  directory: TenantDirectory
+  /** Whether the worker is ending: connections are closed as soon as they may. */
+  draining: boolean
+  /** Limits of tenants that have none of their own; they change with the tenants. */
+  limits: Config['limits']
+}

@@ -1,0 +1,56 @@
+/** Entry of a worker process: speaks to the primary, and runs one worker. */
+import { createLogger } from '../../runtime/logger.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import type { PrimaryMessage, WorkerMessage } from '../ipc.ts'
+import { Worker } from './worker.ts'
+
+let worker: Worker | undefined
+
+function send(message: WorkerMessage): void {
+  // A primary that is gone takes no messages; `disconnect` ends the worker.
+  if (process.connected) process.send?.(message)
+}
+
+async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promise<void> {
+  const { config, generation, workers } = message
+  const logger = createLogger({ level: config.log.level, name: 'worker' })
+  const started = new Worker(
+    { clock: systemClock, logger, report: send },
+    { config, generation, workers },
+  )
+  const result = await started.start()
+  if ('problems' in result) {
+    send({ kind: 'failed', reason: result.reason, problems: result.problems })
+    process.disconnect?.()
+    return
+  }
+  worker = started
+  send({ kind: 'ready', bound: result.bound })
+}
+
+async function receive(message: PrimaryMessage): Promise<void> {
+  switch (message.kind) {
+    case 'start':
+      await start(message)
+      return
+    case 'tenants': {
+      const problems =
+        (await worker?.applyTenants(message.tenants, message.limits, message.generation)) ?? []
+      send({ kind: 'applied', generation: message.generation, problems })
+      return
+    }
+    case 'drain':
+      await worker?.drain()
+      // The last report must have left before the process ends.
+      process.disconnect?.()
+  }
+}
+
+process.on('message', (message: PrimaryMessage) => void receive(message))
+// Signals go to the whole group of a terminal; only the primary decides what they mean.
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+process.on('SIGHUP', () => {})
+// Without its primary a worker has nobody to report to: what it served would never be billed.
+process.on('disconnect', () => process.exit(0))
+send({ kind: 'hello' })

@@ -1,0 +1,199 @@
+/** One worker of the data plane, put together; it runs in a process of its own, or in a test. */
+import { randomBytes } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { RequestHead } from '../../codec/http1/request-head.ts'
+import { ResponseHead } from '../../codec/http1/response-head.ts'
+import type { Config, TenantConfig } from '../../config/schema.ts'
+import type { Clock } from '../../core/clock.ts'
+import { TimerWheel } from '../../core/timer-wheel.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import { Authenticator } from '../credential/authenticator.ts'
+import { AccessLog } from '../forward/access-log.ts'
+import { ForwardedFields } from '../forward/fields.ts'
+import type { BoundAddress, WorkerReport } from '../ipc.ts'
+import { ListenerSet } from '../listener/listener-set.ts'
+import { OperationMatcher } from '../metering/operations.ts'
+import { UsageMeter } from '../metering/usage-meter.ts'
+import { WorkerStats } from '../metering/worker-stats.ts'
+import { TenantDirectory } from '../tenant/directory.ts'
+import type { WorkerContext } from './context.ts'
+import { EndpointCensus } from './endpoint-census.ts'
+import { TenantRuntimes } from './tenant-runtimes.ts'
+
+/** Usage shows in the ledger within two seconds of the call: a report, and then a shipment, leave time for both. */
+const REPORT_MS = 250
+const TICK_MS = 50
+/** One read of a socket; Node's own size for flowing sockets. */
+const READ_BUFFER_BYTES = 64 * 1024
+
+export interface WorkerDeps {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Takes the reports. */
+  readonly report: (report: WorkerReport) => void
+}
+
+export interface WorkerOptions {
+  readonly config: Config
+  readonly generation: number
+  /** Number of workers that share the limits. */
+  readonly workers: number
+}
+
+export type StartResult =
+  | { readonly bound: readonly BoundAddress[] }
+  | { readonly reason: 'configuration' | 'listen'; readonly problems: readonly string[] }
+
+export class Worker {
+  readonly #context: WorkerContext
+  readonly #listeners: ListenerSet
+  readonly #report: (report: WorkerReport) => void
+  readonly #census: EndpointCensus
+  readonly #lag = monitorEventLoopDelay({ resolution: 10 })
+  readonly #intervals: NodeJS.Timeout[] = []
+
+  constructor(deps: WorkerDeps, { config, generation, workers }: WorkerOptions) {
+    this.#report = deps.report
+    this.#context = createContext(deps, config, { generation, workers })
+    this.#listeners = new ListenerSet(this.#context)
+    this.#census = new EndpointCensus(this.#context.runtimes)
+  }
+
+  /** Binds everything or nothing. */
+  async start(): Promise<StartResult> {
+    const unusable = this.#listeners.prepare()
+    if (unusable.length > 0) return { reason: 'configuration', problems: unusable }
+    const problems = await this.#listeners.bind()
+    if (problems.length > 0) {
+      this.#listeners.drain()
+      return { reason: 'listen', problems }
+    }
+    const { wheel, clock } = this.#context
+    this.#lag.enable()
+    this.#intervals.push(
+      setInterval(() => wheel.advance(clock.monotonic()), TICK_MS),
+      setInterval(() => this.reportNow(), REPORT_MS),
+    )
+    return { bound: this.#listeners.bound }
+  }
+
+  /** Changes to another set of tenants; connections of those that stay as they are notice nothing. */
+  async applyTenants(
+    tenants: readonly TenantConfig[],
+    limits: Config['limits'],
+    generation: number,
+  ): Promise<string[]> {
+    const context = this.#context
+    try {
+      context.directory = TenantDirectory.update(context.directory, tenants, generation)
+    } catch (error) {
+      return [(error as Error).message]
+    }
+    context.authenticator.setDirectory(context.directory)
+    const sameLimits = JSON.stringify(limits) === JSON.stringify(context.limits)
+    context.limits = limits
+    context.runtimes.retainOnly(
+      tenant => sameLimits && context.directory.byId(tenant.id) === tenant,
+    )
+    return this.#listeners.bind()
+  }
+
+  /** Sends what was counted since the last report. */
+  reportNow(): void {
+    const { meter, stats, clock, authenticator, accessLog } = this.#context
+    const usage = meter.take(clock.now())
+    const eventLoopLagMs = Math.max(0, this.#lag.max / 1e6 - 10)
+    this.#lag.reset()
+    this.#report({
+      kind: 'report',
+      usage,
+      ...stats.take(),
+      connections: meter.takeConnectionCounts(),
+      jwtCache: authenticator.takeJwtCounters(),
+      endpoints: this.#census.changes(clock.monotonic()),
+      eventLoopLagMs,
+    })
+    accessLog?.flush()
+  }
+
+  /** Ends everything politely within `timeouts.drain`, then for good; reports a last time. */
+  async drain(): Promise<void> {
+    const { clock, config } = this.#context
+    this.#context.draining = true
+    this.#listeners.drain()
+    const deadline = clock.monotonic() + config.timeouts.drain
+    while (this.#listeners.connections.size > 0 && clock.monotonic() < deadline) {
+      await new Promise(resolve => setTimeout(resolve, TICK_MS))
+    }
+    await this.close()
+  }
+
+  /** Ends everything at once; reports a last time. */
+  async close(): Promise<void> {
+    this.#context.draining = true
+    this.#listeners.drain()
+    this.#listeners.destroy()
+    // The sockets report their ends with the next turn.
+    await new Promise(resolve => setImmediate(resolve))
+    for (const interval of this.#intervals) clearInterval(interval)
+    this.#lag.disable()
+    this.#context.runtimes.close()
+    await this.#context.authenticator.close()
+    this.reportNow()
+    this.#context.accessLog?.end()
+  }
+
+  /** Open downstream connections, detection included. */
+  get openConnections(): number {
+    return this.#listeners.connections.size
+  }
+}
+
+function createContext(
+  deps: WorkerDeps,
+  config: Config,
+  { generation, workers }: { generation: number; workers: number },
+): WorkerContext {
+  const { clock, logger } = deps
+  const listeners = config.listeners.map(listener => listener.name)
+  const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
+  const directory = TenantDirectory.compile(config.tenants, generation)
+  const meter = new UsageMeter(
+    config.service.operations.map(operation => operation.name),
+    listeners,
+    clock.now(),
+  )
+  const context: WorkerContext = {
+    config,
+    clock,
+    logger,
+    wheel: new TimerWheel(clock.monotonic()),
+    meter,
+    stats: new WorkerStats(listeners),
+    operations: new OperationMatcher(config.service.operations, meter.other),
+    authenticator: new Authenticator({
+      directory,
+      issuers: config.authentication.jwt,
+      log: logger,
+    }),
+    runtimes: new TenantRuntimes(() => context, workers),
+    accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
+    fields,
+    requestHead: new RequestHead(fields.request),
+    trustedRequestHead: new RequestHead(fields.trustedRequest),
+    responseHead: new ResponseHead(fields.response),
+    readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+    nextRequestId: requestIds(),
+    directory,
+    draining: false,
+    limits: config.limits,
+  }
+  return context
+}
+
+/** Ids that are unique in all workers: a random part of this one, and a number. */
+function requestIds(): () => string {
+  const prefix = randomBytes(9).toString('base64url')
+  let number = 0
+  return () => `${prefix}-${(number++).toString(36)}`
+}
