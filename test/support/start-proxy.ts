@@ -1,0 +1,77 @@
+/** A whole worker of the data plane in this process, on ports of its own, with what it reported to look at. */
+import type { Config } from '../../src/config/schema.ts'
+import { configSchema } from '../../src/config/schema.ts'
+import { USAGE_COUNTERS, type UsageRecord, type UsageTotals } from '../../src/contracts/usage-report.ts'
+import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
+import { Worker } from '../../src/proxy/worker/worker.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createLogger } from '../../src/runtime/logger.ts'
+
+export interface RunningProxy {
+  readonly worker: Worker
+  readonly bound: readonly BoundAddress[]
+  /** Port of a listener. */
+  port(listener: string): number
+  /** Everything that was reported so far, after a report made now. */
+  usage(): UsageRecord[]
+  /** Sums over the reported records that `filter` takes. */
+  totals(filter?: (record: UsageRecord) => boolean): UsageTotals
+  /** How often calls or connections were refused for `reason`. */
+  rejected(reason?: string): number
+  reports(): readonly WorkerReport[]
+  close(): Promise<void>
+}
+
+type ConfigInput = Record<string, unknown>
+
+/** A configuration with what every test needs and nothing is said about. */
+export function proxyConfig(input: ConfigInput): Config {
+  return configSchema.parse({
+    mixer: { token: 'a token for tests only' },
+    log: { level: 'error', access: 'off' },
+    ...input,
+  })
+}
+
+/** Starts a worker; throws where it does not start. */
+export async function startProxy(input: ConfigInput): Promise<RunningProxy> {
+  const config = proxyConfig(input)
+  const reports: WorkerReport[] = []
+  const logger = createLogger({ level: config.log.level, name: 'test' })
+  const worker = new Worker(
+    { clock: systemClock, logger, report: report => reports.push(report) },
+    { config, generation: 1, workers: 1 },
+  )
+  const result = await worker.start()
+  if ('problems' in result) throw new Error(result.problems.join('\n'))
+  const usage = (): UsageRecord[] => {
+    worker.reportNow()
+    return reports.flatMap(report => report.usage)
+  }
+  return {
+    worker,
+    bound: result.bound,
+    port: listener => {
+      const address = result.bound.find(bound => bound.listener === listener)?.address
+      if (address === undefined) throw new Error(`listener ${listener} is not bound`)
+      return Number(address.slice(address.lastIndexOf(':') + 1))
+    },
+    usage,
+    totals: (filter = () => true) => sum(usage().filter(filter)),
+    rejected: reason => {
+      worker.reportNow()
+      return reports
+        .flatMap(report => report.rejected)
+        .filter(entry => reason === undefined || entry.reason === reason)
+        .reduce((count, entry) => count + entry.count, 0)
+    },
+    reports: () => reports,
+    close: () => worker.close(),
+  }
+}
+
+function sum(records: readonly UsageRecord[]): UsageTotals {
+  const totals = Object.fromEntries(USAGE_COUNTERS.map(counter => [counter, 0])) as UsageTotals
+  for (const record of records) for (const counter of USAGE_COUNTERS) totals[counter] += record[counter]
+  return totals
+}
