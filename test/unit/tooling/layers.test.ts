@@ -11,10 +11,13 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type Test, test } from 'tap'
+import { type Test, t, test } from 'tap'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const OXLINT = join(ROOT, 'node_modules/.bin/oxlint')
+
+// Five runs of the linter with types, on a machine that may be busy.
+t.setTimeout(180_000)
 
 const PROCESSES = ['proxy', 'mixer', 'broker', 'manager'] as const
 const PURE = ['core', 'codec', 'contracts'] as const
