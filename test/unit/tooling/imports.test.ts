@@ -5,8 +5,8 @@ import { pathToFileURL } from 'node:url'
 import { test } from 'tap'
 
 const SRC = join(import.meta.dirname, '../../../src')
-/** They start a process when they are loaded, and are tried by the tests that start one. */
-const ENTRIES = ['cli/main.ts', 'proxy/worker/main.ts']
+/** They start or end a process when they are loaded, and are tried by the tests that start one. */
+const ENTRIES = ['cli/main.ts', 'cli/up/exit-with-parent.ts', 'proxy/worker/main.ts']
 
 const modules = globSync('**/*.ts', { cwd: SRC }).filter(path => !ENTRIES.includes(path))
 
