@@ -34,7 +34,7 @@ const REFUSED_HERE: ReadonlyMap<string, string> = new Map([
     name =>
       [
         `go-proxyproto/valid-v2/${name}`,
-        'random bytes are no TLVs; HAProxy and Envoy refuse them too',
+        'random bytes are no TLVs, and TLVs that cannot be read may hide a checksum or an identity',
       ] as const,
   ),
 ])

@@ -1,0 +1,165 @@
+/** Peers on both sides of the proxy that send and record exact bytes. Nothing here reads more HTTP than it must. */
+import { once } from 'node:events'
+import net from 'node:net'
+import { readStrictRequest, type StrictRequest } from './strict-http1.ts'
+
+export interface RawExchangeOptions {
+  readonly port: number
+  readonly host?: string
+  /** Each is handed to the kernel before the next is written. */
+  readonly segments: readonly Buffer[]
+  /** Asked after every arrival; true ends the exchange. */
+  readonly until?: (received: Buffer) => boolean
+  /** Ends the exchange when all is sent and nothing has arrived for so long. */
+  readonly quietMs?: number
+  /** The exchange ends then in any case. */
+  readonly deadlineMs?: number
+}
+
+export interface RawExchange {
+  /** Until now: while the connection is open, more may come after the exchange has ended. */
+  received(): Buffer
+  readonly ended: 'closed' | 'until' | 'quiet' | 'deadline'
+  /** The connection outlives the exchange unless the peer closed it: whoever asked for the exchange closes it. */
+  close(): void
+}
+
+/** Sends `segments` on a new connection and gathers what comes back. Rejects only if it cannot connect. */
+export async function rawExchange(options: RawExchangeOptions): Promise<RawExchange> {
+  const { port, host = '127.0.0.1', segments, until, quietMs, deadlineMs = 2_000 } = options
+  const socket = net.connect({ port, host, noDelay: true })
+  await once(socket, 'connect')
+  const chunks: Buffer[] = []
+  const ended = new Promise<RawExchange['ended']>(resolve => {
+    let quiet: NodeJS.Timeout | undefined
+    const restart = (): void => {
+      clearTimeout(quiet)
+      if (quietMs !== undefined) quiet = setTimeout(resolve, quietMs, 'quiet')
+    }
+    const deadline = setTimeout(resolve, deadlineMs, 'deadline')
+    socket.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      if (until?.(Buffer.concat(chunks))) resolve('until')
+      else if (quiet !== undefined) restart()
+    })
+    // A reset is a close as well; what came before it counts.
+    socket.on('error', () => resolve('closed'))
+    socket.on('close', () => {
+      clearTimeout(quiet)
+      clearTimeout(deadline)
+      resolve('closed')
+    })
+    void sendAll(socket, segments).then(restart)
+  })
+  const how = await ended
+  return {
+    received: () => Buffer.concat(chunks),
+    ended: how,
+    close: () => {
+      socket.destroy()
+    },
+  }
+}
+
+async function sendAll(socket: net.Socket, segments: readonly Buffer[]): Promise<void> {
+  for (const segment of segments) {
+    if (socket.destroyed) return
+    await new Promise<void>(resolve => socket.write(segment, () => resolve()))
+  }
+}
+
+export interface RecordedRequest extends StrictRequest {
+  /** 1 for the first request to this deployment; its answer carries it in `x-serial`. */
+  readonly serial: number
+  readonly connection: RecordedConnection
+}
+
+export interface RecordedConnection {
+  readonly received: Buffer
+  readonly open: boolean
+}
+
+export interface RecordingDeployment {
+  readonly port: number
+  readonly connections: readonly RecordedConnection[]
+  /** Complete requests, in the order of their completion. */
+  readonly requests: readonly RecordedRequest[]
+  /** What no strict reader of RFC 9112 would take; the connection was cut there. */
+  readonly violations: readonly string[]
+  close(): Promise<void>
+}
+
+/** A deployment that keeps every byte, and answers each complete request with 200 on a connection that stays open. */
+export async function recordingDeployment(): Promise<RecordingDeployment> {
+  const sockets = new Set<net.Socket>()
+  const connections: Recorder[] = []
+  const requests: RecordedRequest[] = []
+  const violations: string[] = []
+  const server = net.createServer({ noDelay: true, allowHalfOpen: true }, socket => {
+    const recorder = new Recorder()
+    connections.push(recorder)
+    sockets.add(socket)
+    socket.on('data', (chunk: Buffer) => {
+      for (const event of recorder.take(chunk)) {
+        if (typeof event === 'string') {
+          violations.push(event)
+          socket.destroy()
+          return
+        }
+        const recorded = { ...event, serial: requests.length + 1, connection: recorder }
+        requests.push(recorded)
+        socket.write(answer(recorded))
+      }
+    })
+    socket.on('end', () => socket.end())
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      recorder.open = false
+      sockets.delete(socket)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    connections,
+    requests,
+    violations,
+    close: async () => {
+      for (const socket of sockets) socket.destroy()
+      await new Promise(resolve => server.close(resolve))
+    },
+  }
+}
+
+class Recorder implements RecordedConnection {
+  open = true
+  readonly #chunks: Buffer[] = []
+  #unread: Buffer = Buffer.alloc(0)
+
+  get received(): Buffer {
+    return Buffer.concat(this.#chunks)
+  }
+
+  /** The requests that `chunk` completes, or the rule that it breaks. */
+  *take(chunk: Buffer): Generator<StrictRequest | string, void, undefined> {
+    this.#chunks.push(chunk)
+    this.#unread = Buffer.concat([this.#unread, chunk])
+    while (this.#unread.length > 0) {
+      const result = readStrictRequest(this.#unread)
+      if (result.kind === 'incomplete') return
+      if (result.kind === 'violation') {
+        yield result.rule
+        return
+      }
+      this.#unread = this.#unread.subarray(result.length)
+      yield result.message
+    }
+  }
+}
+
+function answer({ method, serial }: RecordedRequest): string {
+  const body = `answer ${serial}\n`
+  const head = `HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nx-serial: ${serial}\r\ncontent-length: ${body.length}\r\n\r\n`
+  return method === 'HEAD' ? head : head + body
+}
