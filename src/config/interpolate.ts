@@ -3,8 +3,8 @@
  * happens to hold `${` stays as it is. `$${` stands for `${`.
  */
 import { resolve } from 'node:path'
-import { quote } from './problem.ts'
 import { readText } from './files.ts'
+import { quote } from './problem.ts'
 
 export const MAX_INTERPOLATED_FILE_BYTES = 64 * 1024
 /** A bound for the recursion; `${file:${DIR:-x}/y}` needs 2. */
@@ -39,6 +39,46 @@ export function interpolate(text: string, context: InterpolationContext, depth =
     value += text.slice(position, dollar) + replaced.value
     position = end + 1
   }
+}
+
+/** Characters that structure a flow collection, and noncharacters of Unicode, which no text holds, in their place. */
+const FLOW = '{}[],'
+const MASKS = '\u{fdd0}\u{fdd1}\u{fdd2}\u{fdd3}\u{fdd4}'
+
+/**
+ * Hides the braces of `${…}` from YAML, so that `{ token: ${TOKEN} }` needs no quotes. The length stays, and so all
+ * positions do. What holds a quote is left alone: that `${` may be closed by a brace outside its string.
+ */
+export function maskReplacements(text: string): string {
+  return text.includes('${') ? text.split('\n').map(maskLine).join('\n') : text
+}
+
+function maskLine(line: string): string {
+  let masked = ''
+  let position = 0
+  for (;;) {
+    const start = line.indexOf('${', position)
+    const end = start < 0 ? -1 : closingBrace(line, start + 2)
+    // Without an end the rest stays as it is: looking on from each of many `${` would take quadratic time.
+    if (end < 0) return masked + line.slice(position)
+    const expression = line.slice(start, end + 1)
+    if (/["']/.test(expression)) return masked + line.slice(position)
+    masked += line.slice(position, start) + exchange(expression, FLOW, MASKS)
+    position = end + 1
+  }
+}
+
+export function unmaskReplacements(text: string): string {
+  return /[\u{fdd0}-\u{fdd4}]/u.test(text) ? exchange(text, MASKS, FLOW) : text
+}
+
+function exchange(text: string, from: string, to: string): string {
+  let result = ''
+  for (const character of text) {
+    const index = from.indexOf(character)
+    result += index < 0 ? character : to.charAt(index)
+  }
+  return result
 }
 
 function replace(body: string, context: InterpolationContext, depth: number): Interpolation {

@@ -41,9 +41,9 @@ export function configJsonSchema(): object {
   }
 }
 
-/** The same without the allowance for `${…}`: of a whole file and of one tenant. */
-export function plainSchemas(): { readonly config: JsonSchema; readonly tenant: JsonSchema } {
-  return { config: generate(configSchema), tenant: generate(tenantSchema) }
+/** The same without the allowance for `${…}`: of a whole file or of one tenant. */
+export function plainSchema(kind: 'config' | 'tenant'): JsonSchema {
+  return generate(kind === 'config' ? configSchema : tenantSchema)
 }
 
 function generate(schema: z.ZodType): JsonSchema {

@@ -14,8 +14,8 @@ import {
   listenerSchema,
   type TenantConfig,
 } from './schema.ts'
-import { tenantSchema } from './tenant-schema.ts'
 import { IssueReporter } from './schema-messages.ts'
+import { tenantSchema } from './tenant-schema.ts'
 import { type RawTenant, readTenantSources, readYamlFile } from './tenant-sources.ts'
 import type { YamlSource } from './yaml-source.ts'
 
@@ -43,11 +43,14 @@ export function loadConfig(path: string, options: LoadOptions): LoadResult {
 
   const reporter = new IssueReporter(problems)
   const { config, ...draft } = checkSections(main, reporter)
-  const raw = [
-    ...inlineTenants(main),
-    ...readTenantSources(draft.tenantSources ?? [], { main, env: options.env, problems }),
-  ]
-  const tenants = raw.flatMap(tenant => checkTenant(tenant, reporter) ?? [])
+  const tenants: Located<TenantConfig>[] = []
+  const read = (raw: RawTenant): void => {
+    const tenant = checkTenant(raw, reporter)
+    if (tenant) tenants.push(tenant)
+  }
+  inlineTenants(main).forEach(read)
+  const context = { main, env: options.env, problems }
+  for (const raw of readTenantSources(draft.tenantSources ?? [], context)) read(raw)
   checkRules(
     { ...draft, tenants },
     {

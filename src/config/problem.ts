@@ -75,6 +75,14 @@ export function mention(place: Place): string {
   return place.path.length === 0 ? where : `${formatPath(place.path)} (${where})`
 }
 
+/** Messages go to terminals and logs: text of a file must not steer the one or forge lines in the other. */
+function oneLine(text: string): string {
+  const plain = text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\u{fffd}')
+  return plain.length > MAX_TEXT ? `${plain.slice(0, MAX_TEXT - 3)}...` : plain
+}
+
+const MAX_TEXT = 1_000
+
 /** A file of 100,000 bad tenants must not become 100,000 lines in a log. */
 export const MAX_PROBLEMS = 500
 
@@ -103,7 +111,10 @@ export class ProblemList {
 
   addAt(problem: Problem): void {
     if (this.full) this.omit(1)
-    else this.#problems.set(formatProblem(problem), problem)
+    else {
+      const line = { ...problem, path: oneLine(problem.path), message: oneLine(problem.message) }
+      this.#problems.set(formatProblem(line), line)
+    }
   }
 
   /** Counts problems that nobody needs to be told one by one. */

@@ -1,9 +1,9 @@
 /** Rules for files that the configuration names: they must be there and readable before anything is bound. */
 import { resolve } from 'node:path'
+import type { Draft, Verdicts } from './draft.ts'
 import { fileFault } from './files.ts'
 import { isUrl } from './paths.ts'
 import { type Place, placeIn } from './problem.ts'
-import type { Draft, Verdicts } from './draft.ts'
 
 export function checkFiles(draft: Draft, verdicts: Verdicts): void {
   // Thousands of tenants name the same authority.

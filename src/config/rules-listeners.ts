@@ -1,7 +1,8 @@
 /** Rules for what is bound: listeners, the admin server and the mixer. */
-import { mention, type Place, placeIn } from './problem.ts'
+
 import { canonicalAddress, type HostPort, hostFault, splitHostPort } from './addresses.ts'
 import { Claims, type Draft, type Located, type Verdicts } from './draft.ts'
+import { mention, type Place, placeIn } from './problem.ts'
 import type { ListenerConfig } from './schema.ts'
 
 /** An address that some part of AMT wants for itself; `host` is `*` for all addresses of the machine. */

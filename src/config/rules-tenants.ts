@@ -1,7 +1,8 @@
 /** Rules for tenants: what belongs to one must not be claimed by another, and what they refer to must be there. */
-import { mention, type Place, placeIn } from './problem.ts'
+
 import { canonicalAddress, hostFault } from './addresses.ts'
 import type { Draft, Located, Verdicts } from './draft.ts'
+import { mention, type Place, placeIn } from './problem.ts'
 import type { CredentialConfig, JwtIssuerConfig, TenantConfig } from './schema.ts'
 
 /** Which tenant claimed something, and where. */

@@ -4,10 +4,10 @@
  */
 import { Claims, type Draft, type Verdicts } from './draft.ts'
 import { isUrl } from './paths.ts'
+import { mention, placeIn } from './problem.ts'
 import { checkFiles } from './rules-files.ts'
 import { checkListeners } from './rules-listeners.ts'
 import { checkTenants } from './rules-tenants.ts'
-import { mention, placeIn } from './problem.ts'
 
 export function checkRules(draft: Draft, verdicts: Verdicts): void {
   checkOperations(draft, verdicts)

@@ -1,6 +1,6 @@
 /** The validator's issues as sentences for the person who wrote the file: what is wrong, what is allowed. */
 import type { z } from 'zod'
-import { type JsonSchema, plainSchemas } from './json-schema.ts'
+import { type JsonSchema, plainSchema } from './json-schema.ts'
 import { type Path, type Place, type ProblemList, quote } from './problem.ts'
 import { nearest } from './suggestion.ts'
 import type { YamlSource } from './yaml-source.ts'
@@ -27,8 +27,8 @@ const SECRET_KEYS = new Set(['token', 'apiKey', 'ledger', 'key'])
 /** Turns issues into problems, each at the place of the value that it is about. */
 export class IssueReporter {
   readonly #problems: ProblemList
-  /** Made with the first issue: a file without any does not need them. */
-  #schemas: ReturnType<typeof plainSchemas> | undefined
+  /** Made with the first issue of a kind: files without any do not need them. */
+  readonly #schemas = new Map<'config' | 'tenant', JsonSchema>()
 
   constructor(problems: ProblemList) {
     this.#problems = problems
@@ -52,8 +52,9 @@ export class IssueReporter {
     const { path, input, kind } = checked
     const source = checked.source()
     if (!source) return
-    this.#schemas ??= plainSchemas()
-    const base: Checked = { input, schema: this.#schemas[kind] }
+    const schema = this.#schemas.get(kind) ?? plainSchema(kind)
+    this.#schemas.set(kind, schema)
+    const base: Checked = { input, schema }
     for (const finding of issues.flatMap(issue => explain(issue, base))) {
       const place = { source, path: [...path, ...finding.path] }
       if (source.isBroken(place.path)) continue

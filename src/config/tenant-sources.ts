@@ -7,7 +7,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { decodeUtf8, readBytes, readText } from './files.ts'
 import type { InterpolationContext } from './interpolate.ts'
 import { LineSource } from './line-source.ts'
-import { type Place, placeIn, type ProblemList, type Source } from './problem.ts'
+import { type Place, type ProblemList, placeIn, type Source } from './problem.ts'
 import type { Config } from './schema.ts'
 import { parseYaml, type YamlSource } from './yaml-source.ts'
 
@@ -32,12 +32,12 @@ export interface SourceContext {
   readonly problems: ProblemList
 }
 
-/** The tenants of all sources in their order; what cannot be read is among the problems. */
-export function readTenantSources(
+/** The tenants of all sources in their order, as they are read; what cannot be read is among the problems. */
+export function* readTenantSources(
   sources: Config['tenantSources'],
   context: SourceContext,
-): RawTenant[] {
-  const tenants: RawTenant[] = []
+): Generator<RawTenant> {
+  let count = 0
   for (const [index, source] of sources.entries()) {
     const place: Place = { source: context.main, path: ['tenantSources', index] }
     const found =
@@ -45,14 +45,14 @@ export function readTenantSources(
         ? readDirectory(source.directory, placeIn(place, 'directory'), context)
         : readTenantsFile(source.file, placeIn(place, 'file'), context)
     for (const tenant of found) {
-      if (tenants.length === MAX_TENANTS) {
+      count += 1
+      if (count > MAX_TENANTS) {
         context.problems.add(place, `there are more than ${MAX_TENANTS} tenants`)
-        return tenants
+        return
       }
-      tenants.push(tenant)
+      yield tenant
     }
   }
-  return tenants
 }
 
 function* readDirectory(path: string, place: Place, context: SourceContext): Generator<RawTenant> {
@@ -113,11 +113,11 @@ function* readTenantsFile(
   }
   const directory = dirname(resolve(context.main.directory, path))
   for (const { line, content } of linesOf(bytes.value)) {
-    const text = content.length > MAX_TENANT_BYTES ? undefined : decodeUtf8(content)
+    const text = content.length > MAX_TENANT_BYTES ? undefined : decodeUtf8(content)?.trimEnd()
     if (text === undefined) {
       const message = `the line must be valid UTF-8 of at most ${MAX_TENANT_BYTES} bytes`
       context.problems.addAt({ file, line, column: 1, path: '', message })
-    } else if (text.trim() !== '') {
+    } else if (text !== '') {
       const input = { file, text, firstLine: line, context: { env: context.env, directory } }
       const tenant = new LineSource(input).read(context.problems)
       if (tenant) yield tenant

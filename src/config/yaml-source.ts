@@ -15,14 +15,21 @@ import {
   type Scalar,
   type YAMLMap,
 } from 'yaml'
-import { type InterpolationContext, interpolate } from './interpolate.ts'
+import {
+  type InterpolationContext,
+  interpolate,
+  maskReplacements,
+  unmaskReplacements,
+} from './interpolate.ts'
 import type { Location, Path, ProblemList, Source } from './problem.ts'
-import { formatPath, quote } from './problem.ts'
+import { formatPath, placeIn, quote } from './problem.ts'
 
 /** Deeper than any configuration; keeps the recursion off the end of the stack. */
 export const MAX_DEPTH = 64
 /** Nodes that aliases may add: a few lines of nested aliases would else unfold to gigabytes ("billion laughs"). */
 export const MAX_ALIASED_NODES = 100_000
+
+const MERGE_REFUSED = 'merge keys are not supported; repeat the keys'
 
 export interface YamlInput {
   /** As the user named it. */
@@ -36,7 +43,7 @@ export interface YamlInput {
 /** What a file says; `undefined` if it is no YAML, in which case all syntax errors are among the problems. */
 export function parseYaml(input: YamlInput, problems: ProblemList): YamlSource | undefined {
   const lines = new LineCounter()
-  const document = parseDocument(input.text, {
+  const document = parseDocument(maskReplacements(input.text), {
     version: '1.2',
     schema: 'core',
     merge: false,
@@ -50,7 +57,7 @@ export function parseYaml(input: YamlInput, problems: ProblemList): YamlSource |
   const faults = [...document.errors, ...document.warnings]
   for (const fault of faults) {
     const { line, col } = lines.linePos(fault.pos[0])
-    const message = `YAML: ${lowerFirst(fault.message.replace(/; please use YAML.*/, ''))}`
+    const message = `YAML: ${lowerFirst(unmaskReplacements(fault.message.replace(/; please use YAML.*/, '')))}`
     const position = { line: line + input.firstLine - 1, column: col }
     problems.addAt({ file: input.file, ...position, path: '', message })
   }
@@ -120,7 +127,9 @@ export class YamlSource implements Source {
     const range = (node as Node | null)?.range
     const { line, col } = this.#lines.linePos(range?.[0] ?? 0)
     const place = { line: line + this.#firstLine - 1, column: Math.max(col, 1) }
-    return isScalar(node) && node.source !== undefined ? { ...place, text: node.source } : place
+    return isScalar(node) && node.source !== undefined
+      ? { ...place, text: unmaskReplacements(node.source) }
+      : place
   }
 
   #read(node: Node | null, path: Path, problems: ProblemList): unknown {
@@ -172,17 +181,19 @@ export class YamlSource implements Source {
         continue
       }
       seen.set(key, pair.key as Node)
-      if (key === '<<') this.#fail(problems, here, 'merge keys are not supported; repeat the keys')
       // Plain assignment would set the prototype.
-      else if (key === '__proto__') this.#fail(problems, here, 'is not allowed as a key')
+      const refused = key === '__proto__' ? 'is not allowed as a key' : MERGE_REFUSED
+      if (key === '<<' || key === '__proto__')
+        problems.add(placeIn({ source: this, path }, key), refused, 'key')
       else value[key] = this.#read(pair.value as Node | null, here, problems)
     }
     return value
   }
 
   #readScalar(scalar: Scalar, path: Path, problems: ProblemList): unknown {
-    const { value } = scalar
-    if (typeof value !== 'string' || !value.includes('${')) return value
+    if (typeof scalar.value !== 'string') return scalar.value
+    const value = unmaskReplacements(scalar.value)
+    if (!value.includes('${')) return value
     const result = interpolate(value, this.#context)
     if ('fault' in result) return this.#fail(problems, path, result.fault)
     return scalar.type === 'PLAIN' ? numberOrBoolean(value, result.value) : result.value
@@ -211,7 +222,7 @@ function findPair(map: YAMLMap, key: string): YAMLMap['items'][number] | undefin
 }
 
 function keyOf(key: unknown): string {
-  return isScalar(key) ? String(key.value) : quote(String(key))
+  return isScalar(key) ? unmaskReplacements(String(key.value)) : quote(String(key))
 }
 
 function lowerFirst(text: string): string {

@@ -1,0 +1,272 @@
+/** What must hold between the values of a configuration: each rule with the lines that its breach prints. */
+import { createHash } from 'node:crypto'
+import { test } from 'tap'
+import { formatProblem, loadConfig } from '../../../src/config/load.ts'
+
+const MIXER = 'mixer: { url: https://mixer.example, token: 0123456789abcdef-token }\n'
+const LISTENERS = 'listeners: [{ name: a, mode: shared, address: 127.0.0.1:8080 }]\n'
+const DEPLOYMENT = 'deployment: { endpoints: [http://127.0.0.1:9101] }'
+const SHA = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`
+
+interface Case {
+  readonly name: string
+  /** Follows the line of `mixer`, so that it begins on line 2. */
+  readonly yaml: string
+  readonly problems?: readonly string[]
+  readonly warnings?: readonly string[]
+}
+
+const tenants = (...lines: string[]): string =>
+  `${LISTENERS}tenants:\n${lines.map(line => `  - { ${line}, ${DEPLOYMENT} }\n`).join('')}`
+
+const AUTHENTICATION = `authentication:
+  jwt: [{ issuer: https://i.example, audiences: [x], jwks: https://i.example/jwks, tenantClaim: tid }]
+  spiffe: { trustDomain: example.org }
+`
+
+const CASES: readonly Case[] = [
+  {
+    name: 'operations have names of their own, which usage records do not use for the rest',
+    yaml: `${LISTENERS}service:
+  operations:
+    - { name: read, match: GET /a }
+    - { name: read, match: GET /b }
+    - { name: other, match: GET /c }
+`,
+    problems: [
+      '6:15: service.operations[1].name: the name read is also that of service.operations[0].name (FILE:5)',
+      '7:15: service.operations[2].name: other is what usage records call the rest, choose another name',
+    ],
+  },
+  {
+    name: 'listeners have names of their own',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:8080 }
+  - { name: a, mode: shared, address: 127.0.0.1:8081 }
+`,
+    problems: ['4:13: listeners[1].name: the name a is also that of listeners[0].name (FILE:3)'],
+  },
+  {
+    name: 'fixed addresses do not collide, in whatever spelling',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:8080 }
+  - { name: b, mode: shared, address: localhost:8080 }
+  - { name: c, mode: shared, address: "[::ffff:127.0.0.1]:8080" }
+  - { name: d, mode: shared, address: 0.0.0.0:8080 }
+  - { name: e, mode: shared, address: 127.0.0.1:9901 }
+  - { name: f, mode: shared, address: 127.0.0.2:8080 }
+  - { name: g, mode: shared, address: 127.0.0.1:0 }
+  - { name: h, mode: shared, address: 127.0.0.1:0 }
+  - { name: i, mode: shared, address: "[::1]:8080" }
+`,
+    problems: [
+      '4:39: listeners[1].address: localhost:8080 is taken by 127.0.0.1:8080 of listeners[0].address (FILE:3), must be another address or port',
+      '5:39: listeners[2].address: [::ffff:127.0.0.1]:8080 is taken by 127.0.0.1:8080 of listeners[0].address (FILE:3), must be another address or port',
+      '6:39: listeners[3].address: 0.0.0.0:8080 is taken by 127.0.0.1:8080 of listeners[0].address (FILE:3), must be another address or port',
+      '7:39: listeners[4].address: 127.0.0.1:9901 is taken by 127.0.0.1:9901 of admin.address (by default), must be another address or port',
+    ],
+  },
+  {
+    name: 'private listeners do not collide with each other or with shared ones',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:8080 }
+  - { name: b, mode: private, port: 8080, bind: wildcard }
+  - { name: c, mode: shared, address: 127.0.1.1:8081 }
+  - { name: d, mode: private, port: 8081 }
+  - { name: e, mode: private, port: 8082 }
+  - { name: f, mode: private, port: 8082, bind: wildcard }
+  - { name: g, mode: private, port: 0 }
+  - { name: h, mode: private, port: 0 }
+tenants:
+  - { id: acme, address: 127.0.1.1, ${DEPLOYMENT} }
+`,
+    problems: [
+      '4:37: listeners[1].port: port 8080 on all addresses is taken by 127.0.0.1:8080 of listeners[0].address (FILE:3), must be another address or port',
+      '6:37: listeners[3].port: port 8081 on the address of a tenant is taken by 127.0.1.1:8081 of listeners[2].address (FILE:5), must be another address or port',
+      '8:37: listeners[5].port: port 8082 of every tenant address is taken by listeners[4].port (FILE:7), must be another port',
+    ],
+  },
+  {
+    name: 'hosts and ports of listeners exist',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 999.1.1.1:80 }
+  - { name: b, mode: shared, address: "[::1::2]:80" }
+  - { name: c, mode: shared, address: 127.0.0.1:65536 }
+`,
+    problems: [
+      '3:39: listeners[0].address: 999.1.1.1 is neither an IP address nor a host name',
+      '4:39: listeners[1].address: [::1::2] is neither an IP address nor a host name',
+      '5:39: listeners[2].address: port 65536 must be from 0 to 65535',
+    ],
+  },
+  {
+    name: 'client certificates need authorities, and certificates their files',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:1, tls: { certificates: [{ cert: none.crt, key: state/none.key }], clientCertificate: required } }
+  - { name: b, mode: shared, address: 127.0.0.1:2, tls: { certificates: [{ cert: amt.yaml, key: amt.yaml }], clientCa: . } }
+`,
+    problems: [
+      '3:82: listeners[0].tls.certificates[0].cert: the file DIR/none.crt does not exist',
+      '3:97: listeners[0].tls.certificates[0].key: the file DIR/state/none.key does not exist; `npm start` makes it',
+      '3:135: listeners[0].tls.clientCertificate: clientCertificate: required needs clientCa, the authorities to verify them against',
+      '4:120: listeners[1].tls.clientCa: the file DIR is a directory, must be a file',
+    ],
+  },
+  {
+    name: 'a shared TCP listener has something to route by',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:1, protocol: tcp }
+  - { name: b, mode: shared, address: 127.0.0.1:2, protocol: tcp, tls: { certificates: [{ cert: amt.yaml, key: amt.yaml }] } }
+  - { name: c, mode: shared, address: 127.0.0.1:3, protocol: tcp, tls: { certificates: [{ cert: amt.yaml, key: amt.yaml }], clientCertificate: optional, clientCa: amt.yaml } }
+`,
+    problems: ['3:62', '4:62'].map(
+      (position, index) =>
+        `${position}: listeners[${index}].protocol: protocol: tcp on a shared listener without client certificates: no connection could ever be routed; allowed: tls with clientCertificate optional or required, protocol auto or http, or mode private`,
+    ),
+  },
+  {
+    name: 'a server name of TLS is something to route by, where a tenant has a host',
+    yaml: `listeners:
+  - { name: b, mode: shared, address: 127.0.0.1:2, protocol: tcp, tls: { certificates: [{ cert: amt.yaml, key: amt.yaml }] } }
+tenants:
+  - { id: acme, hosts: [acme.example], ${DEPLOYMENT} }
+`,
+  },
+  {
+    name: 'issuers stand once',
+    yaml: `${LISTENERS}authentication:
+  jwt:
+    - { issuer: i, audiences: [x], jwks: https://i.example/jwks }
+    - { issuer: i, audiences: [x], jwks: none.json }
+`,
+    problems: [
+      '6:17: authentication.jwt[1].issuer: i is also the issuer at authentication.jwt[0].issuer (FILE:5)',
+      '6:42: authentication.jwt[1].jwks: the file DIR/none.json does not exist',
+    ],
+  },
+  {
+    name: 'tenants have ids of their own',
+    yaml: tenants('id: acme', 'id: acme'),
+    problems: ['5:11: tenants[1].id: the tenant acme is also at tenants[0].id (FILE:4)'],
+  },
+  {
+    name: 'an address or host belongs to one tenant; one tenant may name it twice',
+    yaml: tenants(
+      'id: a, address: 10.0.0.1, hosts: [x.example, x.example]',
+      'id: b, address: "::ffff:a00:1", hosts: [y.example, x.example]',
+      'id: c, address: "2001:DB8:0:0::1"',
+      'id: d, address: "2001:db8::1"',
+      'id: e, address: 0.0.0.0',
+    ),
+    problems: [
+      '5:23: tenants[1].address: the address ::ffff:a00:1 is claimed by the tenants a and b; it stands also at tenants[0].address (FILE:4)',
+      '5:58: tenants[1].hosts[1]: the host x.example is claimed by the tenants a and b; it stands also at tenants[0].hosts[0] (FILE:4)',
+      '7:23: tenants[3].address: the address 2001:db8::1 is claimed by the tenants c and d; it stands also at tenants[2].address (FILE:6)',
+      '8:23: tenants[4].address: 0.0.0.0 is no address of one tenant but of all',
+    ],
+  },
+  {
+    name: 'a credential belongs to one tenant',
+    yaml:
+      tenants(
+        `id: a, credentials: [{ spiffe: spiffe://example.org/x }, { certificate: ${SHA('c')} }, { apiKey: ${SHA('k')} }, { jwt: { issuer: https://i.example, claims: { b: x, a: y } } }]`,
+        'id: b, credentials: [{ spiffe: spiffe://example.org/x }]',
+        `id: c, credentials: [{ certificate: ${SHA('c')} }]`,
+        `id: d, credentials: [{ apiKey: ${SHA('k')} }]`,
+        'id: e, credentials: [{ jwt: { issuer: https://i.example, claims: { a: y, b: x } } }]',
+        `id: f, credentials: [{ apiKey: ${SHA('c')} }]`,
+        'id: g, credentials: [{ jwt: { issuer: https://i.example, claims: { tid: a } } }]',
+        'id: h, credentials: [{ jwt: { issuer: https://i.example, claims: { tid: a, sub: x } } }]',
+      ) + AUTHENTICATION,
+    problems: [
+      '5:28: tenants[1].credentials[0]: the SPIFFE id spiffe://example.org/x is claimed by the tenants a and b; it stands also at tenants[0].credentials[0] (FILE:4)',
+      `6:28: tenants[2].credentials[0]: the certificate ${SHA('c')} is claimed by the tenants a and c; it stands also at tenants[0].credentials[1] (FILE:4)`,
+      `7:28: tenants[3].credentials[0]: the API key ${SHA('k')} is claimed by the tenants a and d; it stands also at tenants[0].credentials[2] (FILE:4)`,
+      '8:28: tenants[4].credentials[0]: the JWT binding https://i.example {"a":"y","b":"x"} is claimed by the tenants a and e; it stands also at tenants[0].credentials[3] (FILE:4)',
+      '10:79: tenants[6].credentials[0].jwt.claims.tid: tokens with tid: a are claimed by the tenants a (by its id) and g; see tenants[0] (FILE:4)',
+    ],
+  },
+  {
+    name: 'credentials refer to what is configured',
+    yaml: tenants(
+      'id: a, credentials: [{ spiffe: spiffe://example.org/x }, { jwt: { issuer: i, claims: {} } }]',
+    ),
+    problems: [
+      '4:38: tenants[0].credentials[0].spiffe: a spiffe credential needs authentication.spiffe.trustDomain',
+      '4:81: tenants[0].credentials[1].jwt.issuer: the issuer i is not under authentication.jwt; none is configured',
+    ],
+  },
+  {
+    name: 'SPIFFE ids are valid, of the one trust domain, with a wildcard only at the end',
+    yaml:
+      tenants(
+        'id: a, credentials: [{ spiffe: spiffe://example.com/x }]',
+        'id: b, credentials: [{ spiffe: spiffe://example.org/x/* }]',
+        'id: c, credentials: [{ spiffe: spiffe://example.org/*/x }]',
+        'id: d, credentials: [{ spiffe: spiffe://example.org/x* }]',
+        'id: e, credentials: [{ spiffe: spiffe://example.org/x//y }]',
+        'id: f, credentials: [{ spiffe: spiffe://example.org/x/../y }]',
+        'id: g, credentials: [{ spiffe: spiffe://example.org/x?y }]',
+        'id: h, credentials: [{ jwt: { issuer: i, claims: {} } }]',
+      ) + AUTHENTICATION,
+    problems: [
+      '4:38: tenants[0].credentials[0].spiffe: spiffe://example.com/x is in the trust domain example.com; allowed: example.org, as authentication.spiffe says',
+      '6:38: tenants[2].credentials[0].spiffe: spiffe://example.org/*/x: "*" may only stand last, as /*',
+      '7:38: tenants[3].credentials[0].spiffe: spiffe://example.org/x*: "*" may only stand last, as /*',
+      ...['x//y', 'x/../y', 'x?y'].map(
+        (path, index) =>
+          `${8 + index}:38: tenants[${4 + index}].credentials[0].spiffe: spiffe://example.org/${path} is no SPIFFE id; segments are of letters, digits, ".", "_" and "-"`,
+      ),
+      '11:45: tenants[7].credentials[0].jwt.issuer: the issuer i is not under authentication.jwt; allowed: https://i.example',
+    ],
+  },
+  {
+    name: 'deployments can be reached by this version',
+    yaml: `${LISTENERS}tenants:
+  - { id: a, deployment: { endpoints: [h2://h:1, h2c://h:1, http://h:0, tcp://h:65536, tls://1.2.3:1] } }
+  - { id: b, deployment: { endpoints: [https://h:1], tls: { cert: amt.yaml } } }
+  - { id: c, deployment: { endpoints: [https://h:1], tls: { key: amt.yaml, ca: none } } }
+`,
+    problems: [
+      '4:40: tenants[0].deployment.endpoints[0]: HTTP/2 to deployments is not served by this version; allowed: http, https, tcp, tls',
+      '4:50: tenants[0].deployment.endpoints[1]: HTTP/2 to deployments is not served by this version; allowed: http, https, tcp, tls',
+      '4:61: tenants[0].deployment.endpoints[2]: port 0 must be from 1 to 65535',
+      '4:73: tenants[0].deployment.endpoints[3]: port 65536 must be from 1 to 65535',
+      '4:88: tenants[0].deployment.endpoints[4]: 1.2.3 is neither an IP address nor a host name',
+      '5:67: tenants[1].deployment.tls.cert: cert needs key',
+      '6:66: tenants[2].deployment.tls.key: key needs cert',
+      '6:80: tenants[2].deployment.tls.ca: the file DIR/none does not exist',
+    ],
+  },
+  {
+    name: 'what is suspicious, but may be meant, is a warning',
+    yaml: `listeners:
+  - { name: a, mode: private, port: 1 }
+  - { name: b, mode: shared, address: 127.0.0.1:2, tls: { certificates: [{ cert: amt.yaml, key: amt.yaml }], clientCa: amt.yaml } }
+authentication: { jwt: [{ issuer: i, audiences: [x], jwks: http://i.example/jwks }] }
+tenants:
+  - { id: a, deployment: { endpoints: [http://h:1], tls: { serverName: h } } }
+`,
+    warnings: [
+      '3:5: listeners[0]: no tenant has an address, so nothing reaches the private listener a',
+      '4:120: listeners[1].tls.clientCa: clientCa is not used while clientCertificate is off; allowed: optional or required',
+      '5:60: authentication.jwt[0].jwks: keys fetched without TLS can be exchanged on the way; use https',
+      '7:58: tenants[0].deployment.tls: no endpoint is https or tls, so this is not used and traffic is not encrypted',
+    ],
+  },
+]
+
+for (const { name, yaml, problems = [], warnings = [] } of CASES) {
+  await test(name, async t => {
+    const directory = t.testdir({ 'amt.yaml': MIXER + yaml })
+    const short = (line: string): string =>
+      line
+        .replace(`${directory}/amt.yaml:`, '')
+        .replaceAll(`${directory}/amt.yaml`, 'FILE')
+        .replaceAll(directory, 'DIR')
+    const result = loadConfig(`${directory}/amt.yaml`, { env: {} })
+    const found = 'problems' in result ? result.problems.map(formatProblem) : []
+    t.same(found.map(short), problems)
+    t.same('warnings' in result ? result.warnings.map(short) : [], warnings)
+  })
+}
