@@ -28,6 +28,8 @@ export class CallAccount {
   readonly #downstream: Downstream
   readonly #outbox: Outbox
   #subject: CallSubject = { method: '', target: '', requestId: '' }
+  #tenantId = ''
+  #open = false
   #routability: Routability = 'unroutable'
   #operation = 0
   #row: UsageRow | undefined
@@ -49,7 +51,7 @@ export class CallAccount {
   }
 
   get tenantId(): string {
-    return this.runtime?.tenant.id ?? ''
+    return this.#tenantId
   }
 
   get maxBodyBytes(): number {
@@ -59,6 +61,8 @@ export class CallAccount {
   /** A call begins; its head took `consumed` bytes. */
   begin(subject: CallSubject, consumed: number): void {
     this.#subject = subject
+    this.#open = true
+    this.#tenantId = ''
     this.runtime = undefined
     this.wasSent = false
     this.ingressDebtMs = 0
@@ -76,6 +80,7 @@ export class CallAccount {
 
   route(runtime: TenantRuntime, routability: Routability): void {
     this.runtime = runtime
+    this.#tenantId = runtime.tenant.id
     this.#routability = routability
   }
 
@@ -145,9 +150,9 @@ export class CallAccount {
 
   /** The call was refused before a deployment saw it. */
   refuse(code: ErrorCode): void {
+    if (!this.#open) return
     this.#status = ERRORS[code].http
-    this.#release()
-    this.#log(ERRORS[code].flag)
+    this.#close(ERRORS[code].flag)
   }
 
   /** The proxy answered for the deployment. */
@@ -162,20 +167,26 @@ export class CallAccount {
 
   /** The client is gone: what the kernel never got was not sent. */
   abort(code: ErrorCode): void {
+    if (!this.#open) return
     if (!this.wasSent) {
       this.#context.stats.rejected(code, this.#downstream.listener.index)
       this.refuse(code)
       return
     }
     if (this.#row === undefined) this.answer(ERRORS[code].http)
+    this.cut(ERRORS[code].flag)
+  }
+
+  /** Ends the books with what the kernel has taken. */
+  cut(flag: string): void {
     this.#end(
-      ERRORS[code].flag,
+      flag,
       Math.max(this.#countedEgress, this.#outbox.total - this.#outbox.unsent - this.#outboxMark),
     )
   }
 
   #end(flag: string, egress: number): void {
-    if (this.runtime === undefined) return
+    if (!this.#open) return
     this.#countUpTo(egress)
     const { meter, stats, clock } = this.#context
     const now = clock.monotonic()
@@ -184,13 +195,16 @@ export class CallAccount {
     stats.callDurations.record(codeClass, now - this.#startedAt)
     if (this.#answeredAt > 0)
       stats.upstreamDurations.record(codeClass, this.#answeredAt - this.#sentAt)
-    this.#release()
-    this.#log(flag)
-    this.#row = undefined
+    this.#close(flag)
   }
 
-  #release(): void {
+  /** Gives back the place in the tenant's concurrency, and writes the line. */
+  #close(flag: string): void {
+    this.#open = false
+    this.#row = undefined
     this.runtime?.limiter.endCall()
+    this.runtime = undefined
+    this.#log(flag)
   }
 
   #log(flag: string): void {

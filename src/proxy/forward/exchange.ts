@@ -93,16 +93,14 @@ export class Exchange implements UpstreamUser {
     this.#account.begin(this.#request, consumed)
     this.#requestBody.begin(head.kind, head.length)
     this.#keepAlive = head.minor === 1 ? !head.connection.close : head.connection.keepAlive
-    const { slots } = context.fields
-    const { values } = head.fields
     const { evidence } = downstream
+    if (this.#request.ambiguousCredentials) {
+      this.#refuse('credential_ambiguous', 0)
+      return
+    }
     evidence.hostTenant = context.directory.byHost(normalizeHost(head.host))
-    const wait = context.authenticator.check(
-      evidence,
-      values[slots.authorization] as string,
-      values[slots.apiKey] as string,
-      context.clock.now(),
-    )
+    const { authorization, apiKey } = this.#request
+    const wait = context.authenticator.check(evidence, authorization, apiKey, context.clock.now())
     if (wait === undefined) {
       this.#route()
       return
@@ -246,15 +244,14 @@ export class Exchange implements UpstreamUser {
       end = input.length
       this.#partial = undefined
     }
-    const serial = this.#serial
     while (at < end && !this.#answerDone) {
       const next = this.#answered
         ? this.#readAnswerBody(input, at, end)
         : this.#readAnswerHead(input, at, end)
       if (next < 0) return false
-      if (serial !== this.#serial || this.#phase !== 'forwarding') break
       if (next === at) break
       at = next
+      if (this.#phase !== 'forwarding') break
     }
     if (this.#isTunnel()) {
       const rest = input.subarray(at, end)
@@ -477,7 +474,6 @@ export class Exchange implements UpstreamUser {
 
   /** The client will send no more: a whole request is still answered, half of one has no meaning. */
   downstreamEnded(): void {
-    this.#keepAlive = false
     if (this.#requestBody.done) return
     this.abort('client_closed')
     this.#connection.destroy()
@@ -497,6 +493,13 @@ export class Exchange implements UpstreamUser {
   fail(code: ErrorCode): void {
     if (this.#phase === 'idle') return
     const { context, downstream } = this.#connection
+    if (this.#phase === 'discarding') {
+      this.#phase = 'idle'
+      this.#connection.destroy()
+      return
+    }
+    // A credential that is still being checked would find the next call of this connection.
+    if (this.#phase === 'checking') this.#keepAlive = false
     this.#letUpstreamGo(false)
     if (!this.#account.wasSent) context.stats.rejected(code, downstream.listener.index)
     if (this.#answered) {
@@ -517,7 +520,8 @@ export class Exchange implements UpstreamUser {
     if (this.#phase === 'idle') return
     if (this.#pace) this.#connection.context.wheel.cancel(this.#pace)
     this.#letUpstreamGo(false)
-    this.#account.abort(code)
+    if (this.#phase === 'tunnelling') this.#account.cut('-')
+    else this.#account.abort(code)
     this.#phase = 'idle'
     this.#serial++
   }

@@ -93,7 +93,14 @@ export class Http1Connection {
     this.#exchange.flushUpstream()
     this.outbox.flush()
     this.#setPaused('pausedByInput', this.#input.length >= MAX_WAITING_BYTES)
-    if (this.#ending && !this.#exchange.active) this.#finish()
+    if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
+  }
+
+  /** Whether the client has said all, and all of it has been used as far as it can be. */
+  get #endOfInput(): boolean {
+    return (
+      this.#inputEnded && (this.#input.length === 0 || !this.downstream.socket.writableNeedDrain)
+    )
   }
 
   /** One step over the input; false where it has to wait. */
@@ -179,7 +186,7 @@ export class Http1Connection {
 
   /** The exchange is through with its call. */
   callDone(keepAlive: boolean): void {
-    if (!keepAlive || this.context.draining || this.#inputEnded) this.#ending = true
+    if (!keepAlive || this.context.draining) this.#ending = true
     if (this.#ending) {
       if (!this.#pumping) this.pump()
       return
@@ -241,11 +248,8 @@ export class Http1Connection {
     this.#inputEnded = true
     if (this.#exchange.tunnelling) this.#exchange.tunnelEndedDownstream()
     else if (this.#exchange.active) this.#exchange.downstreamEnded()
-    else if (!this.#closed) {
-      // Half a head, or nothing: there is nobody to answer.
-      this.#input = EMPTY
-      this.downstream.socket.end()
-    }
+    // Half a head, or nothing: there is nobody to answer.
+    else this.pump()
   }
 
   #socketClosed(): void {

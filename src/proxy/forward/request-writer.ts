@@ -6,6 +6,7 @@ import { originForm } from '../../codec/http1/target.ts'
 import type { Endpoint } from '../pool/endpoint.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
+import { findQueryKey } from './query-key.ts'
 import { type FormerHops, isSaneRequestId, originLines } from './fields.ts'
 
 const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
@@ -22,6 +23,11 @@ export class RequestWriter {
   /** The protocol to change to, or ''. */
   upgrade = ''
   expectsContinue = false
+  /** Value of `Authorization`, and the API key from its field or the query; '' where there is none. */
+  authorization = ''
+  apiKey = ''
+  /** Whether one of them came twice. */
+  ambiguousCredentials = false
   readonly #context: WorkerContext
   readonly #downstream: Downstream
   #host = ''
@@ -30,8 +36,8 @@ export class RequestWriter {
   #length = 0
   #te = ''
   #trailer = ''
-  #authorization = ''
-  #apiKey = ''
+  /** The target without the key that stood in its query, or '' where none did. */
+  #targetWithoutKey = ''
   #hops: FormerHops = NO_HOPS
   /** The origin lines of the last call: they change only with tenant and host. */
   #origin = ''
@@ -59,8 +65,13 @@ export class RequestWriter {
     this.#lines = head.lines
     this.#kind = head.kind
     this.#length = head.length
-    this.#authorization = values[slots.authorization] as string
-    this.#apiKey = slots.apiKey === slots.authorization ? '' : (values[slots.apiKey] as string)
+    this.authorization = values[slots.authorization] as string
+    this.apiKey = slots.apiKey === slots.authorization ? '' : (values[slots.apiKey] as string)
+    this.ambiguousCredentials =
+      (head.fields.repeated & ((1 << slots.authorization) | (1 << slots.apiKey))) !== 0
+    this.#targetWithoutKey = ''
+    const { query } = this.#context.config.authentication.apiKey
+    if (query !== undefined) this.#takeQueryKey(query)
     this.#te = values[SLOT.te] as string
     this.#trailer = values[SLOT.trailer] as string
     this.expectsContinue = head.minor === 1 && values[SLOT.expect] !== ''
@@ -78,12 +89,23 @@ export class RequestWriter {
     }
   }
 
+  #takeQueryKey(name: string): void {
+    const found = findQueryKey(this.target, name)
+    if (found === undefined) return
+    if (found === 'ambiguous' || this.apiKey !== '') {
+      this.ambiguousCredentials = true
+      return
+    }
+    this.apiKey = found.key
+    this.#targetWithoutKey = found.rest
+  }
+
   /** The whole head for `endpoint`; framing, hop and identity fields are written anew. */
   headText(tenant: string, endpoint: Endpoint): string {
     if (tenant !== this.#originTenant || this.#host !== this.#originHost) this.#renewOrigin(tenant)
     const host = this.#host === '' ? endpoint.authority : this.#host
     return (
-      `${this.method} ${originForm(this.target)} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
+      `${this.method} ${originForm(this.#forwardedTarget())} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
       `${this.#optionLines()}${this.#credentialLines()}${this.#origin}x-request-id: ${this.requestId}\r\n\r\n`
     )
   }
@@ -116,17 +138,26 @@ export class RequestWriter {
     return this.expectsContinue ? `${te}expect: 100-continue\r\n` : te
   }
 
+  #forwardedTarget(): string {
+    if (this.#targetWithoutKey === '') return this.target
+    const { forwardCredentials } = this.#context.config.authentication
+    return forwardCredentials || !this.#downstream.evidence.ownsApiKey
+      ? this.target
+      : this.#targetWithoutKey
+  }
+
   /** Credentials that were meant for the proxy end here; those that were not belong to the application. */
   #credentialLines(): string {
-    if (this.#authorization === '' && this.#apiKey === '') return ''
+    if (this.authorization === '' && this.apiKey === '') return ''
     const { forwardCredentials } = this.#context.config.authentication
     const { evidence } = this.#downstream
     const authorization =
-      this.#authorization !== '' && (forwardCredentials || !evidence.ownsAuthorization)
-    const apiKey = this.#apiKey !== '' && (forwardCredentials || !evidence.ownsApiKey)
+      this.authorization !== '' && (forwardCredentials || !evidence.ownsAuthorization)
+    const inField = this.apiKey !== '' && this.#targetWithoutKey === ''
+    const apiKey = inField && (forwardCredentials || !evidence.ownsApiKey)
     return (
-      (authorization ? `authorization: ${this.#authorization}\r\n` : '') +
-      (apiKey ? `${this.#context.fields.apiKeyHeader}: ${this.#apiKey}\r\n` : '')
+      (authorization ? `authorization: ${this.authorization}\r\n` : '') +
+      (apiKey ? `${this.#context.fields.apiKeyHeader}: ${this.apiKey}\r\n` : '')
     )
   }
 }

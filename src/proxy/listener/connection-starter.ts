@@ -46,8 +46,8 @@ export class ConnectionStarter {
   readonly #context: WorkerContext
   readonly #options: StartOptions
   readonly #connections: Set<Drainable>
-  /** What PROXY headers said, by the connection's own addresses, until its handshake is over. */
-  readonly #proxied = new Map<string, Addresses>()
+  /** Connections in their handshake, by their own addresses. */
+  readonly #handshakes = new Map<string, Handshake>()
 
   /** `connections` holds everything that is open, for the drain. */
   constructor(context: WorkerContext, options: StartOptions, connections: Set<Drainable>) {
@@ -93,11 +93,14 @@ export class ConnectionStarter {
       this.#start(socket, addresses, undefined)
       return
     }
-    if (this.#options.proxyProtocol === 'required') {
-      const key = addressKey(socket)
-      this.#proxied.set(key, addresses)
-      socket.once('close', () => this.#proxied.delete(key))
+    const key = addressKey(socket)
+    const destroy = (): void => {
+      socket.destroy()
     }
+    const handshake = { addresses, drain: destroy, destroy }
+    this.#handshakes.set(key, handshake)
+    this.#connections.add(handshake)
+    socket.once('close', () => this.#endHandshake(key))
     tls.emit('connection', socket)
   }
 
@@ -111,14 +114,24 @@ export class ConnectionStarter {
       this.#refuse(socket, 'tls_handshake_failed')
       return
     }
-    const addresses = this.#proxied.get(addressKey(socket)) ?? {
-      peer: plainAddress(socket.remoteAddress),
-      local: plainAddress(socket.localAddress),
+    const addresses = this.#endHandshake(addressKey(socket))
+    if (addresses === undefined) {
+      socket.destroy()
+      return
     }
     this.#start(socket, addresses, {
       certificate,
       serverName: typeof socket.servername === 'string' ? socket.servername : '',
     })
+  }
+
+  /** What is known of a connection whose handshake is over; undefined where it closed meanwhile. */
+  #endHandshake(key: string): Addresses | undefined {
+    const handshake = this.#handshakes.get(key)
+    if (handshake === undefined) return undefined
+    this.#handshakes.delete(key)
+    this.#connections.delete(handshake)
+    return handshake.addresses
   }
 
   #start(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
@@ -254,6 +267,10 @@ export class ConnectionStarter {
   #reject(code: ErrorCode): void {
     this.#context.stats.rejected(code, this.#options.scope.index)
   }
+}
+
+interface Handshake extends Drainable {
+  readonly addresses: Addresses
 }
 
 /** What a handshake told. */

@@ -142,12 +142,12 @@ export class ListenerSet {
       for (const { server } of servers.values()) server.close()
       servers.clear()
     }
-    for (const connection of [...this.connections]) connection.drain()
+    for (const connection of this.connections) connection.drain()
   }
 
   /** Cuts what is still open. */
   destroy(): void {
-    for (const connection of [...this.connections]) connection.destroy()
+    for (const connection of this.connections) connection.destroy()
   }
 }
 

@@ -1,5 +1,5 @@
 /** Asks the endpoints of one deployment how they are, while the tenant has traffic here. */
-import { Agent, request } from 'undici'
+import { Agent, type buildConnector, request } from 'undici'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DeploymentConfig } from '../../config/schema.ts'
 import type { Tenant } from '../tenant/tenant.ts'
@@ -33,7 +33,7 @@ export class HealthChecker {
       connections: 1,
       headersTimeout: timeout,
       bodyTimeout: timeout,
-      connect: { timeout, ...(tls as object | undefined) },
+      connect: { timeout, ...(tls as buildConnector.BuildOptions | undefined) },
     })
     this.#timer = setInterval(() => void this.checkAll(), interval)
     this.#timer.unref()

@@ -57,7 +57,7 @@ export class UpstreamConnection {
     this.socket =
       tls === undefined
         ? connectTcp({ ...address, onread })
-        : (connectTls({ ...tls, ...address, onread } as TlsOptions) as Socket)
+        : connectTls({ ...tls, ...address, onread } as TlsOptions)
     this.outbox = new Outbox(this.socket)
     this.#listen(tls === undefined ? 'connect' : 'secureConnect')
     context.wheel.arm(this.#timer, context.config.timeouts.connect, context.clock.monotonic())
