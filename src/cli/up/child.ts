@@ -16,7 +16,7 @@ const READY_DEADLINE_MS = 60_000
 const READY_POLL_MS = 50
 const READY_ANSWER_MS = 2_000
 const LARGEST_LOG_BYTES = 16 * 1024 * 1024
-const TAIL_LINES = 8
+const TAIL_LINES = 12
 
 export interface ChildOptions {
   /** How people call it, such as `proxy`. */
@@ -65,8 +65,6 @@ export class Child {
       if (await answers(this.#options.readyUrl)) break
       await pause(process, READY_POLL_MS)
     }
-    // Something else may have answered at that address while our process was failing to get it.
-    if (hasEnded(process)) throw new Error(`${this.name} ended at once (${reasonOf(process)})`)
     if (this.#state !== 'starting') throw new Error(`${this.name} was stopped`)
     this.#state = 'ready'
     this.#keep(process)
@@ -127,6 +125,14 @@ export class Child {
     }
   }
 
+  /** Says when a process that was started again serves. */
+  async #announce(process: ChildProcess): Promise<void> {
+    while (this.#state === 'ready' && this.#process === process && !hasEnded(process)) {
+      if (await answers(this.#options.readyUrl)) return this.#say(`${this.name} runs again`)
+      await pause(process, READY_POLL_MS)
+    }
+  }
+
   #keep(process: ChildProcess): void {
     const restart = (): void => {
       if (this.#state !== 'ready') return
@@ -138,7 +144,9 @@ export class Child {
       this.#state = 'waiting'
       this.#restart = setTimeout(() => {
         this.#state = 'ready'
-        this.#keep(this.#spawn())
+        const next = this.#spawn()
+        this.#keep(next)
+        void this.#announce(next)
       }, this.#pauseMs)
       this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS)
     }

@@ -1,0 +1,101 @@
+import { execFile, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { promisify } from 'node:util'
+import { test } from 'tap'
+import { parseApiKey } from '../../src/core/api-key.ts'
+import { amtCommand, runAmt } from '../support/amt.ts'
+
+const COMMANDS = ['proxy', 'mixer', 'up', 'check', 'schema', 'key', 'certs', 'usage']
+
+await test('--help lists exactly the commands that there are', async t => {
+  const { code, stdout, stderr } = await runAmt(['--help'])
+  t.equal(code, 0)
+  t.equal(stderr, '')
+  const listed = stdout.split(/Commands:|Example:/)[1]?.matchAll(/^ {2}([a-z]+)/gm) ?? []
+  t.same(
+    Array.from(listed, match => match[1]),
+    COMMANDS,
+  )
+})
+
+await test('--help of every command shows an example', async t => {
+  const nested = ['certs init', 'certs server', 'certs tenant'].map(path => path.split(' '))
+  const paths = [...COMMANDS.map(name => [name]), ...nested]
+  const results = await Promise.all(paths.map(path => runAmt([...path, '--help'])))
+  for (const [i, { code, stdout }] of results.entries()) {
+    const path = paths[i]?.join(' ') ?? ''
+    t.equal(code, 0, path)
+    t.match(stdout, new RegExp(`Example:\\n.*amt ${path}`), path)
+  }
+})
+
+await test('--version is that of the package', async t => {
+  const { code, stdout } = await runAmt(['--version'])
+  t.equal(code, 0)
+  t.match(stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+await test('wrong usage ends with 2, says what is wrong and hints at what was meant', async t => {
+  const cases: [string[], RegExp][] = [
+    [[], /Usage: amt/],
+    [['kye'], /unknown command 'kye'\n\(Did you mean key\?\)/],
+    [['--nonsense'], /unknown option '--nonsense'/],
+    [['key', '--tenat', 'acme'], /--tenant/],
+    [
+      ['key', '--tenant', 'acme', '--jsno'],
+      /unknown option '--jsno'\n\(Did you mean --json\?\)\n\(`amt key --help`/,
+    ],
+    [['key', '--tenant', 'acme', 'more'], /too many arguments/],
+    [['key'], /--tenant <id>/],
+    [['key', '--tenant', 'Acme'], /1 to 63 of a-z/],
+    [['certs'], /Usage: amt certs/],
+    [['certs', 'intit'], /unknown command 'intit'/],
+    [['proxy'], /--config <file>/],
+    [['proxy', '--config', 'amt.yaml', '--workers', '0'], /a number from 1 to 256/],
+    [['up', '--workers', 'many'], /a number from 1 to 256/],
+  ]
+  const results = await Promise.all(cases.map(([args]) => runAmt(args)))
+  for (const [i, { code, stdout, stderr }] of results.entries()) {
+    const [args, wanted] = cases[i] ?? [[], /^$/]
+    t.equal(code, 2, args.join(' '))
+    t.match(stderr, wanted)
+    t.equal(stdout, '', 'nothing for a program that reads the output')
+  }
+})
+
+await test('key prints a valid key and the digest of just that key', async t => {
+  const { code, stdout } = await runAmt(['key', '--tenant', 'acme-eu', '--json'])
+  t.equal(code, 0)
+  const made: { tenant: string; key: string; digest: string } = JSON.parse(stdout)
+  t.same(Object.keys(made), ['tenant', 'key', 'digest'])
+  t.same(parseApiKey(made.key), { tenant: 'acme-eu' })
+  t.equal(made.digest, `sha256:${createHash('sha256').update(made.key).digest('hex')}`)
+})
+
+await test('key prints the line to paste, and another key each time', async t => {
+  const [first, second] = await Promise.all([
+    runAmt(['key', '--tenant', 'acme']),
+    runAmt(['key', '--tenant', 'acme']),
+  ])
+  const key = /amt_acme_\w+/.exec(first.stdout)?.[0] ?? ''
+  const digest = createHash('sha256').update(key).digest('hex')
+  t.match(first.stdout, `\n  - apiKey: sha256:${digest}\n`)
+  t.not(first.stdout, second.stdout)
+})
+
+await test('a reader that goes away is no failure', async t => {
+  const amt = spawn(...amtCommand(['schema']), { stdio: ['ignore', 'pipe', 'pipe'] })
+  amt.stdout.destroy()
+  const errors: Buffer[] = []
+  amt.stderr.on('data', (chunk: Buffer) => errors.push(chunk))
+  const [code] = await once(amt, 'close')
+  t.equal(code, 0)
+  t.equal(Buffer.concat(errors).toString(), '')
+})
+
+await test('a full disk is a failure', { skip: process.platform !== 'linux' }, async t => {
+  const [program, args] = amtCommand(['schema'])
+  const failed = promisify(execFile)('sh', ['-c', `${program} ${args.join(' ')} > /dev/full`])
+  await t.rejects(failed, { code: 1 })
+})
