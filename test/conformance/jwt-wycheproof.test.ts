@@ -1,0 +1,105 @@
+/**
+ * Bearer tokens made of Project Wycheproof's JWS vectors, each with its key set. They lie beside the project, not in it;
+ * where they are missing this says so and passes.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'tap'
+import type { JwtIssuerConfig, TenantConfig } from '../../src/config/schema.ts'
+import { DEFAULT_JWT_OPTIONS, JwtChecker } from '../../src/proxy/credential/jwt.ts'
+import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
+import { Tenant } from '../../src/proxy/tenant/tenant.ts'
+
+const FOLDER = new URL('../../../shared/conformance/jwt/', import.meta.url)
+const VECTORS = new URL('wycheproof-bearer.jsonl', FOLDER)
+
+interface Vector {
+  readonly id: string
+  readonly comment: string
+  readonly result: 'valid' | 'invalid'
+  readonly jwks: { readonly keys: readonly { readonly kty: string; readonly alg?: string }[] }
+  readonly token: string
+}
+
+/**
+ * Valid for the source, refused here: keys that name another algorithm (RFC 7517 section 4.4) than the token, PS256 for
+ * PS384, or one that does not exist, "ES521".
+ */
+const REFUSED_RIGHTLY = new Set(['346', '347', '350', '351'].map(number => `wycheproof/${number}`))
+/** Said to have a salt of a wrong length; it has 32 bytes, as RFC 7518 section 3.5 asks. 281 to 285 have others. */
+const TAKEN_RIGHTLY = new Set(['wycheproof/286'])
+
+const tenant: TenantConfig = {
+  id: 'wycheproof',
+  hosts: [],
+  credentials: [],
+  deployment: { endpoints: ['http://127.0.0.1:9'] },
+  limits: {},
+  disabled: false,
+}
+
+const ALGORITHMS: JwtIssuerConfig['algorithms'] = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+]
+
+await test('Wycheproof bearer tokens', async t => {
+  if (!existsSync(VECTORS)) {
+    t.comment('ABSENT: the Wycheproof vectors are not beside the project; nothing was checked here')
+    t.pass('no vectors')
+    return
+  }
+  const lines = readFileSync(VECTORS, 'utf8')
+    .split('\n')
+    .filter(line => line !== '')
+  const vectors = lines.map(line => JSON.parse(line) as Vector)
+  const folder = mkdtempSync(join(tmpdir(), 'amt-wycheproof-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const disagreements: string[] = []
+  let taken = 0
+  for (const vector of vectors) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other: each has a checker of its own.
+    const accepted = await accepts(vector, join(folder, 'jwks.json'))
+    if (accepted) taken += 1
+    const { id, comment } = vector
+    if (accepted !== expected(vector)) disagreements.push(`${id} ${comment}: taken is ${accepted}`)
+  }
+  t.same(disagreements, [])
+  t.ok(taken > 30, `${taken} of ${vectors.length} taken`)
+})
+
+/** Symmetric keys never count here, however valid the source finds them. */
+function expected({ id, result, jwks }: Vector): boolean {
+  if (REFUSED_RIGHTLY.has(id)) return false
+  if (TAKEN_RIGHTLY.has(id)) return true
+  return result === 'valid' && jwks.keys.some(key => key.kty !== 'oct')
+}
+
+async function accepts({ jwks, token }: Vector, path: string): Promise<boolean> {
+  writeFileSync(path, JSON.stringify(jwks))
+  const log = { warn: () => undefined }
+  const directory = TenantDirectory.compile([tenant], 1)
+  const checker = new JwtChecker({ directory, log }, DEFAULT_JWT_OPTIONS)
+  checker.setIssuers([
+    {
+      issuer: 'https://issuer.example',
+      audiences: ['held-out'],
+      jwks: path,
+      algorithms: ALGORITHMS,
+      tenantClaim: 'sub',
+      clockSkew: 0,
+    },
+  ])
+  const result = await checker.check(token, Date.now())
+  await checker.close()
+  return result instanceof Tenant
+}
