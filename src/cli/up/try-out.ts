@@ -27,7 +27,7 @@ export function tryOuts(options: TryOutOptions): TryOut[] {
   const first = known[0]
   const second = known[1] ?? first
   const usage = {
-    title: 'what both have used, from the ledger',
+    title: 'usage: what each has used, from the ledger',
     command: usageCommandLine(options),
   }
   if (!first || !second) return [usage]
