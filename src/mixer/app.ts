@@ -38,12 +38,13 @@ export interface Mixer {
    * cannot be had, and then holds nothing open.
    */
   listen(): Promise<{ readonly address: string; readonly port: number }>
-  /** Stops accepting, lets calls under way end (5 s), closes the ledger. May be called at any time, and again. */
+  /** Stops accepting, lets calls under way end (5 s), closes the ledger. May be called again. */
   close(): Promise<void>
 }
 
 export function createMixer(deps: MixerDeps): Mixer {
   let running: Running | undefined
+  let closing: Promise<void> | undefined
   return {
     async listen() {
       const address = listenAddress(deps.config.mixer)
@@ -64,9 +65,8 @@ export function createMixer(deps: MixerDeps): Mixer {
       }
     },
     async close() {
-      const closing = running
-      running = undefined
-      if (closing !== undefined) await shutDown(closing)
+      closing ??= running === undefined ? undefined : shutDown(running)
+      await closing
     },
   }
 }

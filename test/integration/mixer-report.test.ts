@@ -1,4 +1,7 @@
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { test } from 'tap'
@@ -342,9 +345,10 @@ await test('more reports at once than are bounded are told to come again', async
   t.equal(status, 503)
   t.equal(headers.get('retry-after'), '1')
   t.match(body, { type: 'about:amt/ledger_unavailable', detail: 'too many reports at once' })
-  const closed = open.map(request => new Promise(resolve => request.once('close', resolve)))
-  for (const request of open) request.destroy()
-  await Promise.all(closed)
+  const answers = open.map(request => once(request, 'response'))
+  for (const request of open) request.end('{}')
+  await Promise.all(answers)
+  t.equal((await post(url, report(1))).status, 200, 'and are taken when the others are through')
 })
 
 await test('a producer that vanishes in the middle of a body leaves nothing behind', async t => {
@@ -359,4 +363,22 @@ await test('a producer that vanishes in the middle of a body leaves nothing behi
   request.destroy()
   t.same(await totals(url), NOTHING)
   t.same((await post(url, report(1))).body, { producer: 'p1', durable: 1 })
+})
+
+await test('a mixer whose port is in use holds nothing open', async t => {
+  const first = await startMixer(t)
+  const ledger = join(t.testdir({}), 'ledger.db')
+  const second = startMixer(t, { ledger, port: first.port })
+  await t.rejects(second, {
+    name: 'MixerStartError',
+    message: new RegExp(`^mixer: 127\\.0\\.0\\.1:${first.port}: the address is already in use`),
+  })
+  t.notOk(existsSync(`${ledger}-wal`), 'SQLite removes it with the last handle')
+})
+
+await test('a mixer is closed as often as one likes', async t => {
+  const mixer = await startMixer(t)
+  await Promise.all([mixer.close(), mixer.close()])
+  await mixer.close()
+  t.notOk(existsSync(`${mixer.ledger}-wal`))
 })

@@ -19,6 +19,8 @@ export interface StartedMixer {
 export interface StartMixerOptions {
   /** An existing ledger; by default a new one. */
   readonly ledger?: string
+  /** A free one by default. */
+  readonly port?: number
   /** What the mixer takes for the current time. */
   readonly now?: () => number
   readonly timeouts?: ServerTimeouts
@@ -29,7 +31,7 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
   const lines: string[] = []
   const mixer = createMixer({
     config: {
-      mixer: { url: 'http://127.0.0.1:0', token: TOKEN, journal: 'unused' },
+      mixer: { url: `http://127.0.0.1:${options.port ?? 0}`, token: TOKEN, journal: 'unused' },
       ledger: `sqlite:${ledger}`,
     },
     logger: createLogger({ level: 'debug', name: 'mixer' }, { write: line => lines.push(line) }),

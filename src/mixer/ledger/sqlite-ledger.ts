@@ -5,7 +5,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import type { UsageCounter, UsageRecord, UsageReport } from '../../contracts/usage-report.ts'
+import type { UsageRecord, UsageReport } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { ApplyResult, Ledger, LedgerQuery, LedgerUnavailable, LedgerUsage } from './ledger.ts'
 import { migrate } from './sqlite-schema.ts'
@@ -64,6 +64,8 @@ class SqliteLedger implements Ledger {
     this.#advance = database.prepare(`
       INSERT INTO producer VALUES (:producer, :sequence, :now)
       ON CONFLICT DO UPDATE SET sequence = excluded.sequence, applied_at = excluded.applied_at`)
+    // Its parameters are the fields of a record. node:sqlite binds their numbers as floating point, which the columns turn
+    // into the same integers before anything is added to them.
     this.#add = database.prepare(`
       INSERT INTO usage VALUES (:window, :tenant, :listener, :routability, :operation, :code,
         :calls, :ingress, :egress, :connections, :connectionMs, :callMs)
@@ -85,7 +87,7 @@ class SqliteLedger implements Ledger {
       const overflow = this.#addAll(report.records)
       if (overflow !== undefined) return { kind: 'overflow', record: overflow }
       const { producer, sequence } = report
-      this.#advance.run({ producer, sequence: BigInt(sequence), now: BigInt(this.#clock.now()) })
+      this.#advance.run({ producer, sequence, now: Math.floor(this.#clock.now()) })
       this.#commit.run()
       return { kind: 'applied', durable: sequence }
     })
@@ -123,7 +125,7 @@ class SqliteLedger implements Ledger {
   #addAll(records: readonly UsageRecord[]): number | undefined {
     for (const [index, record] of records.entries()) {
       try {
-        this.#add.run(parametersOf(record))
+        this.#add.run(record)
       } catch (cause) {
         if (errorCodeOf(cause) === SQLITE_CONSTRAINT_DATATYPE) return index
         throw cause
@@ -149,28 +151,6 @@ class SqliteLedger implements Ledger {
     } catch {
       // Only I/O errors end here, and after one SQLite has rolled back by itself or does so when the file is next opened.
     }
-  }
-}
-
-type Parameters = Record<UsageCounter | 'window', bigint> &
-  Record<'tenant' | 'listener' | 'routability' | 'operation' | 'code', string>
-
-/** Numbers go in as BigInt: node:sqlite binds a plain number as floating point, and sums would be made as such. */
-function parametersOf(record: UsageRecord): Parameters {
-  const { window, tenant, listener, routability, operation, code } = record
-  return {
-    window: BigInt(window),
-    tenant,
-    listener,
-    routability,
-    operation,
-    code,
-    calls: BigInt(record.calls),
-    ingress: BigInt(record.ingress),
-    egress: BigInt(record.egress),
-    connections: BigInt(record.connections),
-    connectionMs: BigInt(record.connectionMs),
-    callMs: BigInt(record.callMs),
   }
 }
 
