@@ -1,0 +1,96 @@
+/** Workers that die: replaced at once, then more slowly; nothing of the others is touched, nothing that was said is lost. */
+import { test } from 'tap'
+import { callsByTenant } from '../support/ledger-calls.ts'
+import { startMixer } from '../support/start-mixer.ts'
+import { type FakeClient, StartedPrimary } from '../support/start-primary.ts'
+
+const DIED = 'worker died and is replaced'
+
+await test('a worker that dies is replaced, and connections of the other live on', async t => {
+  const mixer = await startMixer(t)
+  const primary = new StartedPrimary(t, { mixerUrl: mixer.url, workers: 2 })
+  const [staying, dying] = await clientsOfTwoWorkers(primary)
+  await dying.ask('use acme:2')
+  dying.socket.write('use acme:3\ncrash\n')
+  await dying.closed
+  t.match(await primary.log.first(DIED), { code: 7, workerPid: dying.pid, delayMs: 0 })
+  await until(async () => (await primary.json('/readyz')).workers, { ready: 2, count: 2 })
+  const before = staying.pid
+  await staying.ask('use acme:4')
+  t.equal(staying.pid, before, 'the same worker, the same connection')
+  t.match((await primary.get('/metrics')).body, /^amt_worker_restarts_total 1$/m)
+  staying.socket.end()
+  primary.signals.stop('SIGTERM')
+  t.same(await primary.ended, { exitCode: 0 })
+  // What the dead worker said in its last moment counts, too.
+  t.same(await callsByTenant(mixer.url), { acme: 9, last: 2 })
+})
+
+await test('a worker that is killed from outside is named with its signal', async t => {
+  const primary = new StartedPrimary(t, {})
+  const client = await primary.client()
+  process.kill(client.pid, 'SIGKILL')
+  t.match(await primary.log.first(DIED), { signal: 'SIGKILL', code: null })
+})
+
+await test('from the third death in a row on the next worker waits', async t => {
+  const primary = new StartedPrimary(t, {
+    mixerUrl: (await startMixer(t)).url,
+    workers: 1,
+    config: { listeners: [fixedPort(await freePort())] },
+  })
+  const delays: unknown[] = []
+  for (let death = 0; death < 3; death += 1) {
+    await until(async () => (await primary.json('/readyz')).workers, { ready: 1, count: 1 })
+    const died = primary.log.next(DIED)
+    ;(await primary.client()).socket.write('crash\n')
+    delays.push((await died).delayMs)
+  }
+  t.same(delays, [0, 0, 250])
+  t.match(await primary.json('/readyz'), { status: 'no worker' })
+  primary.signals.stop('SIGTERM')
+  t.same(await primary.ended, { exitCode: 0 }, 'a drain does not wait for the next worker')
+})
+
+await test('what a dead worker had open is no longer counted as open', async t => {
+  const primary = new StartedPrimary(t, { config: { listeners: [fixedPort(await freePort())] } })
+  const client = await primary.client()
+  await client.ask('open acme')
+  const series = 'amt_connections_active{tenant="acme",routability="l7",listener="public"}'
+  t.ok((await primary.get('/metrics')).body.includes(`${series} 1\n`))
+  client.socket.write('crash\n')
+  await primary.log.first(DIED)
+  const { body } = await primary.get('/metrics')
+  t.ok(body.includes(`${series} 0\n`))
+  t.match(body, /^amt_connections_total\{tenant="acme",.*\} 1$/m, 'a counter never goes down')
+})
+
+function fixedPort(port: number): Record<string, unknown> {
+  return { name: 'public', mode: 'shared', address: `127.0.0.1:${port}`, protocol: 'http' }
+}
+
+/** One worker alone gives a port 0 back when it dies; the test needs one that stays. */
+async function freePort(): Promise<number> {
+  const { createServer } = await import('node:net')
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+async function clientsOfTwoWorkers(primary: StartedPrimary): Promise<[FakeClient, FakeClient]> {
+  const first = await primary.client()
+  for (;;) {
+    const other = await primary.client()
+    if (other.pid !== first.pid) return [first, other]
+    other.socket.destroy()
+  }
+}
+
+/** Asks until the answer is there; the time limit of the test is the limit. */
+async function until(ask: () => Promise<unknown>, wanted: unknown): Promise<void> {
+  while (JSON.stringify(await ask()) !== JSON.stringify(wanted)) {
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Stands in for a worker in tests of the primary: it speaks the same messages, and does over its listener what a client
+ * asks for, one command a line. A listener named `broken…` cannot be served; a tenant `unwanted…` cannot be applied.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Config } from '../../src/config/schema.ts'
+import type { BoundAddress, PrimaryMessage, WorkerMessage } from '../../src/proxy/ipc.ts'
+import { ignoreSignals } from '../../src/runtime/signals.ts'
+import { emptyReport, usageOf } from './usage.ts'
+
+const servers: Server[] = []
+const sockets = new Set<Socket>()
+let tenants: readonly string[] = []
+let drainMs = 0
+
+ignoreSignals()
+process.on('disconnect', () => process.exit(3))
+process.on('message', (message: PrimaryMessage) => {
+  switch (message.kind) {
+    case 'start':
+      void start(message.config)
+      return
+    case 'tenants': {
+      const problems = message.tenants.some(({ id }) => id.startsWith('unwanted'))
+        ? ['tenant "unwanted": cannot be served']
+        : []
+      if (problems.length === 0) tenants = message.tenants.map(({ id }) => id)
+      say({ kind: 'applied', generation: message.generation, problems })
+      return
+    }
+    case 'drain':
+      void drain()
+  }
+})
+say({ kind: 'hello' })
+
+async function start(config: Config): Promise<void> {
+  tenants = config.tenants.map(({ id }) => id)
+  drainMs = config.timeouts.drain
+  const broken = config.listeners.find(({ name }) => name.startsWith('broken'))
+  if (broken !== undefined) {
+    const reason = broken.name.includes('configuration') ? 'configuration' : 'listen'
+    say({ kind: 'failed', reason, problems: [`listener "${broken.name}" is broken`] })
+    process.disconnect?.()
+    return
+  }
+  const bound: BoundAddress[] = []
+  for (const listener of config.listeners) {
+    if (listener.mode !== 'shared') continue
+    const server = createServer(serve)
+    servers.push(server)
+    const [host, port] = listener.address.split(':')
+    // oxlint-disable-next-line no-await-in-loop -- the workers share a port 0 by the order in which they listen
+    await new Promise<void>(resolve => server.listen(Number(port), host, resolve))
+    const address = server.address() as { address: string; port: number }
+    bound.push({ listener: listener.name, address: `${address.address}:${address.port}` })
+  }
+  say({ kind: 'ready', bound })
+}
+
+function serve(socket: Socket): void {
+  sockets.add(socket)
+  socket.on('close', () => sockets.delete(socket))
+  socket.on('error', () => {})
+  socket.on('data', chunk => {
+    for (const line of chunk.toString().trim().split('\n')) obey(socket, line)
+  })
+}
+
+function obey(socket: Socket, line: string): void {
+  const [command, argument = ''] = line.split(' ')
+  if (command === 'crash') process.exit(7)
+  if (command === 'hang') {
+    process.removeAllListeners('message')
+    servers.length = 0
+  }
+  if (command === 'use') {
+    const [tenant = '', calls] = argument.split(':')
+    say({ ...emptyReport(), usage: [usageOf(tenant, Number(calls))] })
+  }
+  if (command === 'open') {
+    const count = { tenant: argument, listener: 'public', routability: 'l7', opened: 1, active: 1 }
+    say({ ...emptyReport(), connections: [count as never] })
+  }
+  socket.write(`${process.pid} ${tenants.join(',')}\n`)
+}
+
+/** Waits for its clients as a worker does, reports a last time, and ends when that is written. */
+async function drain(): Promise<void> {
+  if (servers.length === 0) return
+  const timer = setTimeout(() => {
+    for (const socket of sockets) socket.destroy()
+  }, drainMs)
+  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
+  clearTimeout(timer)
+  const last: WorkerMessage = { ...emptyReport(), usage: [usageOf('last', 1)] }
+  process.send?.(last, () => process.disconnect?.())
+}
+
+function say(message: WorkerMessage): void {
+  process.send?.(message)
+}

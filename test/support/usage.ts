@@ -1,0 +1,41 @@
+/** Usage as tests make it up. */
+import type { UsageRecord } from '../../src/contracts/usage-report.ts'
+import type { WorkerReport } from '../../src/proxy/ipc.ts'
+
+export function usageOf(
+  tenant: string,
+  calls: number,
+  changes: Partial<UsageRecord> = {},
+): UsageRecord {
+  return {
+    tenant,
+    listener: 'public',
+    routability: 'l7',
+    operation: 'other',
+    code: '2xx',
+    window: Math.floor(Date.now() / 60_000) * 60_000,
+    calls,
+    ingress: calls * 10,
+    egress: calls * 100,
+    connections: 0,
+    connectionMs: 0,
+    callMs: calls,
+    ...changes,
+  }
+}
+
+/** A report of a worker in which nothing has happened. */
+export function emptyReport(): WorkerReport {
+  return {
+    kind: 'report',
+    usage: [],
+    rejected: [],
+    connections: [],
+    limited: [],
+    callDurations: [],
+    upstreamDurations: [],
+    jwtCache: { hit: 0, miss: 0, reject: 0 },
+    endpoints: [],
+    eventLoopLagMs: 0,
+  }
+}

@@ -1,0 +1,90 @@
+import { test } from 'tap'
+import type { LoadResult } from '../../../../src/config/load.ts'
+import { type Config, configSchema } from '../../../../src/config/schema.ts'
+import { changedKeys, Reloader } from '../../../../src/proxy/primary/reloader.ts'
+import { LogLines } from '../../../support/log-lines.ts'
+import { tenantEntry } from '../../../support/start-primary.ts'
+
+function configWith(changes: Record<string, unknown>): Config {
+  return configSchema.parse({
+    listeners: [{ name: 'a', mode: 'shared', address: '127.0.0.1:1' }],
+    mixer: { token: 'x'.repeat(16) },
+    ...changes,
+  })
+}
+
+const base = configWith({})
+
+await test('changed keys are named as deep as they are', async t => {
+  const listener = { name: 'a', mode: 'shared', address: '127.0.0.1:1' }
+  const cases: Record<string, [Record<string, unknown>, string[]]> = {
+    nothing: [{}, []],
+    'tenants and limits': [{ tenants: [tenantEntry('x')], limits: { body: '1KiB' } }, []],
+    'a value in a list': [
+      { listeners: [{ ...listener, address: '127.0.0.1:2' }] },
+      ['listeners[0].address'],
+    ],
+    'a longer list': [
+      { listeners: [listener, { ...listener, name: 'b', address: '127.0.0.1:2' }] },
+      ['listeners'],
+    ],
+    'a key that was not there': [
+      { listeners: [{ ...listener, tls: { certificates: [{ cert: 'c', key: 'k' }] } }] },
+      ['listeners[0].tls'],
+    ],
+    'several values': [
+      { timeouts: { idle: '1s', drain: '1s' }, workers: 3 },
+      ['timeouts.idle', 'timeouts.drain', 'workers'],
+    ],
+  }
+  for (const [name, [changes, wanted]] of Object.entries(cases)) {
+    t.same(changedKeys(base, configWith(changes)).toSorted(), wanted.toSorted(), name)
+  }
+})
+
+function setUp(load: () => LoadResult) {
+  const applied: number[] = []
+  const log = new LogLines()
+  const gate = Promise.withResolvers<void>()
+  const reloader = new Reloader({
+    config: base,
+    load,
+    apply: async (_, generation) => {
+      applied.push(generation)
+      await gate.promise
+      return []
+    },
+    logger: log.logger,
+    onRefused: () => {},
+    onChange: () => {},
+  })
+  return { reloader, applied, open: gate.resolve }
+}
+
+await test('reloads that wait for the same turn are one, and none overtakes another', async t => {
+  const { reloader, applied, open } = setUp(() => ({ config: configWith({}), warnings: [] }))
+  const first = reloader.reload('admin')
+  await new Promise(resolve => setImmediate(resolve))
+  const second = reloader.reload('admin')
+  const third = reloader.reload('signal')
+  await new Promise(resolve => setImmediate(resolve))
+  t.same(applied, [2], 'the second waits for the first')
+  open()
+  t.match(await first, { ok: true, generation: 2 })
+  t.equal(await second, await third)
+  t.same(applied, [2, 3])
+})
+
+await test('a watched change that changes nothing is quiet, a wanted reload is a new generation', async t => {
+  const { reloader, open } = setUp(() => ({ config: configWith({}), warnings: [] }))
+  open()
+  t.same(await reloader.reload('watch'), { ok: true, generation: 1, changed: false })
+  t.same(await reloader.reload('signal'), { ok: true, generation: 2, changed: false })
+})
+
+await test('a loader that throws is a refused reload', async t => {
+  const { reloader } = setUp(() => {
+    throw new Error('out of memory')
+  })
+  t.match(await reloader.reload('admin'), { ok: false, generation: 1, problems: [/out of memory/] })
+})
