@@ -1,6 +1,7 @@
 /** `POST /v1/report`: a proxy delivers a batch of usage. */
 import type { z } from 'zod'
 import {
+  type ReportAnswer,
   reportAnswerSchema,
   type UsageReport,
   usageReportSchema,
@@ -73,7 +74,7 @@ async function apply(
   switch (result.kind) {
     case 'applied':
     case 'repeated':
-      return json({ producer, durable: result.durable })
+      return json({ producer, durable: result.durable } satisfies ReportAnswer)
     case 'gap':
       logger.warn(
         { producer, sequence, expected: result.expected },
