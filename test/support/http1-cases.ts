@@ -118,11 +118,6 @@ const STRICTER: readonly Judgement[] = [
     why: 'the head has not ended; it is refused when it has, or when its time is over',
     ids: /^llhttp\/content-length:102$/,
   },
-  {
-    expect: 'safe',
-    why: 'the target wins over Host (RFC 9112 section 3.2.2), but refusing two that differ is the safer choice',
-    ids: /^httparse-uri\/urltest_247$/,
-  },
 ]
 
 /** The source cut this expected target at its first quote. */

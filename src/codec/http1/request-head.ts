@@ -129,7 +129,8 @@ export class RequestHead implements Framing {
     const authority = authorityOf(target)
     if (authority === undefined) return 'malformed_target'
     // RFC 9112 §3.2.2 lets the target win; a Host that says something else is a message that two parsers read differently.
-    if (present && authority.toLowerCase() !== this.host.toLowerCase()) return 'invalid_host'
+    if (present && this.host !== '' && authority.toLowerCase() !== this.host.toLowerCase())
+      return 'invalid_host'
     this.host = authority
     return undefined
   }

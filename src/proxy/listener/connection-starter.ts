@@ -66,6 +66,11 @@ export class ConnectionStarter {
     const { proxyProtocol } = this.#options
     // A socket can fail at any moment before it has its owner.
     socket.on('error', ignore)
+    // Gone before it was here.
+    if (socket.remoteAddress === undefined) {
+      socket.destroy()
+      return
+    }
     const addresses = {
       peer: plainAddress(socket.remoteAddress),
       local: plainAddress(socket.localAddress),
