@@ -192,6 +192,14 @@ mixer: { token: 0123456789abcdef-token }
     expected: ['3:15: log.level: must be error, warn, info or debug, not "${LEVEL}"'],
   },
   {
+    name: 'text that would steer a terminal or forge a line of a log',
+    more: '"a\\e[2J\\nb": 1\ntenants: [{ id: a, credentials: [{ jwt: { issuer: "a\\nb", claims: {} } }], deployment: { endpoints: [http://h:1] } }]\n',
+    expected: [
+      '3:1: ["a\\u001b[2J\\nb"]: is not a key here; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, timeouts, mixer, ledger, admin, log, metrics, workers',
+      '4:51: tenants[0].credentials[0].jwt.issuer: the issuer a\u{fffd}b is not under authentication.jwt; none is configured',
+    ],
+  },
+  {
     name: 'a token that is too short is not repeated',
     whole: 'listeners: [{ name: a, mode: private, port: 7000 }]\nmixer: { token: s3cret }\n',
     expected: ['2:17: mixer.token: must have at least 16 characters'],

@@ -6,7 +6,7 @@ import { stringify } from 'yaml'
 import { loadConfig } from '../../../src/config/load.ts'
 
 const seed = Number(process.env.AMT_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31))
-const numRuns = Number(process.env.AMT_FUZZ_RUNS ?? 100)
+const numRuns = Number(process.env.AMT_FUZZ_RUNS ?? 60)
 
 const KEYS = [
   'listeners',
