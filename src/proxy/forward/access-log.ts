@@ -23,7 +23,7 @@ export interface AccessEntry {
   readonly durationMs: number
 }
 
-const BUFFER_BYTES = 16 * 1024
+const BUFFER_BYTES = 8 * 1024
 /** What may wait for a slow disk. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
 
