@@ -1,5 +1,13 @@
 /** Reading of files for the configuration: bounded, and with faults as values that say what is wrong in one phrase. */
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+} from 'node:fs'
 import { sep } from 'node:path'
 
 export type FileResult<T> = { readonly value: T } | { readonly fault: string }
@@ -34,6 +42,18 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     return undefined
+  }
+}
+
+/** The names in a directory, in no particular order. */
+export function readDirectory(path: string): FileResult<string[]> {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return { fault: 'does not exist' }
+    if (!stat.isDirectory()) return { fault: 'is a file, must be a directory' }
+    return { value: readdirSync(path) }
+  } catch (error) {
+    return { fault: `cannot be read: ${messageOf(error)}` }
   }
 }
 

@@ -2,9 +2,8 @@
  * Tenants from outside the main file: directories with one YAML file a tenant, and files with one JSON tenant a line.
  * Reading has no memory: a reload reads everything again.
  */
-import { readdirSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
-import { decodeUtf8, readBytes, readText } from './files.ts'
+import { decodeUtf8, readBytes, readDirectory, readText } from './files.ts'
 import type { InterpolationContext } from './interpolate.ts'
 import { LineSource } from './line-source.ts'
 import { type Place, type ProblemList, placeIn, type Source } from './problem.ts'
@@ -42,7 +41,7 @@ export function* readTenantSources(
     const place: Place = { source: context.main, path: ['tenantSources', index] }
     const found =
       'directory' in source
-        ? readDirectory(source.directory, placeIn(place, 'directory'), context)
+        ? readTenantFiles(source.directory, placeIn(place, 'directory'), context)
         : readTenantsFile(source.file, placeIn(place, 'file'), context)
     for (const tenant of found) {
       count += 1
@@ -55,19 +54,18 @@ export function* readTenantSources(
   }
 }
 
-function* readDirectory(path: string, place: Place, context: SourceContext): Generator<RawTenant> {
+function* readTenantFiles(
+  path: string,
+  place: Place,
+  context: SourceContext,
+): Generator<RawTenant> {
   const shown = shownPath(path, context.main)
-  let names: string[]
-  try {
-    names = readdirSync(resolve(context.main.directory, path))
-  } catch {
-    context.problems.add(
-      place,
-      `the directory ${shown} ${directoryFault(resolve(context.main.directory, path))}`,
-    )
+  const names = readDirectory(resolve(context.main.directory, path))
+  if ('fault' in names) {
+    context.problems.add(place, `the directory ${shown} ${names.fault}`)
     return
   }
-  for (const name of names.filter(isTenantFile).toSorted()) {
+  for (const name of names.value.filter(isTenantFile).toSorted()) {
     const file = join(shown, name)
     const source = readYamlFile(file, { maxBytes: MAX_TENANT_BYTES, ...context })
     if (source) yield { input: source.value, place: { source, path: [] }, yaml: () => source }
@@ -77,12 +75,6 @@ function* readDirectory(path: string, place: Place, context: SourceContext): Gen
 /** Dotfiles are half-written files, editors' locks, and the links that Kubernetes mounts volumes by. */
 function isTenantFile(name: string): boolean {
   return /^[^.#~].*\.ya?ml$/.test(name)
-}
-
-function directoryFault(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  if (stat === undefined) return 'does not exist'
-  return stat.isDirectory() ? 'cannot be read' : 'is a file, must be a directory'
 }
 
 /** A YAML file of the configuration, or `undefined` with everything that is wrong with it among the problems. */

@@ -78,6 +78,24 @@ await test('sources that are not there are problems of the main file', async t =
   ])
 })
 
+await test('paths that the system itself refuses are problems, too', async t => {
+  const directory = t.testdir({
+    'amt.yaml': `${MAIN}tenantSources:
+  - { directory: "a\\0b" }
+  - { file: "a\\0b" }
+  - { directory: loop/x }
+  - { file: loop/x }
+  - { directory: ${'x'.repeat(300)} }
+`,
+    loop: t.fixture('symlink', 'loop'),
+  })
+  const lines = load(directory)
+  t.same(
+    lines.map(each => /^amt\.yaml:(\d+):\d+: tenantSources.*cannot be read: /.exec(each)?.[1]),
+    ['4', '5', '6', '7', '8'],
+  )
+})
+
 await test('a tenant is at most 64 KiB and valid UTF-8', async t => {
   const filler = ' '.repeat(64 * 1024 + 1 - line({ id: 'x' }).length)
   const directory = t.testdir({
