@@ -58,11 +58,12 @@ await test('what a dead worker had open is no longer counted as open', async t =
   await client.ask('open acme')
   const series = 'amt_connections_active{tenant="acme",routability="l7",listener="public"}'
   t.ok((await primary.get('/metrics')).body.includes(`${series} 1\n`))
-  client.socket.write('crash\n')
+  // Said in its last moment: it must not come to life after the worker is forgotten.
+  client.socket.write('open acme\ncrash\n')
   await primary.log.first(DIED)
   const { body } = await primary.get('/metrics')
   t.ok(body.includes(`${series} 0\n`))
-  t.match(body, /^amt_connections_total\{tenant="acme",.*\} 1$/m, 'a counter never goes down')
+  t.match(body, /^amt_connections_total\{tenant="acme",.*\} 2$/m, 'a counter never goes down')
 })
 
 function fixedPort(port: number): Record<string, unknown> {

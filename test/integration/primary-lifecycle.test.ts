@@ -33,6 +33,17 @@ await test('a drain lets clients finish, is not ready meanwhile, and ships the l
   t.same(await callsByTenant(mixer.url), { acme: 7, last: 1 })
 })
 
+await test('the last word of a worker is heard to its end, also when its exit is noticed first', async t => {
+  const mixer = await startMixer(t)
+  const primary = new StartedPrimary(t, { mixerUrl: mixer.url })
+  const client = await primary.client()
+  await client.ask('talkative 200')
+  client.socket.end()
+  primary.signals.stop('SIGTERM')
+  t.same(await primary.ended, { exitCode: 0 })
+  t.same(await callsByTenant(mixer.url), { last: 1 })
+})
+
 await test('a client that does not finish is cut when the time is up', async t => {
   const primary = new StartedPrimary(t, {
     mixerUrl: (await startMixer(t)).url,

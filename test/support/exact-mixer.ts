@@ -6,8 +6,8 @@ import {
 } from '../../src/contracts/usage-report.ts'
 import type { ReportResult } from '../../src/runtime/mixer-client.ts'
 
-/** `lost`: applied, but the answer never arrives. `away`: not even applied. */
-export type Behaviour = 'well' | 'lost' | 'away' | 'refuse' | 'forget' | 'twice'
+/** `lost`: applied, but the answer never arrives. `away`: not even applied. `behind`: not applied, and it says so. */
+export type Behaviour = 'well' | 'lost' | 'away' | 'refuse' | 'forget' | 'twice' | 'behind'
 
 export class ExactMixer {
   readonly reports: UsageReport[] = []
@@ -33,6 +33,7 @@ export class ExactMixer {
     // Whether a report is refused depends on its content alone: one that was applied is not refused later.
     const applied = report.sequence <= (this.#durable.get(report.producer) ?? 0)
     if (behaviour === 'refuse' && !applied) return refused(400, 'malformed_message')
+    if (behaviour === 'behind') return { ok: true, durable: report.sequence - 1 }
     if (behaviour === 'forget') this.#durable.delete(report.producer)
     const result = this.#apply(report)
     if (behaviour === 'twice') return this.#apply(report)

@@ -12,6 +12,8 @@ const servers: Server[] = []
 const sockets = new Set<Socket>()
 let tenants: readonly string[] = []
 let drainMs = 0
+/** How many reports the last word of this worker takes. */
+let lastReports = 1
 
 ignoreSignals()
 process.on('disconnect', () => process.exit(3))
@@ -74,6 +76,7 @@ function obey(socket: Socket, line: string): void {
     process.removeAllListeners('message')
     servers.length = 0
   }
+  if (command === 'talkative') lastReports = Number(argument)
   if (command === 'use') {
     const [tenant = '', calls] = argument.split(':')
     say({ ...emptyReport(), usage: [usageOf(tenant, Number(calls))] })
@@ -93,6 +96,8 @@ async function drain(): Promise<void> {
   }, drainMs)
   await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
   clearTimeout(timer)
+  const usage = Array.from({ length: 200 }, () => usageOf('last', 0))
+  for (let report = 1; report < lastReports; report += 1) say({ ...emptyReport(), usage })
   const last: WorkerMessage = { ...emptyReport(), usage: [usageOf('last', 1)] }
   process.send?.(last, () => process.disconnect?.())
 }

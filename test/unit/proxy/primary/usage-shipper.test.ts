@@ -113,6 +113,16 @@ await test('the identical report is sent until it is acknowledged', async t => {
   )
 })
 
+await test('an acknowledgement of less than the report is none', async t => {
+  const { shipper, mixer, results } = setUp({ directory: t.testdir({}) })
+  mixer.next.push('behind')
+  shipper.start()
+  shipper.add([usageOf('a', 1)])
+  await shipper.close(5_000)
+  t.same(results, ['failed', 'accepted'])
+  t.equal(mixer.calls('a'), 1)
+})
+
 await test('a report holds no more records than allowed, and the next follows at once', async t => {
   const { shipper, mixer } = setUp({ directory: t.testdir({}), limits: { maxRecordsPerReport: 2 } })
   shipper.start()
@@ -175,6 +185,7 @@ await test('a report that is refused for good is kept aside, and later ones go o
     pending: { calls: 0 },
   })
   t.ok(results.includes('refused'))
+  t.notOk(results.includes('gap'), 'the next report does not need the number of the refused one')
   t.equal(log.lines.filter(({ msg }) => msg.startsWith('the mixer refuses')).length, 1)
 
   const next = setUp({ mixer, directory })
