@@ -110,7 +110,7 @@ export class Authenticator {
     const jwt = this.#jwt.check(token, nowMs)
     if (jwt instanceof Promise) return this.#finish(evidence, jwt, apiKey)
     setResults(evidence, jwt, this.#fieldKey(apiKey), undefined)
-    const untilMs = typeof jwt === 'object' ? this.#jwt.validUntil(token) : Number.POSITIVE_INFINITY
+    const untilMs = typeof jwt === 'object' ? this.#jwt.validUntilMs : Number.POSITIVE_INFINITY
     this.#remember(evidence, authorization, apiKey, Math.min(untilMs, nowMs + MEMO_MS))
     return undefined
   }

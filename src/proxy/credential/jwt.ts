@@ -70,6 +70,8 @@ export class JwtChecker {
   readonly #counters: JwtCounters = { hit: 0, miss: 0, reject: 0 }
   #issuers: ReadonlyMap<string, JwtIssuer> = new Map()
   #directory: TenantDirectory
+  /** Of the tenant that `check` answered last without a promise: when its token expires. */
+  validUntilMs = 0
 
   constructor(
     deps: { readonly directory: TenantDirectory; readonly log: ProblemLog },
@@ -132,11 +134,6 @@ export class JwtChecker {
     return verification
   }
 
-  /** Until when a result for `token` certainly stays as it is; 0 where it was not accepted. */
-  validUntil(token: string): number {
-    return this.#known.get(token)?.expiresAtMs ?? 0
-  }
-
   /** One more call with a token that its connection remembers. */
   countHit(): void {
     this.#counters.hit += 1
@@ -174,6 +171,7 @@ export class JwtChecker {
       known.tenant = this.#tenantOf(known.issuer, readUnverified(token)?.claims ?? {})
       known.generation = this.#directory.generation
     }
+    this.validUntilMs = known.expiresAtMs
     return known.tenant ?? 'credential_invalid'
   }
 

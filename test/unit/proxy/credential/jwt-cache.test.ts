@@ -90,9 +90,14 @@ await test('a known token ends with its issuer, and survives a change of another
 
 await test('a verification that ends after its issuer was removed is worth nothing', async t => {
   const { checker } = await setUp(t)
-  const pending = checker.check(await sign(key), NOW)
+  const duringFetch = checker.check(await sign(key), NOW)
   checker.setIssuers([])
-  t.equal(await pending, 'credential_check_unavailable')
+  t.equal(await duringFetch, 'credential_check_unavailable')
+  const { checker: second } = await setUp(t)
+  await second.check(await sign(key), NOW)
+  const duringSignature = second.check(await sign(key, { jti: '2' }), NOW)
+  second.setIssuers([])
+  t.equal(await duringSignature, 'credential_check_unavailable')
 })
 
 await test('a new directory maps known tokens anew without verifying them', async t => {
