@@ -7,7 +7,9 @@ function escape(text) {
 }
 
 export function renderPage({ count, notes }) {
-  const items = notes.map(note => `<li><time>${escape(note.created)}</time><p>${escape(note.text)}</p></li>`)
+  const items = notes.map(
+    note => `<li><time>${escape(note.created)}</time><p>${escape(note.text)}</p></li>`,
+  )
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -24,8 +24,13 @@ class Refusal extends Error {
 
 async function noteIds() {
   const names = await readdir(folder)
-  const ids = names.filter(name => name.endsWith('.json')).map(name => name.slice(0, -'.json'.length))
-  return ids.filter(id => ID.test(id)).sort().reverse()
+  const ids = names
+    .filter(name => name.endsWith('.json'))
+    .map(name => name.slice(0, -'.json'.length))
+  return ids
+    .filter(id => ID.test(id))
+    .toSorted()
+    .toReversed()
 }
 
 function fileOf(id) {
@@ -45,13 +50,21 @@ async function readNote(id) {
 async function listNotes() {
   const ids = await noteIds()
   const notes = await Promise.allSettled(ids.slice(0, LISTED_NOTES).map(readNote)) // one may be deleted meanwhile
-  return { count: ids.length, notes: notes.filter(note => note.status === 'fulfilled').map(note => note.value) }
+  return {
+    count: ids.length,
+    notes: notes.filter(note => note.status === 'fulfilled').map(note => note.value),
+  }
 }
 
 async function createNote(text) {
-  if ((await noteIds()).length >= MAX_NOTES) throw new Refusal(507, `there are ${MAX_NOTES} notes already`)
+  if ((await noteIds()).length >= MAX_NOTES)
+    throw new Refusal(507, `there are ${MAX_NOTES} notes already`)
   const now = new Date()
-  const note = { id: `${String(now.getTime()).padStart(13, '0')}-${randomUUID()}`, text, created: now.toISOString() }
+  const note = {
+    id: `${String(now.getTime()).padStart(13, '0')}-${randomUUID()}`,
+    text,
+    created: now.toISOString(),
+  }
   const draft = join(folder, `${note.id}.draft`)
   await writeFile(draft, JSON.stringify(note))
   await rename(draft, fileOf(note.id)) // a reader sees all of a note or nothing
@@ -98,7 +111,11 @@ async function readText(request) {
 
 function send(response, status, value, fields = {}) {
   const body = `${JSON.stringify(value)}\n`
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...fields })
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    ...fields,
+  })
   response.end(body)
 }
 
@@ -112,7 +129,8 @@ function sendPage(response, page) {
 }
 
 async function serveNotes(request, response) {
-  if (request.method === 'GET' || request.method === 'HEAD') return send(response, 200, await listNotes())
+  if (request.method === 'GET' || request.method === 'HEAD')
+    return send(response, 200, await listNotes())
   if (request.method !== 'POST') throw new Refusal(405, 'GET lists notes, POST makes one')
   const note = await createNote(await readText(request))
   if ((request.headers.accept ?? '').includes('text/html')) {
@@ -122,7 +140,8 @@ async function serveNotes(request, response) {
 }
 
 async function serveNote(request, response, id) {
-  if (request.method === 'GET' || request.method === 'HEAD') return send(response, 200, await readNote(id))
+  if (request.method === 'GET' || request.method === 'HEAD')
+    return send(response, 200, await readNote(id))
   if (request.method !== 'DELETE') throw new Refusal(405, 'GET reads a note, DELETE deletes it')
   await deleteNote(id)
   response.writeHead(204).end()
@@ -132,7 +151,8 @@ async function serve(request, response) {
   const path = request.url.split('?')[0]
   if (path === '/notes') return serveNotes(request, response)
   if (path.startsWith('/notes/')) return serveNote(request, response, path.slice('/notes/'.length))
-  if (request.method !== 'GET' && request.method !== 'HEAD') throw new Refusal(405, 'this is only read')
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    throw new Refusal(405, 'this is only read')
   if (path === '/healthz') return send(response, 200, { status: 'ok' })
   if (path === '/') return sendPage(response, renderPage(await listNotes()))
   throw new Refusal(404, 'there is nothing here')
@@ -145,7 +165,12 @@ const server = createServer((request, response) => {
     const status = error instanceof Refusal ? error.status : 500
     // A body that was not read to its end would be taken for the next request.
     const fields = request.complete ? {} : { connection: 'close' }
-    send(response, status, { error: error instanceof Refusal ? error.message : 'something failed' }, fields)
+    send(
+      response,
+      status,
+      { error: error instanceof Refusal ? error.message : 'something failed' },
+      fields,
+    )
   })
 })
 server.requestTimeout = 30_000

@@ -29,6 +29,9 @@ await test('certs makes an authority, a server and a tenant certificate that ope
   await t.rejects(openssl(cwd, ...verify, 'sslclient', 'certs/server.crt'), 'a server is no tenant')
   await t.rejects(openssl(cwd, ...verify, 'sslserver', 'certs/acme.crt'), 'a tenant is no server')
 
+  const authority = await openssl(cwd, 'x509', '-in', 'certs/ca.crt', '-noout', '-text')
+  t.match(authority, 'CA:TRUE, pathlen:0', 'it makes no further authorities')
+
   const pin = /certificate: sha256:([0-9a-f]{64})/.exec(tenant.stdout)?.[1]
   const fingerprint = await openssl(
     cwd,

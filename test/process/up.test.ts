@@ -163,7 +163,7 @@ await test('every printed command works as printed, and a restart keeps notes, l
     'API key',
     'client certificate',
     'private address',
-    'nobody',
+    'unroutable',
     'usage',
   ])
   t.match(JSON.parse(await paste(cwd, commands.get('JWT'))), { text: 'Hello from acme' })
@@ -171,11 +171,15 @@ await test('every printed command works as printed, and a restart keeps notes, l
   t.match(JSON.parse(await paste(cwd, commands.get('API key'))), hello)
   t.match(JSON.parse(await paste(cwd, commands.get('client certificate'))), { count: 0, notes: [] })
   t.match(JSON.parse(await paste(cwd, commands.get('private address'))), hello)
-  const refusal = await paste(cwd, commands.get('nobody'))
+  const refusal = await paste(cwd, commands.get('unroutable'))
   t.match(refusal, /^HTTP\/1\.1 401 /)
   t.match(refusal, '"type":"about:amt/unroutable"')
   const usage = await pasteUntil(cwd, commands.get('usage'), /acme\s+3\b[^]*globex\s+1\b/)
-  t.match(usage, /acme\s+3\b[^]*globex\s+1\b/, 'three calls of acme, one of globex, none of nobody')
+  t.match(
+    usage,
+    /acme\s+3\b[^]*globex\s+1\b/,
+    'three calls of acme, one of globex, none of the refused one',
+  )
 
   const before = await secretsOf(cwd)
   first.signal('SIGTERM')

@@ -1,7 +1,8 @@
 /** `amt certs`: a development authority and its certificates, so that trying out mTLS takes three commands. */
+
+import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import { readFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import {
   createAuthority,
@@ -15,8 +16,8 @@ import {
   keyedFiles,
   LOCAL_ADDRESSES,
   LOCAL_NAMES,
-  tenantFiles,
   type TenantSubject,
+  tenantFiles,
 } from '../certificate-files.ts'
 import { tenantOption } from '../options.ts'
 import { findExisting, type NewFile, writeFiles } from '../write-files.ts'

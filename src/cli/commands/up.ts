@@ -13,6 +13,9 @@ import { prepareState, writeToken } from '../up/state.ts'
 import { createTogether, type Together } from '../up/together.ts'
 import { shownPath, tryOuts } from '../up/try-out.ts'
 
+/** Of an IPv4 address and a port. */
+const ADDRESS_WIDTH = 21
+
 interface UpOptions {
   readonly config?: string
   readonly state?: string
@@ -87,6 +90,8 @@ async function run(plan: Plan, config: Config, parts: Parts): Promise<void> {
   const taken = await findTakenAddresses(wantedAddresses(config, parts.addresses))
   if (taken.length > 0) return fail(taken)
   await writeTokens(plan, config)
+  const logs = shownPath(plan.cwd, join(plan.stateDir, 'logs'))
+  say(`Starting mixer, proxy and ${parts.deployments.length} sample deployments; logs in ${logs}.`)
   const together = createTogether(parts, say)
   const ended = stopOnSignal(together)
   try {
@@ -146,13 +151,9 @@ function stopOnSignal(together: Together): Ending {
 }
 
 function welcome(plan: Plan, config: Config, parts: Parts): void {
-  const { cwd } = plan
-  const children = [...parts.deployments, parts.mixer, parts.proxy]
-  const width = Math.max(...children.map(({ name }) => name.length))
-  for (const { name, log } of children)
-    say(`  ${name.padEnd(width)}  logs in ${shownPath(cwd, log)}`)
+  say('')
   for (const address of wantedAddresses(config, parts.addresses)) {
-    say(`  ${formatAddress(address)}  ${address.what}`)
+    say(`  ${formatAddress(address).padEnd(ADDRESS_WIDTH)}  ${address.what}`)
   }
   say('\nReady. Each of these works as it stands, in another terminal in this directory:')
   for (const { title, command } of tryOuts({ ...plan, config })) say(`\n# ${title}\n${command}`)

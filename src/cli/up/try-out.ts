@@ -71,12 +71,12 @@ function privateTryOuts(config: Config, tenant: TenantConfig): TryOut[] {
   const listener = config.listeners.find(({ mode, tls }) => mode === 'private' && !tls)
   if (listener?.mode !== 'private' || tenant.address === undefined) return []
   const address = formatAddress({ host: tenant.address, port: listener.port })
-  const title = `private address: what comes to it is ${tenant.id}'s, no credential needed`
+  const title = `private address: all that comes to it is ${tenant.id}'s (for a browser: http://${address}/)`
   return [{ title, command: `curl -sS http://${address}/notes` }]
 }
 
 function refusal(listener: SharedListener, file: FileName): TryOut {
-  const title = 'nobody: without a credential nothing is forwarded'
+  const title = 'unroutable: without a credential it is refused with 401'
   return { title, command: `${curl(listener, file)} -i ${notesUrl(listener)}` }
 }
 
