@@ -6,8 +6,11 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
-import { test } from 'tap'
+import { t, test } from 'tap'
 import { runAmt } from '../support/amt.ts'
+
+// Many whole programs are started, on a machine that may be busy.
+t.setTimeout(300_000)
 
 const execute = promisify(execFile)
 const openssl = async (cwd: string, ...args: string[]): Promise<string> =>

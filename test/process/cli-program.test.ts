@@ -2,9 +2,12 @@ import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { promisify } from 'node:util'
-import { test } from 'tap'
+import { t, test } from 'tap'
 import { parseApiKey } from '../../src/core/api-key.ts'
 import { amtCommand, runAmt } from '../support/amt.ts'
+
+// Many whole programs are started, on a machine that may be busy.
+t.setTimeout(300_000)
 
 const COMMANDS = ['proxy', 'mixer', 'up', 'check', 'schema', 'key', 'certs', 'usage']
 

@@ -2,8 +2,11 @@ import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { test } from 'tap'
+import { t, test } from 'tap'
 import { asAtShell } from '../support/amt.ts'
+
+// Many whole programs are started, on a machine that may be busy.
+t.setTimeout(300_000)
 
 const ROOT = join(import.meta.dirname, '..', '..')
 /** The Node that runs this test comes first, as on a machine that has it installed. */

@@ -6,9 +6,12 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { type Test, test } from 'tap'
+import { type Test, t, test } from 'tap'
 import { amtCommand, runAmt } from '../support/amt.ts'
 import { freePorts } from '../support/free-ports.ts'
+
+// Many whole programs are started, on a machine that may be busy.
+t.setTimeout(300_000)
 
 const EXAMPLE = join(import.meta.dirname, '..', '..', 'config.example.yaml')
 /** Ports of config.example.yaml, which tests replace: another `amt up` may run on this machine. */
