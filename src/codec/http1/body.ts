@@ -42,7 +42,8 @@ export class BodyReader {
 
   /** Reads from `bytes[start, end)`; returns the position behind the body, or `end`. */
   read(bytes: Buffer, start: number, end: number, sink: BodySink): number {
-    if (this.done) return start
+    // An empty piece never reaches the sink: written in chunks it would be the end of the body.
+    if (this.done || this.error !== undefined || start >= end) return start
     if (this.kind === BODY_CHUNKED) return this.#readChunked(bytes, start, end, sink)
     if (this.kind === BODY_UNTIL_CLOSE) {
       sink.bodyData(bytes, start, end)

@@ -58,6 +58,7 @@ export class ChunkedDecoder {
     this.#extensionBytes = 0
     this.#trailer = undefined
     this.trailers = ''
+    this.error = 'malformed_chunk'
   }
 
   /** Reads on at `start` up to the next piece of data, the end of the body, an error, or the end of the bytes. */
@@ -119,20 +120,30 @@ export class ChunkedDecoder {
   }
 
   #readTrailers(bytes: Buffer, start: number, end: number): number {
+    // Nearly always there are none.
+    if (
+      this.#trailer === undefined &&
+      bytes[start] === CR &&
+      start + 1 < end &&
+      bytes[start + 1] === LF
+    ) {
+      this.position = start + 2
+      return CHUNK_END
+    }
     const before = this.#trailer?.length ?? 0
     const section =
       this.#trailer === undefined
         ? bytes.subarray(start, end)
         : Buffer.concat([this.#trailer, bytes.subarray(start, end)])
     const fields = new FieldSection(this.#table)
-    const length = fields.scan(section, 0, section.length)
+    const limit = Math.min(section.length, MAX_TRAILER_BYTES)
+    const length = fields.scan(section, 0, limit)
     if (length === INVALID)
       return this.#invalid(
         fields.error === 'too_many_fields' ? 'trailers_too_large' : 'malformed_chunk',
       )
-    if ((length === INCOMPLETE ? section.length : length) > MAX_TRAILER_BYTES)
-      return this.#invalid('trailers_too_large')
     if (length === INCOMPLETE) {
+      if (limit < section.length) return this.#invalid('trailers_too_large')
       this.#trailer = Buffer.from(section)
       this.position = end
       return CHUNK_MORE

@@ -29,13 +29,16 @@ function splitOptions(value: string): ConnectionOptions {
     value
       .toLowerCase()
       .split(',')
-      .map(option => option.trim()),
+      // Not trim(), to which a hard blank is a blank, as it is to no other reader of a field.
+      .map(option => option.replace(/^[ \t]+|[ \t]+$/g, '')),
   )
   const named = new Set(options)
   for (const own of ['', 'close', 'keep-alive', 'upgrade', 'te']) named.delete(own)
+  const close = options.has('close')
   return {
-    close: options.has('close'),
-    keepAlive: options.has('keep-alive'),
+    close,
+    // RFC 9112 §9.3: `close` is looked at first.
+    keepAlive: options.has('keep-alive') && !close,
     upgrade: options.has('upgrade'),
     named,
   }

@@ -63,11 +63,11 @@ export class RequestHead implements Framing {
     if (bytes[at] !== SP || targetEnd === methodEnd + 1) return this.#invalid('malformed_target')
     at = this.#scanVersion(bytes, at + 1, end)
     if (at <= 0) return at
-    at = this.fields.scan(bytes, at, end)
+    // Nothing behind the cap is looked at, so that the error does not depend on how much has come at once.
+    const limit = Math.min(end, base + MAX_HEAD_BYTES)
+    at = this.fields.scan(bytes, at, limit)
     if (at === INVALID) return this.#invalid(this.fields.error)
-    if ((at === INCOMPLETE ? end : at) - base > MAX_HEAD_BYTES)
-      return this.#invalid('head_too_large')
-    if (at === INCOMPLETE) return INCOMPLETE
+    if (at === INCOMPLETE) return limit < end ? this.#invalid('head_too_large') : INCOMPLETE
 
     const text = bytes.toString('latin1', base, at)
     this.method = text.slice(0, methodEnd - base)
@@ -123,9 +123,10 @@ export class RequestHead implements Framing {
     if (!present && this.minor === 1) return 'invalid_host'
     this.host = fields.values[SLOT.host] as string
     if (this.host !== '' && !isAuthority(this.host)) return 'invalid_host'
+    // First, since its only form is that of an authority: a deployment that takes another for a tunnel sees no calls in it.
+    if (method === 'CONNECT') return isAuthority(target) ? 'unsupported_method' : 'malformed_target'
     if (target.charCodeAt(0) === 0x2f) return undefined
     if (target === '*') return method === 'OPTIONS' ? undefined : 'malformed_target'
-    if (method === 'CONNECT') return isAuthority(target) ? 'unsupported_method' : 'malformed_target'
     const authority = authorityOf(target)
     if (authority === undefined) return 'malformed_target'
     // RFC 9112 §3.2.2 lets the target win; a Host that says something else is a message that two parsers read differently.

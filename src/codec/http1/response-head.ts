@@ -55,13 +55,14 @@ export class ResponseHead implements Framing {
     let at = start + STATUS_END
     // A server may leave out the blank before an empty reason.
     if (bytes[at] !== SP && bytes[at] !== CR) return INVALID
-    while (at < end && FIELD_VALUE[bytes[at] as number] === 1) at++
-    if (at + 1 >= end) return end - start > MAX_HEAD_BYTES ? INVALID : INCOMPLETE
+    const limit = Math.min(end, start + MAX_HEAD_BYTES)
+    while (at < limit && FIELD_VALUE[bytes[at] as number] === 1) at++
+    if (at + 1 >= limit) return limit < end ? INVALID : INCOMPLETE
     if (bytes[at] !== CR || bytes[at + 1] !== LF) return INVALID
     const reasonEnd = at
-    at = this.fields.scan(bytes, at + 2, end)
-    if ((at === INCOMPLETE ? end : at) - start > MAX_HEAD_BYTES) return INVALID
-    if (at <= 0) return at
+    at = this.fields.scan(bytes, at + 2, limit)
+    if (at === INCOMPLETE) return limit < end ? INVALID : INCOMPLETE
+    if (at === INVALID) return INVALID
     const head = bytes.toString('latin1', start, at)
     this.reason = head.slice(STATUS_END + 1, Math.max(reasonEnd - start, STATUS_END + 1))
     this.fields.collect(bytes, head, start)
@@ -82,11 +83,17 @@ export class ResponseHead implements Framing {
       if (this.kind === BODY_LENGTH || fields.values[SLOT.contentLength] === '0')
         this.declaredLength = this.length
     }
+    this.connection = parseConnection(fields.values[SLOT.connection] as string)
     if (without) {
+      if (this.kind !== BODY_NONE && !bodiless && this.status !== 304) {
+        // RFC 9110 §8.6, RFC 9112 §6.1: a server must not announce a body here. Who does may send it, and its bytes would
+        // be taken for the next head: behind an interim response that is the answer, behind a 204 that of the next call.
+        if (this.status < 200) return false
+        this.connection = { ...this.connection, close: true, keepAlive: false }
+      }
       this.kind = BODY_NONE
       this.length = 0
     }
-    this.connection = parseConnection(fields.values[SLOT.connection] as string)
     this.lines =
       this.connection.named.size === 0 ? fields.lines : fields.linesWithout(this.connection.named)
     return true

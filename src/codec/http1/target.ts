@@ -15,9 +15,12 @@ export function authorityOf(target: string): string | undefined {
 }
 
 /** The origin-form of an absolute-form target: what a deployment is asked for. Other forms stay as they are. */
-export function originForm(target: string): string {
+export function originForm(method: string, target: string): string {
+  if (target.charCodeAt(0) === 0x2f) return target
   const scheme = ABSOLUTE.exec(target)
   if (scheme === null) return target
   const rest = target.slice(scheme[0].length)
+  // RFC 9112 §3.2.4: the last proxy asks for the server as a whole.
+  if (rest === '' && method === 'OPTIONS') return '*'
   return rest.startsWith('/') ? rest : `/${rest}`
 }

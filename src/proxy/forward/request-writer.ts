@@ -6,8 +6,8 @@ import { originForm } from '../../codec/http1/target.ts'
 import type { Endpoint } from '../pool/endpoint.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
-import { findQueryKey } from './query-key.ts'
 import { type FormerHops, isSaneRequestId, originLines } from './fields.ts'
+import { findQueryKey } from './query-key.ts'
 
 const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
 /** RFC 9110 §9.2.2. */
@@ -17,6 +17,8 @@ const WITH_BODY = new Set(['POST', 'PUT', 'PATCH'])
 
 export class RequestWriter {
   method = ''
+  /** The host that is asked for, or ''. */
+  host = ''
   target = ''
   minor = 1
   requestId = ''
@@ -30,7 +32,6 @@ export class RequestWriter {
   ambiguousCredentials = false
   readonly #context: WorkerContext
   readonly #downstream: Downstream
-  #host = ''
   #lines = ''
   #kind: BodyKind = BODY_NONE
   #length = 0
@@ -61,7 +62,7 @@ export class RequestWriter {
     this.method = head.method
     this.target = head.target
     this.minor = head.minor
-    this.#host = head.host
+    this.host = head.host
     this.#lines = head.lines
     this.#kind = head.kind
     this.#length = head.length
@@ -102,10 +103,10 @@ export class RequestWriter {
 
   /** The whole head for `endpoint`; framing, hop and identity fields are written anew. */
   headText(tenant: string, endpoint: Endpoint): string {
-    if (tenant !== this.#originTenant || this.#host !== this.#originHost) this.#renewOrigin(tenant)
-    const host = this.#host === '' ? endpoint.authority : this.#host
+    if (tenant !== this.#originTenant || this.host !== this.#originHost) this.#renewOrigin(tenant)
+    const host = this.host === '' ? endpoint.authority : this.host
     return (
-      `${this.method} ${originForm(this.#forwardedTarget())} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
+      `${this.method} ${originForm(this.method, this.#forwardedTarget())} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
       `${this.#optionLines()}${this.#credentialLines()}${this.#origin}x-request-id: ${this.requestId}\r\n\r\n`
     )
   }
@@ -115,11 +116,11 @@ export class RequestWriter {
     const service = this.#context.config.service.name
     this.#origin = originLines(
       { tenant, peerAddress, secure, clientCertificate, service },
-      this.#host,
+      this.host,
       this.#hops,
     )
     this.#originTenant = tenant
-    this.#originHost = this.#host
+    this.#originHost = this.host
   }
 
   #framingLines(): string {
