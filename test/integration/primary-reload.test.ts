@@ -2,7 +2,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { StartedPrimary, tenantEntry } from '../support/start-primary.ts'
+import { type FakeClient, StartedPrimary, tenantEntry } from '../support/start-primary.ts'
 
 const RELOADED = 'configuration reloaded'
 const REFUSED = 'configuration refused; the old one stays in force'
@@ -87,6 +87,31 @@ await test('a replacement for a dead worker begins with what was reloaded', asyn
     seen.add(next.pid)
     next.socket.destroy()
   }
+})
+
+await test('a worker that was still starting during a reload gets it when it is ready', async t => {
+  const primary = new StartedPrimary(t, { workers: 2 })
+  const client = await primary.client()
+  const slow = join(primary.folder, 'journal.slow')
+  writeFileSync(slow, '')
+  client.socket.write('crash\n')
+  await primary.log.first('worker died and is replaced')
+  // Until the replacement has said hello: only from then on it has the former configuration.
+  await new Promise(resolve => setTimeout(resolve, 1_000))
+  t.match(await primary.json('/readyz'), { workers: { ready: 1 } })
+  primary.writeConfig({ tenants: [tenantEntry('globex')] })
+  t.match(await primary.post('/reload'), { status: 200, json: { generation: 2 } })
+  rmSync(slow)
+  const byWorker = new Map<number, FakeClient>()
+  while (byWorker.size < 2) {
+    const next = await primary.client()
+    byWorker.set(next.pid, next)
+  }
+  for (const each of byWorker.values()) {
+    // The change is on its way; the time limit of the test is the limit.
+    while (each.tenants !== 'globex') await each.ask('hello')
+  }
+  t.pass('both have it')
 })
 
 await test('tenant files that appear, change by renaming and disappear are followed', async t => {

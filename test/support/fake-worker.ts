@@ -2,6 +2,7 @@
  * Stands in for a worker in tests of the primary: it speaks the same messages, and does over its listener what a client
  * asks for, one command a line. A listener named `broken…` cannot be served; a tenant `unwanted…` cannot be applied.
  */
+import { existsSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Config } from '../../src/config/schema.ts'
 import type { BoundAddress, PrimaryMessage, WorkerMessage } from '../../src/proxy/ipc.ts'
@@ -26,7 +27,8 @@ process.on('message', (message: PrimaryMessage) => {
       const problems = message.tenants.some(({ id }) => id.startsWith('unwanted'))
         ? ['tenant "unwanted": cannot be served']
         : []
-      if (problems.length === 0) tenants = message.tenants.map(({ id }) => id)
+      // Like a real worker, it takes no change before it serves.
+      if (problems.length === 0 && servers.length > 0) tenants = message.tenants.map(({ id }) => id)
       say({ kind: 'applied', generation: message.generation, problems })
       return
     }
@@ -38,6 +40,10 @@ say({ kind: 'hello' })
 
 async function start(config: Config): Promise<void> {
   tenants = config.tenants.map(({ id }) => id)
+  // Takes long to start, until the file is gone.
+  while (existsSync(`${config.mixer.journal}.slow`)) {
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
   drainMs = config.timeouts.drain
   const broken = config.listeners.find(({ name }) => name.startsWith('broken'))
   if (broken !== undefined) {

@@ -88,7 +88,7 @@ export class WorkerPool {
   async apply(message: TenantsMessage): Promise<readonly string[]> {
     this.#applyingGeneration = message.generation
     const answers = this.#slots
-      .filter(({ state }) => state === 'started' || state === 'ready')
+      .filter(({ state }) => state === 'ready')
       .map(slot => this.#applyTo(slot, message))
     return [...new Set((await Promise.all(answers)).flat())]
   }
@@ -167,10 +167,11 @@ export class WorkerPool {
       case 'hello':
         if (this.#phase === 'ending') return
         slot.state = 'started'
-        slot.send(this.#options.startMessage())
+        this.#startWorker(slot)
         return
       case 'ready':
         slot.state = 'ready'
+        this.#catchUp(slot)
         this.#births.get(slot)?.({ bound: message.bound })
         return
       case 'failed':
@@ -183,6 +184,19 @@ export class WorkerPool {
       case 'report':
         this.#options.onReport(slot.number, message)
     }
+  }
+
+  #startWorker(slot: WorkerSlot): void {
+    const message = this.#options.startMessage()
+    slot.startedWith = message.generation
+    slot.send(message)
+  }
+
+  /** A worker takes changes once it is ready; what changed since it was told to start comes now. */
+  #catchUp(slot: WorkerSlot): void {
+    const { config, generation } = this.#options.startMessage()
+    if (generation === slot.startedWith) return
+    slot.send({ kind: 'tenants', tenants: config.tenants, limits: config.limits, generation })
   }
 
   #failed(

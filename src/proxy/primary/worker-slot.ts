@@ -15,6 +15,8 @@ export class WorkerSlot {
   worker: Worker | undefined
   /** `started`: it has been sent its configuration. */
   state: 'gone' | 'forked' | 'started' | 'ready' = 'gone'
+  /** Generation of the configuration that the worker was started with. */
+  startedWith = 0
   /** Set while the next worker waits for its time. */
   restart: NodeJS.Timeout | undefined
   #bornAt = 0
