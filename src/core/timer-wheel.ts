@@ -58,23 +58,18 @@ export class TimerWheel {
     if (last - this.#tick > SLOTS) this.#tick = last - SLOTS
     while (this.#tick < last) {
       this.#tick++
-      const slot = this.#tick % SLOTS
-      let timer = this.#slots[slot]
-      this.#slots[slot] = undefined
-      for (let each = timer; each; each = each.next) each.tick = -1
-      while (timer) {
-        const following: Timer | undefined = timer.next
-        timer.previous = undefined
-        timer.next = undefined
+      // One after the other out of the slot, so that an owner may move any timer, also those that wait in it. None is put
+      // back into the same slot: see #tickFor.
+      for (;;) {
+        const timer = this.#slots[this.#tick % SLOTS]
+        if (timer === undefined) break
+        this.#unlink(timer)
         this.#visit(timer, now)
-        timer = following
       }
     }
   }
 
   #visit(timer: Timer, now: number): void {
-    // An owner that was called before may have armed this one anew, or cancelled it.
-    if (!timer.armed || timer.tick >= 0) return
     if (timer.deadline > now) {
       this.#link(timer, this.#tickFor(timer.deadline))
       return
