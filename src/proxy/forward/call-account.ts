@@ -115,11 +115,12 @@ export class CallAccount {
     )
   }
 
-  /** Counts what has come and gone so far; returns how long the deployment should not be read, by the tenant's bandwidth. */
+  /**
+   * Counts what has come, and all that stands in the outbox: it goes to the socket next, and what the kernel will take of
+   * it cannot be known before. Returns how long the deployment should not be read, by the tenant's bandwidth.
+   */
   count(): number {
-    return this.#countUpTo(
-      this.#outbox.total - this.#downstream.socket.writableLength - this.#outboxMark,
-    )
+    return this.#countUpTo(this.#outbox.total - this.#outboxMark)
   }
 
   #countUpTo(egress: number): number {

@@ -32,7 +32,7 @@ export class Tunnel implements UpstreamUser {
   #attempts = 0
   #connected = false
   #ingress = 0
-  #countedEgress = 0
+  #egress = 0
   #upstreamBlocked = false
   #downstreamBlocked = false
   #resting = false
@@ -117,7 +117,7 @@ export class Tunnel implements UpstreamUser {
   upstreamData(bytes: Buffer, length: number): boolean {
     this.#touch()
     this.#outbox.bytes(bytes, 0, length, false)
-    const wait = this.#countEgress(this.#outbox.total - this.#downstream.socket.writableLength)
+    const wait = this.#countEgress(length)
     this.#downstreamBlocked = !this.#outbox.flush()
     if (wait >= 1) this.#rest(wait)
     return !this.#downstreamBlocked && !this.#resting
@@ -125,16 +125,15 @@ export class Tunnel implements UpstreamUser {
 
   #downstreamDrained(): void {
     this.#downstreamBlocked = false
-    this.#countEgress(this.#outbox.total)
     if (!this.#resting) this.#upstream?.resume()
   }
 
-  #countEgress(sent: number): number {
+  /** Before they go to the socket: what the kernel will take of them cannot be known before. */
+  #countEgress(bytes: number): number {
     const { row } = this.#account
-    const bytes = sent - this.#countedEgress
-    if (row === undefined || bytes <= 0) return 0
+    if (row === undefined) return 0
     const { meter, clock } = this.#context
-    this.#countedEgress = sent
+    this.#egress += bytes
     meter.egress(row, bytes, clock.now())
     return this.#runtime.limiter.egress.spend(bytes, clock.monotonic())
   }
@@ -204,8 +203,6 @@ export class Tunnel implements UpstreamUser {
     const { wheel } = this.#context
     wheel.cancel(this.#idle)
     wheel.cancel(this.#pace)
-    // Of what the kernel never took, the client has seen nothing.
-    this.#countEgress(this.#outbox.total - this.#outbox.unsent)
     const upstream = this.#upstream
     this.#upstream = undefined
     if (upstream !== undefined) {
@@ -233,7 +230,7 @@ export class Tunnel implements UpstreamUser {
       peer: this.#downstream.peerAddress,
       upstream: upstream?.endpoint.authority ?? '',
       ingress: this.#ingress,
-      egress: this.#countedEgress,
+      egress: this.#egress,
       durationMs: Math.round((clock.monotonic() - this.#startedAt) * 1_000) / 1_000,
     })
   }
