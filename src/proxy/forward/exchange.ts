@@ -443,6 +443,7 @@ export class Exchange implements UpstreamUser {
     outbox.text(
       `HTTP/1.1 101 ${head.reason}\r\n${head.lines}connection: upgrade\r\nupgrade: ${fields.values[SLOT.upgrade]}\r\nx-request-id: ${this.#request.requestId}\r\n\r\n`,
     )
+    this.#account.count()
     this.#phase = 'tunnelling'
     this.#connection.wait('idle', this.#connection.context.config.timeouts.idle)
     // What the client sent ahead of the answer goes first.
@@ -466,15 +467,15 @@ export class Exchange implements UpstreamUser {
     this.#paceIngress()
   }
 
-  tunnelEndedDownstream(): void {
-    this.#upstream?.end()
-  }
-
   // === the ways in which a call ends
 
-  /** The client will send no more: a whole request is still answered, half of one has no meaning. */
+  /**
+   * The client will send no more, and all that it sent was read: a whole request is still answered, half of one has no
+   * meaning. May be said more than once.
+   */
   downstreamEnded(): void {
-    if (this.#requestBody.done) return
+    if (this.#phase === 'tunnelling') this.#upstream?.end()
+    if (this.#phase === 'idle' || this.#requestBody.done) return
     this.abort('client_closed')
     this.#connection.destroy()
   }

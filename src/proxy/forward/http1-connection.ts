@@ -93,6 +93,7 @@ export class Http1Connection {
     this.#exchange.flushUpstream()
     this.outbox.flush()
     this.#setPaused('pausedByInput', this.#input.length >= MAX_WAITING_BYTES)
+    if (this.#inputEnded && this.#input.length === 0) this.#exchange.downstreamEnded()
     if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
   }
 
@@ -246,10 +247,8 @@ export class Http1Connection {
 
   #receivedEnd(): void {
     this.#inputEnded = true
-    if (this.#exchange.tunnelling) this.#exchange.tunnelEndedDownstream()
-    else if (this.#exchange.active) this.#exchange.downstreamEnded()
-    // Half a head, or nothing: there is nobody to answer.
-    else this.pump()
+    // What came before the end may still wait for its turn; behind half a head there is nobody to answer.
+    this.pump()
   }
 
   #socketClosed(): void {
