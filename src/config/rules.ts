@@ -19,7 +19,7 @@ export function checkRules(draft: Draft, verdicts: Verdicts): void {
 }
 
 /** Names that usage records have for what belongs to no operation. */
-const RESERVED_OPERATIONS = ['other', 'tunnel']
+const RESERVED_OPERATIONS = ['other', 'tunnel', 'connection']
 
 function checkOperations(draft: Draft, verdicts: Verdicts): void {
   const claims = new Claims()

