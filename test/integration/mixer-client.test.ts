@@ -4,8 +4,8 @@ import { type Test, test } from 'tap'
 import type { UsageGrouping } from '../../src/contracts/usage-query.ts'
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
 import { createMixerClient, type MixerClient } from '../../src/runtime/mixer-client.ts'
+import { MINUTE, NOON, record, report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
-import { MINUTE, NOON, record, report } from '../unit/mixer/reports.ts'
 
 function clientOf(
   t: Test,

@@ -2,8 +2,8 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { problemSchema } from '../../src/contracts/problem.ts'
+import { NOON, record, report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
-import { NOON, record, report } from '../unit/mixer/reports.ts'
 
 const RUNS = 300
 const HEADERS = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' }

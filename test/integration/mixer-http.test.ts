@@ -4,8 +4,8 @@ import { text } from 'node:stream/consumers'
 import { type Test, test } from 'tap'
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts'
 import { SERVER_TIMEOUTS } from '../../src/mixer/http/server.ts'
+import { record, report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
-import { record, report } from '../unit/mixer/reports.ts'
 
 const AUTHORIZATION = `authorization: Bearer ${TOKEN}`
 

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { ERRORS } from '../../src/core/errors.ts'
+import { report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
-import { report } from '../unit/mixer/reports.ts'
 
 interface Operation {
   readonly operationId: string

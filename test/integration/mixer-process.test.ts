@@ -2,14 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { type Test, test } from 'tap'
 import { createMixerClient } from '../../src/runtime/mixer-client.ts'
 import { AMT, runAmt } from '../support/amt.ts'
+import { record, report } from '../support/ledger/reports.ts'
 import { TOKEN } from '../support/start-mixer.ts'
-import { record, report } from '../unit/mixer/reports.ts'
 
 function writeConfig(t: Test, mixer: string): string {
   const file = join(t.testdir({}), 'amt.yaml')
@@ -161,8 +161,9 @@ await test('amt usage reads the ledger, for people and for programs', async t =>
 })
 
 await test('amt usage says in one line why it cannot answer', async t => {
-  const running = await start(t, writeConfig(t, 'listen: "127.0.0.1:0"'))
-  const nowhere = t.testdir({})
+  const config = writeConfig(t, 'listen: "127.0.0.1:0"')
+  const running = await start(t, config)
+  const nowhere = dirname(config)
   const AMT_MIXER_URL = running.url
   const cases: readonly {
     name: string

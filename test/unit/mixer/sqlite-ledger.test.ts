@@ -8,10 +8,10 @@ import { test } from 'tap'
 import type { Clock } from '../../../src/core/clock.ts'
 import type { Ledger } from '../../../src/mixer/ledger/ledger.ts'
 import { openSqliteLedger } from '../../../src/mixer/ledger/sqlite-ledger.ts'
-import { testLedger } from './ledger-contract.ts'
-import { NOON, record, report } from './reports.ts'
+import { testLedger } from '../../support/ledger/ledger-contract.ts'
+import { NOON, record, report } from '../../support/ledger/reports.ts'
 
-const CHILD = new URL('applying-child.ts', import.meta.url).pathname
+const CHILD = new URL('../../support/ledger/applying-child.ts', import.meta.url).pathname
 const clock: Clock = { now: () => NOON, monotonic: () => 0 }
 
 function open(path: string): Ledger {

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { parseUsageQuery } from '../../../src/mixer/http/usage-query.ts'
-import { MINUTE, NOON } from './reports.ts'
+import { MINUTE, NOON } from '../../support/ledger/reports.ts'
 
 const DAY = 24 * 60 * MINUTE
 const MIDNIGHT = NOON - 12 * 60 * MINUTE
