@@ -1,11 +1,13 @@
 /** A connection from downstream as the forwarders see it: where it came in, from whom, and what it has proved so far. */
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
+import type { Routability } from '../../core/routability.ts'
 import type { CallEvidence } from '../credential/call-evidence.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import type { Tenant } from '../tenant/tenant.ts'
-import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import type { Routability } from '../../core/routability.ts'
+import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 
 export interface ListenerScope {
   /** Index in the configuration, as counters know it. */
@@ -25,6 +27,15 @@ export interface Downstream {
   /** `x-forwarded-client-cert`, or ''. */
   readonly clientCertificate: string
   readonly evidence: CallEvidence
+}
+
+/**
+ * Ends a connection at once, so that the peer cannot take what it has got for the whole: with a reset, since a FIN would
+ * end a body of HTTP/1.0 or a stream of TCP like any other. Inside TLS the missing close_notify says the same.
+ */
+export function cut(socket: Duplex): void {
+  if (socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
+  else socket.destroy()
 }
 
 /**

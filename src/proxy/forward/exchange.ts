@@ -9,8 +9,8 @@ import type { BodySink } from '../../codec/http1/body.ts'
 import { BodyReader } from '../../codec/http1/body.ts'
 import { chunkEnd, chunkHead } from '../../codec/http1/chunked.ts'
 import { INCOMPLETE, INVALID } from '../../codec/http1/field-section.ts'
-import { BODY_CHUNKED, BODY_LENGTH, BODY_UNTIL_CLOSE } from '../../codec/http1/framing.ts'
 import { SLOT } from '../../codec/http1/field-table.ts'
+import { BODY_CHUNKED, BODY_LENGTH, BODY_UNTIL_CLOSE } from '../../codec/http1/framing.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
@@ -48,6 +48,8 @@ export class Exchange implements UpstreamUser {
   /** Whether the body goes downstream in chunks. */
   #chunkedAnswer = false
   #keepAlive = true
+  /** Whether the client has asked for 100, has not got it, and has sent nothing of its body. */
+  #awaitsContinue = false
   #upstreamReusable = false
   #bodyBytes = 0
   #upstreamPaused = false
@@ -92,13 +94,13 @@ export class Exchange implements UpstreamUser {
     this.#request.take(head)
     this.#account.begin(this.#request, consumed)
     this.#requestBody.begin(head.kind, head.length)
+    this.#awaitsContinue = this.#request.expectsContinue
     this.#keepAlive = head.minor === 1 ? !head.connection.close : head.connection.keepAlive
     const { evidence } = downstream
     if (this.#request.ambiguousCredentials) {
       this.#refuse('credential_ambiguous', 0)
       return
     }
-    evidence.hostTenant = context.directory.byHost(normalizeHost(head.host))
     const { authorization, apiKey } = this.#request
     const wait = context.authenticator.check(evidence, authorization, apiKey, context.clock.now())
     if (wait === undefined) {
@@ -116,7 +118,10 @@ export class Exchange implements UpstreamUser {
   /** The verdict, the limits, and then a connection to the deployment. */
   #route(): void {
     const { context, downstream, account } = this.#connection
-    const verdict = classify(downstream.evidence)
+    const { evidence } = downstream
+    // After the check: the snapshot may have changed while it waited.
+    evidence.hostTenant = context.authenticator.directory.byHost(normalizeHost(this.#request.host))
+    const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       this.#refuse(verdict.error, 0)
       return
@@ -176,6 +181,7 @@ export class Exchange implements UpstreamUser {
     const discard = this.#phase === 'discarding'
     const used = body.read(bytes, 0, bytes.length, discard ? DISCARD : this.#toUpstream)
     this.#account.received(used)
+    this.#awaitsContinue = false
     if (body.error !== undefined) {
       this.fail(body.error)
       return 0
@@ -290,6 +296,7 @@ export class Exchange implements UpstreamUser {
     if (head.status === 101) return this.#upgrade(head)
     if (head.status < 200) {
       // An interim answer: passed on as it is, unless the client is too old to know one (RFC 9110 §15.2).
+      if (head.status === 100) this.#awaitsContinue = false
       if (this.#request.minor === 1)
         this.#connection.outbox.text(`HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}\r\n`)
       return true
@@ -301,6 +308,8 @@ export class Exchange implements UpstreamUser {
     const framing = downstreamFraming(head, this.#request.minor)
     this.#chunkedAnswer = framing.chunked
     if (framing.untilClose || context.draining) this.#keepAlive = false
+    // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
+    if (this.#awaitsContinue && !this.#requestBody.done) this.#keepAlive = false
     // A body that the client is still sending has no taker once the deployment has answered: see #completeAnswer.
     this.#connection.outbox.text(
       responseHeadText(head, framing, {
@@ -536,7 +545,7 @@ export class Exchange implements UpstreamUser {
     )
       this.#keepAlive = false
     // A client that waits for 100 may send its body or not (RFC 9110 §10.1.1): what comes next cannot be told.
-    if (this.#request.expectsContinue && !this.#requestBody.done) this.#keepAlive = false
+    if (this.#awaitsContinue && !this.#requestBody.done) this.#keepAlive = false
     this.#answered = true
     this.#connection.outbox.text(
       errorResponse(code, {

@@ -8,14 +8,14 @@ import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { ConnectionAccount, type Downstream } from './downstream.ts'
+import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
 import { errorResponse } from './error-response.ts'
 import { Exchange } from './exchange.ts'
 import { Outbox } from './outbox.ts'
 
 /** Bytes that may wait behind a call that is under way; beyond that the socket is not read. */
 const MAX_WAITING_BYTES = 64 * 1024
-/** How long a peer may take to read the last answer before the socket is closed for good (RFC 9112 §9.6). */
+/** How long a peer to which all has been sent may take to close before the socket is closed for good (RFC 9112 §9.6). */
 const LINGER_MS = 1_000
 
 const EMPTY = Buffer.alloc(0)
@@ -161,7 +161,7 @@ export class Http1Connection {
         this.reject('header_timeout', true)
         return
       case 'body':
-        this.#exchange.fail('body_timeout')
+        this.#bodyLate()
         return
       case 'response':
         this.#exchange.fail('upstream_timeout')
@@ -173,6 +173,13 @@ export class Http1Connection {
       case 'linger':
         socket.destroy()
     }
+  }
+
+  /** No more of a body came: whose fault that is depends on who held it up. */
+  #bodyLate(): void {
+    const { pausedByPace, pausedByUpstream } = this.#readers
+    if (pausedByPace) this.wait('body', this.context.config.timeouts.body)
+    else this.#exchange.fail(pausedByUpstream ? 'upstream_timeout' : 'body_timeout')
   }
 
   /** Answers a message that never became a call. */
@@ -202,11 +209,13 @@ export class Http1Connection {
     this.#lingering = true
     this.#input = EMPTY
     const { socket } = this.downstream
-    socket.end()
-    if (this.#inputEnded) return
+    // A peer that is slow to read the last answer is not idle before it has it.
+    this.wait('linger', this.context.config.timeouts.idle)
+    socket.end(() => {
+      if (!this.#closed) this.wait('linger', LINGER_MS)
+    })
     // Closing with unread bytes in the kernel would reset the connection, and with it an answer that is under way.
-    socket.resume()
-    this.wait('linger', LINGER_MS)
+    if (!this.#inputEnded) socket.resume()
   }
 
   /** The deployment has ended an upgraded connection: what it sent last still arrives. */
@@ -218,7 +227,7 @@ export class Http1Connection {
 
   /** Ends the connection at once: an answer could not be finished, and the client must notice. */
   destroy(): void {
-    this.downstream.socket.destroy()
+    cut(this.downstream.socket)
   }
 
   /** The worker is shutting down: an idle connection ends, a call goes on and is the last one. */
