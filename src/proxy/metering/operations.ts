@@ -3,12 +3,15 @@ import type { Config } from '../../config/schema.ts'
 
 type OperationConfig = Config['service']['operations'][number]
 
+/** Not text: no path can hold it. */
+const ANY = undefined
+
 interface Pattern {
   readonly index: number
   /** '' for any. */
   readonly method: string
-  /** Literal segments; '' matches any one segment. */
-  readonly segments: readonly string[]
+  /** Literal segments, also empty ones; ANY for any that is not empty. */
+  readonly segments: readonly (string | typeof ANY)[]
   /** Whether more segments may follow. */
   readonly open: boolean
 }
@@ -43,7 +46,7 @@ function compile(match: string, index: number): Pattern {
   const parts = path.split('/').slice(1)
   const open = parts.at(-1) === '*'
   if (open) parts.pop()
-  return { index, method, segments: parts.map(part => (part.startsWith(':') ? '' : part)), open }
+  return { index, method, segments: parts.map(part => (part.startsWith(':') ? ANY : part)), open }
 }
 
 /** Walks path and segments side by side without splitting: a miss usually shows in the first few characters. */
@@ -54,7 +57,7 @@ function matches(pattern: Pattern, path: string): boolean {
     at++
     let end = path.indexOf('/', at)
     if (end < 0) end = path.length
-    if (segment === '') {
+    if (segment === ANY) {
       if (end === at) return false
     } else if (end - at !== segment.length || !path.startsWith(segment, at)) return false
     at = end
@@ -67,6 +70,8 @@ function pathOf(target: string): string {
   const path = query < 0 ? target : target.slice(0, query)
   if (path.startsWith('/')) return path
   const authority = path.indexOf('://')
-  const start = authority < 0 ? -1 : path.indexOf('/', authority + 3)
+  // `*` asks for the server as a whole: it has no path.
+  if (authority < 0) return ''
+  const start = path.indexOf('/', authority + 3)
   return start < 0 ? '/' : path.slice(start)
 }

@@ -50,6 +50,7 @@ class Row {
     this.key = key
   }
 }
+
 export type { Row as UsageRow }
 
 export class UsageMeter {
@@ -195,7 +196,7 @@ export class UsageMeter {
   #collect(until: number): void {
     for (const row of this.#open) {
       this.#countTime(row, until)
-      if (row.connectionMs > 0 && !row.dirty) {
+      if (row.connectionMs >= 1 && !row.dirty) {
         row.dirty = true
         this.#dirty.push(row)
       }

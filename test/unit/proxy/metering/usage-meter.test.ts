@@ -1,0 +1,251 @@
+import fc from 'fast-check'
+import { test } from 'tap'
+import type { TenantConfig } from '../../../../src/config/schema.ts'
+import {
+  USAGE_COUNTERS,
+  type UsageRecord,
+  usageRecordSchema,
+} from '../../../../src/contracts/usage-report.ts'
+import { ROUTABILITIES } from '../../../../src/core/routability.ts'
+import { UsageMeter, type UsageRow } from '../../../../src/proxy/metering/usage-meter.ts'
+import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
+
+const MINUTE = 60_000
+const NOON = Date.UTC(2026, 0, 1, 12)
+
+function tenant(index: number, id: string): Tenant {
+  const deployment = { endpoints: ['http://127.0.0.1:9'] }
+  const config: TenantConfig = {
+    id,
+    hosts: [],
+    credentials: [],
+    deployment,
+    limits: {},
+    disabled: false,
+  }
+  return new Tenant(index, config)
+}
+const acme = tenant(0, 'acme')
+const globex = tenant(5, 'globex')
+
+const LISTENERS = ['public', 'inner']
+const meterAt = (now: number): UsageMeter => new UsageMeter(['read', 'write'], LISTENERS, now)
+
+/** The row of acme's successful reads. */
+const readRow = (meter: UsageMeter): UsageRow =>
+  meter.row(acme, 0, 'l7', { operation: 0, codeClass: 2 })
+const connectionRow = (meter: UsageMeter): UsageRow =>
+  meter.row(acme, 0, 'l7', { operation: meter.connection, codeClass: 0 })
+
+await test('makes one record of what a row counted since the last time', async t => {
+  const meter = meterAt(NOON)
+  const row = readRow(meter)
+  meter.ingress(row, 100, NOON)
+  meter.egress(row, 1_000, NOON + 1)
+  meter.egress(row, 1, NOON + 2)
+  meter.call(row, 12.75, NOON + 3)
+  t.same(meter.take(NOON + 10), [
+    {
+      tenant: 'acme',
+      listener: 'public',
+      routability: 'l7',
+      operation: 'read',
+      code: '2xx',
+      window: NOON,
+      calls: 1,
+      ingress: 100,
+      egress: 1_001,
+      connections: 0,
+      connectionMs: 0,
+      callMs: 12,
+    },
+  ])
+  t.same(meter.take(NOON + 20), [], 'once')
+  meter.call(row, 0.25, NOON + 30)
+  t.match(meter.take(NOON + 40), [{ calls: 1, callMs: 1, ingress: 0 }], 'with what was left of it')
+})
+
+await test('keeps apart what differs in any part of the key', async t => {
+  const meter = meterAt(NOON)
+  const rows = new Set<UsageRow>()
+  for (const who of [acme, globex])
+    for (const listener of [0, 1])
+      for (const routability of ROUTABILITIES)
+        for (const operation of meter.operations.keys())
+          for (let codeClass = 0; codeClass < 6; codeClass++) {
+            const row = meter.row(who, listener, routability, { operation, codeClass })
+            rows.add(row)
+            meter.ingress(row, 1, NOON)
+          }
+  const expected = 2 * 2 * 4 * 5 * 6
+  t.equal(rows.size, expected)
+  const records = meter.take(NOON)
+  const keys = records.map(({ tenant, listener, routability, operation, code }) =>
+    [tenant, listener, routability, operation, code].join(),
+  )
+  t.equal(new Set(keys).size, expected)
+  t.same(
+    [...new Set(records.map(record => record.operation))],
+    ['read', 'write', 'other', 'tunnel', 'connection'],
+  )
+  t.same([meter.other, meter.tunnel, meter.connection], [2, 3, 4])
+  t.equal(readRow(meter), readRow(meter), 'one object a key')
+})
+
+await test('counts in the minute in which it happens, whenever it is taken', async t => {
+  const meter = meterAt(NOON + MINUTE - 1)
+  const row = readRow(meter)
+  meter.ingress(row, 1, NOON + MINUTE - 1)
+  meter.ingress(row, 2, NOON + MINUTE)
+  meter.ingress(row, 4, NOON + 3 * MINUTE + 5)
+  const records = meter.take(NOON + 4 * MINUTE)
+  t.same(
+    records.map(({ window, ingress }) => [window - NOON, ingress]),
+    [
+      [0, 1],
+      [MINUTE, 2],
+      [3 * MINUTE, 4],
+    ],
+  )
+  meter.ingress(row, 8, NOON + 4 * MINUTE)
+  t.match(meter.take(NOON + 4 * MINUTE), [{ window: NOON + 4 * MINUTE, ingress: 8 }])
+})
+
+await test('goes on in its window where the clock was set back', async t => {
+  const meter = meterAt(NOON)
+  const row = readRow(meter)
+  meter.ingress(row, 1, NOON)
+  meter.ingress(row, 2, NOON - 90_000)
+  t.match(meter.take(NOON - 80_000), [{ window: NOON, ingress: 3 }])
+  meter.ingress(row, 4, NOON - 70_000)
+  t.match(meter.take(NOON + 1), [{ window: NOON, ingress: 4 }])
+})
+
+await test('counts the time of open connections as it passes, minute by minute', async t => {
+  const meter = meterAt(NOON)
+  const row = connectionRow(meter)
+  meter.open(row, NOON + 50_000)
+  meter.open(row, NOON + 55_000)
+  t.match(meter.take(NOON + 58_000), [{ connections: 2, connectionMs: 8_000 + 3_000 }])
+  t.same(meter.take(NOON + 58_000), [], 'no time, no record')
+  meter.close(row, NOON + MINUTE + 1_000)
+  t.match(meter.take(NOON + MINUTE + 4_000), [
+    { window: NOON, connections: 0, connectionMs: 2 * 2_000 },
+    { window: NOON + MINUTE, connections: 0, connectionMs: 2 * 1_000 + 3_000 },
+  ])
+  meter.close(row, NOON + MINUTE + 4_000)
+  t.same(
+    meter.take(NOON + MINUTE + 30_000).map(record => record.connectionMs),
+    [0],
+  )
+  t.same(meter.take(NOON + 9 * MINUTE), [], 'closed is closed')
+})
+
+await test('makes no record of less than a millisecond', async t => {
+  const meter = meterAt(NOON)
+  const row = connectionRow(meter)
+  meter.open(row, NOON)
+  meter.take(NOON)
+  t.same(meter.take(NOON + 0.5), [])
+  t.same(meter.take(NOON + 0.75), [])
+  t.match(meter.take(NOON + 1.25), [{ connectionMs: 1 }])
+})
+
+await test('counts no time twice and none below zero where the clock was set back', async t => {
+  const meter = meterAt(NOON)
+  const row = connectionRow(meter)
+  meter.open(row, NOON + 10_000)
+  t.match(meter.take(NOON + 20_000), [{ connectionMs: 10_000 }])
+  t.same(meter.take(NOON + 5_000), [])
+  t.same(meter.take(NOON + 20_000), [], 'this time was counted before')
+  meter.close(row, NOON + 21_000)
+  t.match(meter.take(NOON + 21_000), [{ connectionMs: 1_000 }])
+})
+
+await test('tells openings and open connections of rows where they changed', async t => {
+  const meter = meterAt(NOON)
+  const row = connectionRow(meter)
+  t.same(meter.takeConnectionCounts(), [])
+  meter.open(row, NOON)
+  meter.open(row, NOON)
+  const count = { tenant: 'acme', listener: 'public', routability: 'l7' }
+  t.same(meter.takeConnectionCounts(), [{ ...count, opened: 2, active: 2 }])
+  meter.close(row, NOON)
+  t.same(meter.takeConnectionCounts(), [{ ...count, opened: 0, active: 1 }])
+  meter.take(NOON + MINUTE)
+  t.same(meter.takeConnectionCounts(), [], 'time alone is no change')
+})
+
+interface Step {
+  readonly kind: 'call' | 'ingress' | 'egress' | 'open' | 'close' | 'take'
+  readonly row: number
+  readonly amount: number
+  readonly passes: number
+}
+
+const forward = fc.oneof(fc.constant(0), fc.nat(500), fc.nat(200_000))
+const stepsWith = (passes: fc.Arbitrary<number>): fc.Arbitrary<Step[]> =>
+  fc.array(
+    fc.record({
+      kind: fc.constantFrom('call', 'ingress', 'egress', 'open', 'close', 'take'),
+      row: fc.nat(5),
+      amount: fc.nat(1_000),
+      passes,
+    }),
+    { maxLength: 80 },
+  )
+const steps = fc.oneof(
+  stepsWith(forward),
+  stepsWith(fc.oneof(forward, fc.integer({ min: -90_000, max: 0 }))),
+)
+
+const sum = (records: readonly UsageRecord[], counter: (typeof USAGE_COUNTERS)[number]): number =>
+  records.reduce((total, record) => total + record[counter], 0)
+
+await test('whatever happens, the records add up to what was counted', async t => {
+  fc.assert(
+    fc.property(steps, fc.nat(MINUTE), (todo, offset) => {
+      let now = NOON + offset
+      const meter = meterAt(now)
+      const rows = [0, 1, 2, 3, 4, 5].map(at =>
+        meter.row(at < 3 ? acme : globex, at % 2, 'private', { operation: at % 3, codeClass: 2 }),
+      )
+      const open = rows.map(() => 0)
+      const wanted = { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
+      let setBack = false
+      const records: UsageRecord[] = []
+      for (const { kind, row: at, amount, passes } of todo) {
+        now += passes
+        setBack ||= passes < 0
+        wanted.connectionMs += Math.max(0, passes) * open.reduce((all, each) => all + each, 0)
+        const row = rows[at] as UsageRow
+        if (kind === 'call') {
+          meter.call(row, amount, now)
+          wanted.calls += 1
+          wanted.callMs += amount
+        } else if (kind === 'ingress' || kind === 'egress') {
+          meter[kind](row, amount, now)
+          wanted[kind] += amount
+        } else if (kind === 'open') {
+          meter.open(row, now)
+          open[at] = (open[at] as number) + 1
+          wanted.connections += 1
+        } else if (kind === 'close' && (open[at] as number) > 0) {
+          meter.close(row, now)
+          open[at] = (open[at] as number) - 1
+        } else if (kind === 'take') records.push(...meter.take(now))
+      }
+      records.push(...meter.take(now))
+      for (const record of records) usageRecordSchema.parse(record)
+      for (const counter of USAGE_COUNTERS) {
+        const found = sum(records, counter)
+        // Time that a clock shows twice is counted once, so there may be less of it.
+        const short = counter === 'connectionMs' && setBack && found < wanted[counter]
+        if (found !== wanted[counter] && !short)
+          throw new Error(`${counter}: ${found}, not ${wanted[counter]}`)
+      }
+    }),
+    { numRuns: 1_000 },
+  )
+  t.pass()
+})
