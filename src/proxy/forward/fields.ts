@@ -83,11 +83,13 @@ export interface FormerHops {
 export function originLines(origin: Origin, host: string, hops: FormerHops): string {
   const proto = hops.proto === '' ? (origin.secure ? 'https' : 'http') : hops.proto
   const forwardedHost = hops.host === '' ? host : hops.host
-  const node = origin.peerAddress.includes(':') ? `"[${origin.peerAddress}]"` : origin.peerAddress
+  // RFC 7239 §6.3. A peer that is gone has no address any more; an empty one would be no valid element.
+  const peer = origin.peerAddress === '' ? 'unknown' : origin.peerAddress
+  const node = peer.includes(':') ? `"[${peer}]"` : peer
   const hostPart = host === '' ? '' : `;host="${host}"`
   return (
     `x-amt-tenant: ${origin.tenant}\r\n` +
-    `x-forwarded-for: ${hops.forwardedFor === '' ? '' : `${hops.forwardedFor}, `}${origin.peerAddress}\r\n` +
+    `x-forwarded-for: ${hops.forwardedFor === '' ? '' : `${hops.forwardedFor}, `}${peer}\r\n` +
     `x-forwarded-proto: ${proto}\r\n` +
     (forwardedHost === '' ? '' : `x-forwarded-host: ${forwardedHost}\r\n`) +
     `forwarded: ${hops.forwarded === '' ? '' : `${hops.forwarded}, `}for=${node}${hostPart};proto=${origin.secure ? 'https' : 'http'}\r\n` +

@@ -163,10 +163,10 @@ export class RequestWriter {
   }
 }
 
-/** RFC 9110 §7.8. `h2c` is not passed on: behind it calls would go unseen (request smuggling by upgrade). */
+/** RFC 9110 §7.8. No version of HTTP is passed on: behind it calls would go unseen (request smuggling by upgrade). */
 function upgradeOf(head: RequestHead): string {
   const upgrade = head.fields.values[SLOT.upgrade] as string
   if (upgrade === '' || !head.connection.upgrade || head.minor === 0 || head.kind !== BODY_NONE)
     return ''
-  return /(^|[\s,])h2c?([\s,]|$)/i.test(upgrade) ? '' : upgrade
+  return /(^|[\s,])(h2c?|http)([\s,/]|$)/i.test(upgrade) ? '' : upgrade
 }

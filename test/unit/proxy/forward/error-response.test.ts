@@ -1,0 +1,62 @@
+import { test } from 'tap'
+import { ERRORS, type ErrorCode } from '../../../../src/core/errors.ts'
+import { type ErrorAnswer, errorResponse } from '../../../../src/proxy/forward/error-response.ts'
+import { readStrictAnswer } from '../../../support/strict-http1.ts'
+
+const PLAIN: ErrorAnswer = { requestId: 'id-1', close: false, head: false, retryAfterMs: 0 }
+
+await test('answers with problem details', async t => {
+  const body = '{"type":"about:amt/tenant_disabled","title":"this tenant is disabled","status":403}'
+  const lines = [
+    'HTTP/1.1 403 Forbidden',
+    'content-type: application/problem+json',
+    `content-length: ${body.length}`,
+    'cache-control: no-store',
+    'x-request-id: id-1',
+  ]
+  const text = (...all: string[]): string => all.join('\r\n')
+  t.equal(errorResponse('tenant_disabled', PLAIN), text(...lines, '', body))
+  t.equal(
+    errorResponse('tenant_disabled', { ...PLAIN, close: true, head: true }),
+    text(...lines, 'connection: close', '', ''),
+    'without its body to HEAD',
+  )
+  t.equal(
+    errorResponse('tenant_disabled', { ...PLAIN, requestId: '' }),
+    text(...lines.slice(0, -1), '', body),
+  )
+})
+
+await test('says when to come again', async t => {
+  const retryAfter = (code: ErrorCode, retryAfterMs: number): string | undefined =>
+    /^retry-after: (.*)\r$/m.exec(errorResponse(code, { ...PLAIN, retryAfterMs }))?.[1]
+  t.equal(retryAfter('rate_limited', 0.001), '1', 'whole seconds, never too early')
+  t.equal(retryAfter('rate_limited', 1_000), '1')
+  t.equal(retryAfter('rate_limited', 1_001), '2')
+  t.equal(retryAfter('no_endpoint', 0), '1')
+  t.equal(retryAfter('unroutable', 0), undefined)
+})
+
+await test('every error is a valid answer of its status, with a reason', async t => {
+  for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+    for (const method of ['GET', 'HEAD']) {
+      const answer = { ...PLAIN, head: method === 'HEAD' }
+      const bytes = Buffer.from(errorResponse(code, answer), 'latin1')
+      const result = readStrictAnswer(bytes, { method, closed: false })
+      if (result.kind !== 'message') {
+        t.fail(`${code}: ${JSON.stringify(result)}`)
+        continue
+      }
+      const { message, length } = result
+      const { http } = ERRORS[code]
+      if (length !== (method === 'GET' ? bytes.length : bytes.indexOf('\r\n\r\n') + 4))
+        t.fail(`${code} to ${method}: ${length} bytes`)
+      t.equal(message.status, http, `${code} to ${method}`)
+      const schemes = message.fields.filter(([name]) => name === 'www-authenticate')
+      t.equal(schemes.length > 0, http === 401, 'schemes belong to 401')
+    }
+    // The mixer and the admin server answer for themselves.
+    if (['mixer', 'proxy'].includes(ERRORS[code].source) && code !== 'loop_detected') continue
+    t.notMatch(errorResponse(code, PLAIN), /^HTTP\/1\.1 \d+ Error\r/, `${code} has a reason`)
+  }
+})

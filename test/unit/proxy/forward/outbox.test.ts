@@ -1,0 +1,103 @@
+import { Duplex } from 'node:stream'
+import { test } from 'tap'
+import { Outbox } from '../../../../src/proxy/forward/outbox.ts'
+
+const LARGE = 8 * 1024 + 1
+
+/** A socket that keeps each write, and takes no more than `highWaterMark` bytes at once until it is released. */
+class Sink extends Duplex {
+  readonly writes: Buffer[][] = []
+  held = false
+  #release: (() => void) | undefined
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.#take([chunk], done)
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
+    this.#take(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    )
+  }
+
+  #take(chunks: Buffer[], done: () => void): void {
+    this.writes.push(chunks)
+    if (this.held) this.#release = done
+    else done()
+  }
+
+  release(): void {
+    this.held = false
+    this.#release?.()
+  }
+
+  get text(): string {
+    return Buffer.concat(this.writes.flat()).toString('latin1')
+  }
+}
+
+await test('what a turn has to send leaves in one write', async t => {
+  const sink = new Sink()
+  const outbox = new Outbox(sink)
+  outbox.text('head\xe4\r\n')
+  outbox.bytes(Buffer.from('..body\xff..', 'latin1'), 2, 7, false)
+  outbox.text('end')
+  t.equal(sink.writes.length, 0, 'nothing before it is flushed')
+  t.equal(outbox.unsent, 15)
+  t.ok(outbox.flush())
+  t.equal(sink.writes.length, 1)
+  t.equal(sink.text, 'head\xe4\r\nbody\xffend', 'one character a byte')
+  t.equal(outbox.total, 15)
+  t.equal(outbox.unsent, 0)
+  t.ok(outbox.flush())
+  t.equal(sink.writes.length, 1, 'nothing is written of nothing')
+})
+
+await test('large pieces keep their order among text, in one write too', async t => {
+  const sink = new Sink({ highWaterMark: 1e6 })
+  const outbox = new Outbox(sink)
+  const large = Buffer.alloc(LARGE, 'b')
+  outbox.text('a')
+  outbox.bytes(large, 0, LARGE, false)
+  outbox.text('c')
+  outbox.bytes(large, 0, LARGE, true)
+  t.equal(outbox.total, 2 * LARGE + 2)
+  t.equal(outbox.unsent, 2 * LARGE + 2)
+  outbox.flush()
+  t.equal(sink.writes.length, 1)
+  t.equal(sink.text, `a${'b'.repeat(LARGE)}c${'b'.repeat(LARGE)}`)
+})
+
+await test('copies a large piece whose buffer is used again', async t => {
+  const sink = new Sink({ highWaterMark: 1e6 })
+  sink.held = true
+  const outbox = new Outbox(sink)
+  const buffer = Buffer.alloc(LARGE, 'a')
+  outbox.bytes(buffer, 0, LARGE, false)
+  buffer.fill('b')
+  outbox.bytes(buffer, 0, 3, false)
+  buffer.fill('c')
+  outbox.flush()
+  sink.release()
+  t.equal(sink.text, `${'a'.repeat(LARGE)}bbb`)
+})
+
+await test('says when the socket has enough, and what has not left', async t => {
+  const sink = new Sink({ highWaterMark: 10 })
+  sink.held = true
+  const outbox = new Outbox(sink)
+  outbox.text('123456')
+  t.ok(outbox.flush())
+  outbox.text('789012')
+  t.notOk(outbox.flush())
+  t.equal(outbox.unsent, 12)
+  t.equal(outbox.total, 12)
+  const drained = new Promise(resolve => sink.once('drain', resolve))
+  sink.release()
+  await drained
+  t.ok(outbox.flush())
+  t.equal(outbox.unsent, 0)
+})

@@ -1,0 +1,180 @@
+import { test } from 'tap'
+import { ResponseHead } from '../../../../src/codec/http1/response-head.ts'
+import { ForwardedFields } from '../../../../src/proxy/forward/fields.ts'
+import {
+  downstreamFraming,
+  responseHeadText,
+} from '../../../../src/proxy/forward/response-writer.ts'
+
+const { response } = new ForwardedFields('x-api-key')
+
+interface Asked {
+  readonly head?: boolean
+  readonly minor?: number
+  readonly keepAlive?: boolean
+}
+
+/** What a client gets of a head with these lines. */
+function answer(
+  { head: bodiless = false, minor = 1, keepAlive = true }: Asked,
+  ...lines: string[]
+) {
+  const head = new ResponseHead(response)
+  const text = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
+  if (head.read(text, 0, text.length, bodiless) !== text.length) throw new Error('not valid')
+  const { chunked, untilClose, lines: framing } = downstreamFraming(head, minor)
+  const all = responseHeadText(
+    head,
+    { chunked, untilClose, lines: framing },
+    { requestId: 'id', keepAlive, minor },
+  )
+  return { text: all, chunked, untilClose }
+}
+const ID = 'x-request-id: id\r\n\r\n'
+
+await test('writes the head of an answer with framing of its own', async t => {
+  const rows: readonly (readonly [
+    name: string,
+    asked: Asked,
+    lines: string[],
+    text: string,
+    ends: string,
+  ])[] = [
+    [
+      'a length',
+      {},
+      ['HTTP/1.1 200 OK', 'Content-Length: 05'],
+      'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n',
+      '',
+    ],
+    [
+      'no length at all',
+      {},
+      ['HTTP/1.1 200 OK'],
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n',
+      'chunked',
+    ],
+    [
+      'chunks with trailers',
+      {},
+      ['HTTP/1.1 200 OK', 'Transfer-Encoding: chunked', 'Trailer: a'],
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: a\r\n',
+      'chunked',
+    ],
+    [
+      'an empty body',
+      {},
+      ['HTTP/1.1 200 OK', 'Content-Length: 0'],
+      'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n',
+      '',
+    ],
+    [
+      '204',
+      {},
+      ['HTTP/1.1 204 No Content', 'Content-Length: 0'],
+      'HTTP/1.1 204 No Content\r\n',
+      '',
+    ],
+    [
+      '304 with a length',
+      {},
+      ['HTTP/1.1 304 N', 'Content-Length: 9'],
+      'HTTP/1.1 304 N\r\ncontent-length: 9\r\n',
+      '',
+    ],
+    ['304 without', {}, ['HTTP/1.1 304 N'], 'HTTP/1.1 304 N\r\n', ''],
+    [
+      'HEAD',
+      { head: true },
+      ['HTTP/1.1 200 OK', 'Content-Length: 9'],
+      'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n',
+      '',
+    ],
+    [
+      'HEAD of nothing',
+      { head: true },
+      ['HTTP/1.1 200 OK', 'Content-Length: 0'],
+      'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n',
+      '',
+    ],
+    [
+      'HEAD of chunks',
+      { head: true },
+      ['HTTP/1.1 200 OK', 'Transfer-Encoding: chunked'],
+      'HTTP/1.1 200 OK\r\n',
+      '',
+    ],
+    [
+      'other fields',
+      {},
+      ['HTTP/1.0 404 N F', 'A:b', 'Content-Length: 1', 'Keep-Alive: a'],
+      'HTTP/1.1 404 N F\r\nA:b\r\ncontent-length: 1\r\n',
+      '',
+    ],
+    [
+      'no reason',
+      {},
+      ['HTTP/1.1 200', 'Content-Length: 1'],
+      'HTTP/1.1 200 \r\ncontent-length: 1\r\n',
+      '',
+    ],
+    [
+      'no reuse',
+      { keepAlive: false },
+      ['HTTP/1.1 200 OK', 'Content-Length: 1'],
+      'HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n',
+      '',
+    ],
+    [
+      'reuse by HTTP/1.0',
+      { minor: 0 },
+      ['HTTP/1.1 200 OK', 'Content-Length: 1'],
+      'HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n',
+      '',
+    ],
+    [
+      'HTTP/1.0, chunks',
+      { minor: 0, keepAlive: false },
+      ['HTTP/1.1 200 OK', 'Transfer-Encoding: chunked'],
+      'HTTP/1.1 200 OK\r\nconnection: close\r\n',
+      'close',
+    ],
+    [
+      'HTTP/1.0, no length',
+      { minor: 0, keepAlive: false },
+      ['HTTP/1.1 200 OK'],
+      'HTTP/1.1 200 OK\r\nconnection: close\r\n',
+      'close',
+    ],
+    [
+      'HTTP/1.0, HEAD',
+      { minor: 0, head: true },
+      ['HTTP/1.1 200 OK', 'Transfer-Encoding: chunked'],
+      'HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n',
+      '',
+    ],
+  ]
+  for (const [name, asked, lines, text, ends] of rows) {
+    t.same(
+      answer(asked, ...lines),
+      { text: `${text}${ID}`, chunked: ends === 'chunked', untilClose: ends === 'close' },
+      name,
+    )
+  }
+})
+
+await test('a deployment cannot speak for the proxy', async t => {
+  const { text } = answer(
+    {},
+    'HTTP/1.1 200 OK',
+    'X-Request-Id: other',
+    'x_request_id: other',
+    'X-Amt-Tenant: other',
+    'Connection: close, x-b',
+    'X-B: 1',
+    'Upgrade: a',
+    'Content_Length: 9',
+    'Content-Length: 1',
+  )
+  t.equal(text, `HTTP/1.1 200 OK\r\ncontent-length: 1\r\n${ID}`)
+})
