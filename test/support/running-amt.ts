@@ -1,0 +1,129 @@
+/** `amt mixer` and `amt proxy` as the processes that operators run, with a ledger of their own and on free ports. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import type { UsageTotals } from '../../src/contracts/usage-report.ts'
+import type { BoundAddress } from '../../src/proxy/ipc.ts'
+import { createMixerClient } from '../../src/runtime/mixer-client.ts'
+import { amtCommand } from './amt.ts'
+import { Program } from './program.ts'
+import { TOKEN } from './start-mixer.ts'
+
+const PATIENCE_MS = 10_000
+const HOUR_MS = 3_600_000
+
+export type LedgerTotals = Pick<UsageTotals, 'calls' | 'ingress' | 'egress' | 'connections'>
+
+export interface RunningAmt {
+  /** Where a listener is bound; with `tenant` that of a private listener for it. */
+  address(listener: string, tenant?: string): { host: string; port: number }
+  /** What the ledger holds now, by tenant; within two seconds all of what has passed, also of what is still open. */
+  readonly ledger: () => Promise<Record<string, LedgerTotals>>
+  /** How often each reason led to a refusal on any listener, as the admin server says; it follows within a second. */
+  readonly rejected: () => Promise<Record<string, number>>
+  /** Ends the proxy in good order; gives its exit code. All usage is in the ledger then. */
+  drain(): Promise<number>
+}
+
+/** What `read` gives as soon as it `holds`, or at last when that has taken too long: for what shows no event. */
+export async function readUntil<T>(
+  read: () => Promise<T>,
+  holds: (value: T) => boolean,
+): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS
+  for (;;) {
+    const value = await read()
+    if (holds(value) || performance.now() > deadline) return value
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+}
+
+/** Starts both in `folder`, an existing one that `config` may name files in; what `config` leaves out is made fit for a test. */
+export async function startAmt(
+  t: Test,
+  folder: string,
+  config: Record<string, unknown>,
+): Promise<RunningAmt> {
+  const settings = {
+    admin: { address: '127.0.0.1:0' },
+    timeouts: { drain: '2s' },
+    ledger: 'sqlite:ledger.db',
+    log: { access: 'off' },
+    workers: 2,
+    ...config,
+  }
+  const common = { token: TOKEN, journal: 'journal' }
+  const mixer = await startPart(t, 'mixer', folder, {
+    ...settings,
+    mixer: { ...common, listen: '127.0.0.1:0' },
+  })
+  const url = `http://127.0.0.1:${String(mixer.ready.port)}`
+  const proxy = await startPart(t, 'proxy', folder, { ...settings, mixer: { ...common, url } })
+  const bound = proxy.ready.bound as readonly BoundAddress[]
+  return {
+    address: (listener, tenant) => addressOf(bound, listener, tenant),
+    ledger: async () => readLedger(url),
+    rejected: async () => readRejected(`http://${String(proxy.ready.admin)}/metrics`),
+    drain: async () => proxy.program.stop(),
+  }
+}
+
+interface Part {
+  readonly program: Program
+  /** The log line that says that it is ready. */
+  readonly ready: Readonly<Record<string, unknown>>
+}
+
+async function startPart(
+  t: Test,
+  name: 'mixer' | 'proxy',
+  folder: string,
+  settings: Record<string, unknown>,
+): Promise<Part> {
+  const file = join(folder, `${name}.yaml`)
+  // JSON is YAML, too.
+  await writeFile(file, JSON.stringify(settings))
+  const program = new Program(t, amtCommand([name, '--config', file]))
+  const line = await program.line(/"msg":"(mixer is )?ready"/)
+  return { program, ready: JSON.parse(line) as Record<string, unknown> }
+}
+
+function addressOf(
+  bound: readonly BoundAddress[],
+  listener: string,
+  tenant: string | undefined,
+): { host: string; port: number } {
+  const found = bound.find(entry => entry.listener === listener && entry.tenant === tenant)
+  if (!found) throw new Error(`${listener} is not bound: ${JSON.stringify(bound)}`)
+  const colon = found.address.lastIndexOf(':')
+  return { host: found.address.slice(0, colon), port: Number(found.address.slice(colon + 1)) }
+}
+
+async function readLedger(url: string): Promise<Record<string, LedgerTotals>> {
+  const client = createMixerClient({ url, token: TOKEN })
+  // Not of today: a test may run over midnight.
+  const result = await client.usage({ from: Date.now() - HOUR_MS, by: ['tenant'] })
+  await client.close()
+  if (!result.ok) throw new Error(result.detail)
+  return Object.fromEntries(
+    result.usage.windows.map(({ tenant = '', calls, ingress, egress, connections }) => [
+      tenant,
+      {
+        calls: Number(calls),
+        ingress: Number(ingress),
+        egress: Number(egress),
+        connections: Number(connections),
+      },
+    ]),
+  )
+}
+
+async function readRejected(url: string): Promise<Record<string, number>> {
+  const metrics = await (await fetch(url)).text()
+  const counts: Record<string, number> = {}
+  for (const [, reason = '', count] of metrics.matchAll(
+    /^amt_rejected_total\{.*?reason="([^"]*)".*?\} (\d+)$/gm,
+  ))
+    counts[reason] = (counts[reason] ?? 0) + Number(count)
+  return counts
+}
