@@ -3,7 +3,7 @@
  * socket is guarded here: against errors, against a peer that says nothing, and against the end of the worker.
  */
 import type { Socket } from 'node:net'
-import type { Server as TlsServer, TLSSocket } from 'node:tls'
+import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import { detectProtocol } from '../../codec/first-bytes.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'

@@ -4,8 +4,8 @@
  */
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
-import { Timer } from '../../core/timer-wheel.ts'
 import type { ErrorCode } from '../../core/errors.ts'
+import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
 import { Outbox } from '../forward/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
