@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
@@ -366,12 +367,15 @@ await test('a producer that vanishes in the middle of a body leaves nothing behi
 })
 
 await test('a mixer whose port is in use holds nothing open', async t => {
-  const first = await startMixer(t)
-  const ledger = `${first.ledger}-of-another`
-  const second = startMixer(t, { ledger, port: first.port })
-  await t.rejects(second, {
+  const { ledger, close } = await startMixer(t)
+  await close()
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  await t.rejects(startMixer(t, { ledger, port }), {
     name: 'MixerStartError',
-    message: new RegExp(`^mixer: 127\\.0\\.0\\.1:${first.port}: the address is already in use`),
+    message: new RegExp(`^mixer: 127\\.0\\.0\\.1:${port}: the address is already in use`),
   })
   const alone = new DatabaseSync(ledger)
   t.teardown(() => alone.close())
