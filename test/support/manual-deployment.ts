@@ -68,9 +68,10 @@ export async function manualDeployment(options: DeploymentOptions = {}): Promise
       })
     },
     close: async () => {
+      for (const peer of peers) peer.destroy()
+      if (!server.listening) return
       const closed = once(server, 'close')
       server.close()
-      for (const peer of peers) peer.destroy()
       await closed
     },
   }

@@ -45,6 +45,10 @@ export class ProxyLab {
     return this.own(await connectPeer(proxy.port(listener), host))
   }
 
+  async clientAt(port: number, host: string): Promise<Peer> {
+    return this.own(await connectPeer(port, host))
+  }
+
   async tlsClient(
     proxy: RunningProxy,
     options: Parameters<typeof connectTlsPeer>[1],

@@ -2,6 +2,7 @@
  * A connection that is carried as it is (TCP, or whatever stands inside TLS): bytes both ways, half-close both ways,
  * backpressure both ways, counted as they go and before they are handed on. It owns both sockets.
  */
+import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../core/errors.ts'
 import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
@@ -9,7 +10,7 @@ import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connecti
 import type { RoutedVerdict } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
-import { ConnectionAccount, type Downstream } from './downstream.ts'
+import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
 import { Outbox } from './outbox.ts'
 
 /** What may be kept of a client that speaks before its deployment is reached. */
@@ -58,7 +59,7 @@ export class Tunnel implements UpstreamUser {
     const { socket } = downstream
     socket.on('data', (chunk: Buffer) => this.receive(chunk))
     socket.on('drain', () => this.#downstreamDrained())
-    socket.on('end', () => this.#upstream?.end())
+    socket.on('end', () => this.#downstreamEnded())
     socket.on('error', () => {})
     socket.on('close', () => this.#close())
   }
@@ -85,12 +86,17 @@ export class Tunnel implements UpstreamUser {
     if (this.#earlyBytes >= MAX_EARLY_BYTES) this.#downstream.socket.pause()
   }
 
+  /** The client will send no more; what it sent before the deployment was there goes first. */
+  #downstreamEnded(): void {
+    if (this.#connected) this.#upstream?.end()
+  }
+
   upstreamConnected(): void {
     this.#connected = true
     const early = this.#early
     this.#early = []
     for (const chunk of early) this.#send(chunk)
-    this.#downstream.socket.resume()
+    if (!this.#upstreamBlocked && !this.#resting) this.#downstream.socket.resume()
     if (this.#downstream.socket.readableEnded) this.#upstream?.end()
   }
 
@@ -147,8 +153,10 @@ export class Tunnel implements UpstreamUser {
     this.#upstream = undefined
     const { socket } = this.#downstream
     if (this.#connected) {
-      // Both directions have ended, or the deployment has reset the connection: then the client gets to know.
-      if (!socket.writableEnded) socket.destroy()
+      // The deployment has reset the connection, and the client gets to know.
+      if (!socket.writableEnded) cut(socket)
+      // It has said all, and does not listen any more: the client still gets what was said.
+      else if (!socket.readableEnded) destroyOnceSent(socket)
       return
     }
     if (former !== undefined && ++this.#attempts < this.#runtime.pool.endpoints.length) {
@@ -194,7 +202,7 @@ export class Tunnel implements UpstreamUser {
   drain(): void {}
 
   destroy(): void {
-    this.#downstream.socket.destroy()
+    cut(this.#downstream.socket)
   }
 
   #close(): void {
@@ -205,14 +213,20 @@ export class Tunnel implements UpstreamUser {
     wheel.cancel(this.#pace)
     const upstream = this.#upstream
     this.#upstream = undefined
-    if (upstream !== undefined) {
-      upstream.user = undefined
-      upstream.destroy()
-    }
+    if (upstream !== undefined) this.#endUpstream(upstream)
     this.#log(upstream)
     this.#account.close()
     this.#onClosed?.()
     this.#onClosed = undefined
+  }
+
+  /** Where both sides have said all, the last bytes still leave; else the deployment must not take half for the whole. */
+  #endUpstream(upstream: UpstreamConnection): void {
+    const { config, clock } = this.#context
+    const complete = this.#downstream.socket.readableEnded && upstream.socket.readableEnded
+    upstream.user = undefined
+    if (complete) upstream.rest(config.timeouts.idle, clock.monotonic())
+    else upstream.reset()
   }
 
   #log(upstream: UpstreamConnection | undefined): void {
@@ -234,4 +248,9 @@ export class Tunnel implements UpstreamUser {
       durationMs: Math.round((clock.monotonic() - this.#startedAt) * 1_000) / 1_000,
     })
   }
+}
+
+function destroyOnceSent(socket: Duplex): void {
+  if (socket.writableFinished) socket.destroy()
+  else socket.once('finish', () => socket.destroy())
 }

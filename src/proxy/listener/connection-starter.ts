@@ -157,7 +157,7 @@ export class ConnectionStarter {
     const leave = (): void => {
       wheel.cancel(timer)
       socket.off('data', look)
-      socket.off('end', leaveAndEnd)
+      socket.off('end', ended)
       socket.off('close', leaveAndEnd)
       this.#connections.delete(guard)
       socket.pause()
@@ -182,9 +182,15 @@ export class ConnectionStarter {
       else if (found === 'http2') this.#refuseHttp2(socket)
       else this.#startTunnel(socket, addresses, secure, first)
     }
+    // No more will come to tell by: too little for any protocol that we know, and so carried as it is.
+    const ended = (): void => {
+      leave()
+      if (first.length === 0) socket.destroy()
+      else this.#startTunnel(socket, addresses, secure, first)
+    }
     this.#connections.add(guard)
     socket.on('data', look)
-    socket.on('end', leaveAndEnd)
+    socket.on('end', ended)
     socket.on('close', leaveAndEnd)
     wheel.arm(timer, config.timeouts.detect, clock.monotonic())
   }

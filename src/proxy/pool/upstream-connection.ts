@@ -7,6 +7,7 @@ import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'nod
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
+import { cut } from '../forward/downstream.ts'
 import { Outbox } from '../forward/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -130,6 +131,12 @@ export class UpstreamConnection {
   /** Ends it now; its user hears of it by `upstreamClosed` unless it has let go before. */
   destroy(): void {
     this.socket.destroy()
+  }
+
+  /** The same, and the deployment cannot take what it has got for the whole. */
+  reset(): void {
+    if (this.connected) cut(this.socket)
+    else this.destroy()
   }
 
   #closed(): void {

@@ -23,6 +23,8 @@ import { TenantRuntimes } from './tenant-runtimes.ts'
 /** Usage shows in the ledger within two seconds of the call: a report, and then a shipment, leave time for both. */
 const REPORT_MS = 250
 const TICK_MS = 50
+/** A socket needs one or two. */
+const MAX_CLOSING_TURNS = 1_000
 /** One read of a socket; Node's own size for flowing sockets. */
 const READ_BUFFER_BYTES = 64 * 1024
 
@@ -133,8 +135,9 @@ export class Worker {
     this.#context.draining = true
     this.#listeners.drain()
     this.#listeners.destroy()
-    // The sockets report their ends with the next turn.
-    await new Promise(resolve => setImmediate(resolve))
+    // Sockets report their ends in the turns that follow, and only then are the books of their calls closed.
+    for (let turn = 0; turn < MAX_CLOSING_TURNS && this.openConnections > 0; turn++)
+      await new Promise(resolve => setImmediate(resolve))
     for (const interval of this.#intervals) clearInterval(interval)
     this.#lag.disable()
     this.#context.runtimes.close()
