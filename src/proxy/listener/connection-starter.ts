@@ -20,6 +20,8 @@ import type { TrustedPeers } from './trusted-peers.ts'
 
 /** HTTP/2 with prior knowledge: empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 §6.8, §7). */
 const HTTP2_REFUSAL = Buffer.from('0000000400000000000000080700000000000000000000000d', 'hex')
+/** How long a client may take to read that and close. */
+const HTTP2_REFUSAL_MS = 1_000
 
 export interface StartOptions {
   readonly scope: ListenerScope
@@ -79,7 +81,9 @@ export class ConnectionStarter {
       this.#secure(socket, addresses)
       return
     }
+    const letGo = this.#guard(socket)
     readProxyHeader(this.#context, socket, result => {
+      letGo()
       if (result === 'invalid') {
         this.#refuse(socket, 'proxy_protocol_invalid')
         return
@@ -90,6 +94,21 @@ export class ConnectionStarter {
         local: destination ?? addresses.local,
       })
     })
+  }
+
+  /** Ends `socket` with the worker until the function that it returns is called, or the socket closes. */
+  #guard(socket: Socket): () => void {
+    const destroy = (): void => {
+      socket.destroy()
+    }
+    const guard = { drain: destroy, destroy }
+    const letGo = (): void => {
+      socket.off('close', letGo)
+      this.#connections.delete(guard)
+    }
+    this.#connections.add(guard)
+    socket.on('close', letGo)
+    return letGo
   }
 
   #secure(socket: Socket, addresses: Addresses): void {
@@ -193,6 +212,8 @@ export class ConnectionStarter {
     socket.on('end', ended)
     socket.on('close', leaveAndEnd)
     wheel.arm(timer, config.timeouts.detect, clock.monotonic())
+    // Reading a PROXY header has left it paused.
+    socket.resume()
   }
 
   #startHttp(
@@ -262,12 +283,15 @@ export class ConnectionStarter {
   }
 
   #refuseHttp2(socket: Socket): void {
+    const { wheel, clock } = this.#context
     this.#reject('http2_unsupported')
+    this.#guard(socket)
     socket.end(HTTP2_REFUSAL)
-    socket.on('end', ignore)
+    // What the client says meanwhile is thrown away: unread bytes would reset the connection before it has the answer.
     socket.resume()
     const timer = new Timer({ timerExpired: () => socket.destroy() })
-    this.#context.wheel.arm(timer, 1_000, this.#context.clock.monotonic())
+    wheel.arm(timer, HTTP2_REFUSAL_MS, clock.monotonic())
+    socket.on('close', () => wheel.cancel(timer))
   }
 
   #refuse(socket: Socket, code: ErrorCode): void {
