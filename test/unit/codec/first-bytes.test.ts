@@ -12,7 +12,6 @@ const ROWS: readonly (readonly [Detection, begin: string, decidedAt: number])[] 
   ['http1', 'GET http://a/ HTTP/1.1\r\n', 11],
   ['http1', 'GET HTTPS://a/ HTTP/1.1\r\n', 12],
   ['http1', 'UPDATEREDIRECTREF / HTTP/1.1', 19],
-  ['http1', 'M-SEARCH * HTTP/1.1', 10],
   ['http1', 'PRI / HTTP/1.1\r\n', 5],
   ['http1', 'PRI * HTTP/1.1\r\n', 12],
   ['http2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04', 24],
@@ -36,6 +35,7 @@ const ROWS: readonly (readonly [Detection, begin: string, decidedAt: number])[] 
   ['other', '*1\r\n$4\r\nPING\r\n', 1],
   ['other', 'PING\r\n', 5],
   ['other', 'SET a b\r\n', 5],
+  ['other', 'KEYS *\r\n', 6],
   // NATS.
   ['other', 'CONNECT {"verbose":false}\r\n', 9],
   ['other', 'INFO {"server_id":"a"}\r\n', 6],
