@@ -1,0 +1,277 @@
+/**
+ * A deployment of one tenant on a raw socket. It answers each call as planned, and takes every byte that is not its own
+ * tenant's for a leak.
+ */
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import { BodyDecoder } from './body-decoder.ts'
+import { answerOf, type CallPlan } from './call-plan.ts'
+import { MarkedBytes } from './marked-bytes.ts'
+import type { Run } from './run.ts'
+import type { TenantFixture } from './tenants.ts'
+
+/** Begins the one line that says which plan a tunnel follows. */
+export const TUNNEL_MARK = 0x01
+
+export class MarkedDeployment {
+  readonly #run: Run
+  readonly #tenant: TenantFixture
+  readonly #host: string
+  readonly #conversations = new Set<Conversation>()
+  #server: Server | undefined
+  #port = 0
+
+  constructor(run: Run, tenant: TenantFixture, host: string) {
+    this.#run = run
+    this.#tenant = tenant
+    this.#host = host
+  }
+
+  get url(): string {
+    return `http://${this.#host}:${this.#port}`
+  }
+
+  /** Listens; the second time at the same place. */
+  async listen(): Promise<void> {
+    const server = createServer({ noDelay: true, allowHalfOpen: true }, socket => {
+      const conversation = new Conversation(this.#run, this.#tenant, socket)
+      this.#conversations.add(conversation)
+      socket.on('close', () => this.#conversations.delete(conversation))
+    })
+    this.#server = server
+    server.listen(this.#port, this.#host)
+    await once(server, 'listening')
+    const address = server.address()
+    if (typeof address === 'object' && address !== null) this.#port = address.port
+  }
+
+  /** Dies with all its connections, as a process does that is killed; `how` they end. */
+  async die(how: 'reset' | 'end'): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#server?.close(() => resolve())
+    for (const { socket } of this.#conversations) {
+      if (how === 'reset') socket.resetAndDestroy()
+      else socket.destroy()
+    }
+    await promise
+  }
+}
+
+/** One connection from the proxy. */
+class Conversation {
+  readonly socket: Socket
+  readonly #run: Run
+  readonly #tenant: TenantFixture
+  #input: Buffer = Buffer.alloc(0)
+  #state: 'head' | 'body' | 'answering' | 'stream' | 'dead' = 'head'
+  #plan: CallPlan | undefined
+  #body = new BodyDecoder('none')
+  #expected: MarkedBytes | undefined
+  /** Of a stream: whether all of it is written, and whether the proxy has ended its side. */
+  #written = false
+  #peerEnded = false
+
+  constructor(run: Run, tenant: TenantFixture, socket: Socket) {
+    this.#run = run
+    this.#tenant = tenant
+    this.socket = socket
+    socket.on('data', (chunk: Buffer) => this.#take(chunk))
+    socket.on('end', () => this.#ended())
+    socket.on('error', () => {})
+    socket.on('close', () => this.#plan?.streamClosed?.())
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#state === 'stream') {
+      this.#check(chunk, 0, chunk.length)
+      return
+    }
+    this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
+    while (this.#input.length > 0 && this.#step());
+  }
+
+  /** Whether there may be more to do with the input. */
+  #step(): boolean {
+    switch (this.#state) {
+      case 'head':
+        return this.#input[0] === TUNNEL_MARK ? this.#readTunnelLine() : this.#readHead()
+      case 'body':
+        this.#readBody()
+        return true
+      case 'answering':
+        return this.#violation('gets a call before it has answered the one before')
+      case 'stream':
+        this.#check(this.#input, 0, this.#input.length)
+        this.#input = Buffer.alloc(0)
+        return false
+      case 'dead':
+        return false
+    }
+  }
+
+  #readTunnelLine(): boolean {
+    const end = this.#input.indexOf('\n')
+    if (end < 0) return false
+    const nonce = this.#input.toString('latin1', 1, end)
+    this.#input = this.#input.subarray(end + 1)
+    const plan = this.#run.plans.get(nonce)
+    if (plan?.tenant !== this.#tenant) return this.#violation(`gets the tunnel ${nonce}`)
+    this.#begin(plan)
+    this.#startStream(plan)
+    return true
+  }
+
+  #readHead(): boolean {
+    const end = this.#input.indexOf('\r\n\r\n')
+    if (end < 0) return false
+    const head = this.#input.toString('latin1', 0, end + 2)
+    this.#input = this.#input.subarray(end + 4)
+    const [, method, operation, nonce] =
+      /^([A-Z]+) \/([a-z]+)\/([a-z0-9]+) HTTP\/1\.1\r\n/.exec(head) ?? []
+    const plan = this.#run.plans.get(nonce ?? '')
+    const problem = plan === undefined ? 'a call that nobody makes' : headProblem(head, plan)
+    if (
+      plan === undefined ||
+      problem !== undefined ||
+      plan.tenant !== this.#tenant ||
+      plan.operation !== operation ||
+      plan.method !== method
+    )
+      return this.#violation(`gets a call of ${plan?.tenant.id} (${problem}): ${head}`)
+    this.#begin(plan)
+    if (plan.expectsContinue) this.#write(plan, Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'))
+    const { framing, size } = plan.body
+    this.#body = new BodyDecoder(framing, size)
+    this.#state = 'body'
+    if (plan.death?.when === 'head') this.#die(plan)
+    else if (this.#body.done) this.#answer(plan)
+    return true
+  }
+
+  #begin(plan: CallPlan): void {
+    this.#plan = plan
+    plan.seen = true
+    plan.bodySeen = 0
+    this.#expected = new MarkedBytes(this.#tenant.marker, plan.nonce, 'request')
+  }
+
+  #readBody(): void {
+    const input = this.#input
+    try {
+      const at = this.#body.read(input, 0, (bytes, start, end) => this.#check(bytes, start, end))
+      this.#input = input.subarray(at)
+    } catch (error) {
+      this.#violation(`gets a body that is malformed: ${String(error)}`)
+      return
+    }
+    const plan = this.#plan as CallPlan
+    if (!this.#body.done) return
+    if (this.#expected?.offset !== plan.body.size)
+      this.#violation(`gets ${this.#expected?.offset} bytes of a body of ${plan.body.size}`)
+    else this.#answer(plan)
+  }
+
+  #check(bytes: Buffer, start: number, end: number): void {
+    const plan = this.#plan as CallPlan
+    plan.bodySeen += end - start
+    if (this.#state === 'dead' || this.#expected?.matches(bytes, start, end) === true) return
+    this.#violation(
+      `gets bytes that are not of the call ${plan.nonce}: ${bytes.toString('latin1', start, Math.min(end, start + 200))}`,
+    )
+  }
+
+  #answer(plan: CallPlan): void {
+    this.#state = 'answering'
+    const whole = answerOf(plan)
+    const { death } = plan
+    // Not all of it, or the proxy would take the connection for one that can be used again.
+    const part = typeof death?.when === 'number' && plan.stream === undefined ? death.when : 1
+    this.#writeInPieces(plan, whole.subarray(0, Math.floor(whole.length * part)), () => {
+      if (plan.stream !== undefined) this.#startStream(plan)
+      else if (death !== undefined) this.#die(plan)
+      else if (plan.answer.framing === 'close') this.socket.end()
+      else this.#state = 'head'
+    })
+  }
+
+  #writeInPieces(plan: CallPlan, bytes: Buffer, then: () => void): void {
+    const size = Math.ceil(bytes.length / plan.pieces)
+    const writeFrom = (at: number): void => {
+      if (this.#state === 'dead' || this.socket.destroyed) return
+      this.#write(plan, bytes.subarray(at, at + size))
+      if (at + size >= bytes.length) then()
+      else setImmediate(writeFrom, at + size)
+    }
+    writeFrom(0)
+  }
+
+  #write(plan: CallPlan, bytes: Buffer): void {
+    plan.answerSent += bytes.length
+    if (bytes.length > 0) this.socket.write(bytes)
+  }
+
+  #startStream(plan: CallPlan): void {
+    this.#state = 'stream'
+    const { fromDeployment, deploymentEnds } = plan.stream as NonNullable<CallPlan['stream']>
+    const part = typeof plan.death?.when === 'number' ? plan.death.when : 1
+    const bytes = new MarkedBytes(this.#tenant.marker, plan.nonce, 'answer').next(fromDeployment)
+    this.#writeInPieces(plan, bytes.subarray(0, Math.floor(bytes.length * part)), () => {
+      if (plan.death !== undefined) this.#die(plan)
+      else if (deploymentEnds === 'at once' || this.#peerEnded) this.socket.end()
+      this.#written = true
+    })
+    if (this.#input.length > 0) this.#step()
+  }
+
+  #die(plan: CallPlan): void {
+    this.#state = 'dead'
+    const { socket } = this
+    // With FIN a body that the end of the connection ends would be whole.
+    if (plan.death?.how === 'reset' || plan.answer.framing === 'close')
+      socket.write('', () => socket.resetAndDestroy())
+    else socket.end(() => socket.destroy())
+  }
+
+  #ended(): void {
+    const plan = this.#plan
+    // A client that leaves takes its call with it; whole ones must have come whole.
+    if (
+      this.#state === 'stream' &&
+      (plan?.operation === 'normal' || plan?.operation === 'upgraded')
+    ) {
+      const expected = plan.stream?.fromClient
+      if (this.#expected?.offset !== expected)
+        this.#violation(`gets ${this.#expected?.offset} bytes of a stream of ${expected}`)
+    }
+    this.#peerEnded = true
+    if (this.#state !== 'stream' || this.#written) this.socket.end()
+  }
+
+  #violation(text: string): false {
+    this.#state = 'dead'
+    this.#run.violation(`deployment of ${this.#tenant.id} ${text}`)
+    this.socket.destroy()
+    return false
+  }
+}
+
+/** What is wrong with the head that the proxy has written, or undefined. */
+function headProblem(head: string, plan: CallPlan): string | undefined {
+  const { tenant, operation } = plan
+  if (operation === 'refused') return 'it had to be refused'
+  if (
+    occurrences(head, 'x-amt-tenant') !== 1 ||
+    !head.includes(`\r\nx-amt-tenant: ${tenant.id}\r\n`)
+  )
+    return 'another x-amt-tenant'
+  if (!head.includes(`\r\nx-marker: ${tenant.marker}\r\n`)) return 'another marker'
+  if (/spoofed|amt_|authorization|x-api-key/i.test(head)) return 'what the proxy must strip'
+  const certificate = /\r\nx-forwarded-client-cert: (.*)\r\n/.exec(head)?.[1]
+  if (certificate !== undefined && !certificate.includes(`/tenant/${tenant.id}`))
+    return 'another certificate'
+  return undefined
+}
+
+function occurrences(text: string, part: string): number {
+  return text.split(part).length - 1
+}
