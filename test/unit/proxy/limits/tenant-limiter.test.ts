@@ -63,6 +63,16 @@ await test('a rate that no clock can divide is held over time', async t => {
   }
 })
 
+await test('a burst is whole, whatever the interval does to the sums', async t => {
+  for (const perSecond of [3, 7, 11, 333.3])
+    for (const burst of [1, 3, 7, 10, 49, 100])
+      for (const now of [0, 0.1, 123_456.789, 86_400_000.3]) {
+        const limit = new RateLimit(perSecond, burst)
+        const taken = count(() => limit.take(now) === 0)
+        if (taken !== burst) t.fail(`${taken} of ${burst} at ${perSecond} a second, ${now}`)
+      }
+})
+
 await test('a bandwidth holds after a tenth of a second of burst', async t => {
   const pacer = new Pacer(1_000_000)
   t.equal(pacer.spend(60_000, 1_000), 0)
