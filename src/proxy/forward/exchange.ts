@@ -169,7 +169,8 @@ export class Exchange implements UpstreamUser {
     this.#phase = 'forwarding'
     upstream.outbox.text(this.#request.headText(this.#account.tenantId, upstream.endpoint))
     this.#account.sent(upstream.endpoint.authority)
-    if (this.#requestBody.done) this.#connection.wait('response', timeouts.response)
+    if (this.#requestBody.done || this.#awaitsContinue)
+      this.#connection.wait('response', timeouts.response)
     else this.#connection.wait('body', timeouts.body)
   }
 
@@ -296,7 +297,10 @@ export class Exchange implements UpstreamUser {
     if (head.status === 101) return this.#upgrade(head)
     if (head.status < 200) {
       // An interim answer: passed on as it is, unless the client is too old to know one (RFC 9110 §15.2).
-      if (head.status === 100) this.#awaitsContinue = false
+      if (head.status === 100 && this.#awaitsContinue) {
+        this.#awaitsContinue = false
+        this.#connection.wait('body', context.config.timeouts.body)
+      }
       if (this.#request.minor === 1)
         this.#connection.outbox.text(`HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}\r\n`)
       return true
@@ -504,8 +508,8 @@ export class Exchange implements UpstreamUser {
     if (this.#phase === 'idle') return
     const { context, downstream } = this.#connection
     if (this.#phase === 'discarding') {
-      this.#phase = 'idle'
-      this.#connection.destroy()
+      // It has its answer already, which may still be under way.
+      this.#finishWithoutKeepAlive()
       return
     }
     // A credential that is still being checked would find the next call of this connection.
