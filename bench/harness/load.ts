@@ -1,0 +1,82 @@
+/**
+ * Load by wrk, and the proof that all answers of a round were right without looking at each of them:
+ * - wrk counts connections that fail, time out or are cut, and every answer whose status is not 2xx or 3xx;
+ * - a sample of calls beside it (sample.ts) is read byte by byte: status, body, and that all answers have nearly one length;
+ * - so the bytes that wrk received must be its number of calls times that length. Answers that were cut, doubled or mixed
+ *   with others show in the sum. Only what was under way at the end is open.
+ */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { z } from 'zod'
+import { LOAD_CPU, requireProgram } from './program.ts'
+import type { AnswerLengths } from './sample.ts'
+import type { Work } from './work.ts'
+
+const run = promisify(execFile)
+
+const loadSchema = z.object({
+  requests: z.number(),
+  bytes: z.number(),
+  durationUs: z.number(),
+  p50Us: z.number(),
+  p99Us: z.number(),
+  errors: z.object({
+    connect: z.number(),
+    read: z.number(),
+    write: z.number(),
+    timeout: z.number(),
+    status: z.number(),
+  }),
+})
+
+/** What wrk measured. */
+export type Load = z.output<typeof loadSchema>
+
+/** Runs wrk for that long, with one thread on the CPU of the load. */
+export async function runLoad(work: Work, port: number, seconds: number): Promise<Load> {
+  const { stdout } = await run(
+    requireProgram('taskset', 'util-linux'),
+    [
+      '-c',
+      String(LOAD_CPU),
+      requireProgram('wrk'),
+      '-t1',
+      `-c${work.lane.connections}`,
+      `-d${seconds}s`,
+      '--timeout',
+      '10s',
+      '-s',
+      join(import.meta.dirname, 'wrk.lua'),
+      `${work.lane.tls ? 'https' : 'http'}://127.0.0.1:${port}${work.path}`,
+      '--',
+      work.field,
+      work.credentialFile,
+    ],
+    { timeout: seconds * 1_000 + 30_000 },
+  )
+  return parseLoad(stdout)
+}
+
+/** Reads the line that wrk.lua writes. Throws where there is none. */
+export function parseLoad(output: string): Load {
+  const line = /^result (\{.*\})$/m.exec(output)?.[1]
+  if (line === undefined) throw new Error(`wrk gave no result: ${output.slice(-500)}`)
+  return loadSchema.parse(JSON.parse(line))
+}
+
+/** What was wrong in a round in which answers had these lengths, or `undefined`. */
+export function faultOf(
+  load: Load,
+  connections: number,
+  { min, max }: AnswerLengths,
+): string | undefined {
+  const errors = Object.entries(load.errors).filter(([, count]) => count > 0)
+  if (errors.length > 0)
+    return `wrk counted ${errors.map(([kind, count]) => `${count} ${kind} errors`).join(', ')}`
+  if (load.requests === 0) return 'wrk got no answer'
+  const [least, most] = [load.requests * min, (load.requests + connections) * max]
+  if (load.bytes < least || load.bytes > most)
+    return `${load.requests} answers had ${load.bytes} bytes instead of ${least} to ${most}`
+  return undefined
+}

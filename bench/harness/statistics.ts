@@ -1,0 +1,26 @@
+/** A figure over all rounds. */
+export interface Spread {
+  readonly median: number
+  readonly min: number
+  readonly max: number
+}
+
+/** Throws where there is nothing to sum up. */
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b)
+  const [min, max] = [sorted[0], sorted.at(-1)]
+  if (min === undefined || max === undefined) throw new RangeError('no values')
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] as number
+  const median = sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2
+  return { median, min, max }
+}
+
+/**
+ * How often `ours` goes into `theirs`, round by round: what two runs one after the other share (heat, neighbours, clock)
+ * falls out. Rounds that only one of them has are left out.
+ */
+export function ratioOf(theirs: readonly number[], ours: readonly number[]): Spread {
+  const rounds = Math.min(theirs.length, ours.length)
+  return spreadOf(theirs.slice(0, rounds).map((value, round) => value / (ours[round] as number)))
+}

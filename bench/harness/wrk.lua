@@ -1,0 +1,24 @@
+-- One call after the other, each with the credential of the next tenant.
+-- Arguments: the field that carries it, and a file with one value a line.
+local requests, turn = {}, 0
+
+function init(args)
+  for line in io.lines(args[2]) do
+    requests[#requests + 1] = wrk.format('GET', nil, { [args[1]] = line })
+  end
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+
+-- No `response` function: it would cost wrk as much again as the whole call and starve the proxies of load.
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    'result {"requests":%d,"bytes":%d,"durationUs":%d,"p50Us":%d,"p99Us":%d,' ..
+      '"errors":{"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}}\n',
+    summary.requests, summary.bytes, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+end

@@ -1,0 +1,110 @@
+/** AMT itself as operators run it: a primary and a worker, everything on, usage reported to a mixer of its own. */
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createMixerClient } from '../../src/runtime/mixer-client.ts'
+import { freePorts } from '../../test/support/free-ports.ts'
+import { LOAD_CPU, PROXY_CPU, Program } from '../harness/program.ts'
+import { WrongAnswer } from '../harness/sample.ts'
+import { AMT } from '../harness/work.ts'
+import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
+
+const TOKEN = 'token-of-the-benchmark'
+const LEDGER_MS = 10_000
+const HOUR_MS = 3_600_000
+
+export const amt: Peer = {
+  name: 'amt',
+  checks: true,
+  absence: () => undefined,
+  version: () => {
+    const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')
+    return `${(JSON.parse(text) as { version: string }).version}, Node ${process.version.slice(1)}`
+  },
+  start: startAmt,
+}
+
+async function startAmt(setup: PeerSetup): Promise<RunningPeer> {
+  const [mixerPort = 0] = await freePorts(1)
+  const file = join(setup.folder, 'amt.yaml')
+  // JSON is YAML, too.
+  writeFileSync(file, JSON.stringify(configOf(setup, mixerPort)), { mode: 0o600 })
+  const mixer = new Program('amt mixer', LOAD_CPU, [AMT, 'mixer', '--config', file])
+  await mixer.says(/"msg":"mixer is ready"/)
+  const command = [AMT, 'proxy', '--config', file, '--workers', '1']
+  const program = new Program('amt proxy', PROXY_CPU, command)
+  await program.says(/"msg":"ready"/)
+  const url = `http://127.0.0.1:${mixerPort}`
+  return {
+    program,
+    audit: async (calls, open) => auditLedger(url, calls, open),
+    stop: async () => {
+      await program.stop()
+      await mixer.stop()
+    },
+  }
+}
+
+function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unknown {
+  const digest = (key: string): string => `sha256:${createHash('sha256').update(key).digest('hex')}`
+  return {
+    service: {
+      name: 'orders',
+      operations: [
+        { name: 'create-order', match: 'POST /v1/orders' },
+        { name: 'read-order', match: 'GET /v1/orders/:id' },
+      ],
+    },
+    listeners: [
+      {
+        name: 'public',
+        mode: 'shared',
+        address: `127.0.0.1:${port}`,
+        protocol: 'auto',
+        ...(work.tls && { tls: { certificates: [{ cert: work.tls.cert, key: work.tls.key }] } }),
+      },
+    ],
+    authentication: work.jwt && {
+      jwt: [{ issuer: work.jwt.issuer, audiences: [work.jwt.audience], jwks: work.jwt.jwksFile }],
+    },
+    tenants: work.tenants.map(({ id, credential }) => ({
+      id,
+      credentials: work.jwt ? [] : [{ apiKey: digest(credential) }],
+      deployment: { endpoints: [`http://127.0.0.1:${upstream}`] },
+      // All of them watched, none of them reached.
+      limits: {
+        requests: '1000000/s',
+        burst: 1_000_000,
+        concurrency: 10_000,
+        connections: 10_000,
+        ingress: '10GiB/s',
+        egress: '10GiB/s',
+        body: '10MiB',
+      },
+    })),
+    mixer: { url: `http://127.0.0.1:${mixerPort}`, token: TOKEN, journal: 'journal' },
+    ledger: 'sqlite:ledger.db',
+    admin: { address: '127.0.0.1:0' },
+    log: { access: 'off' }, // as in the other proxies
+  }
+}
+
+/** Each call stands in the ledger once. Waits for the last report, which may take two seconds. */
+async function auditLedger(url: string, calls: number, open: number): Promise<void> {
+  const client = createMixerClient({ url, token: TOKEN })
+  try {
+    const deadline = performance.now() + LEDGER_MS
+    for (;;) {
+      const result = await client.usage({ from: Date.now() - 24 * HOUR_MS })
+      if (!result.ok) throw new Error(result.detail)
+      const counted = Number(result.usage.totals.calls)
+      if (counted >= calls && counted <= calls + open) return
+      if (counted > calls + open || performance.now() > deadline)
+        throw new WrongAnswer(`${calls} calls were answered, the ledger holds ${counted}`)
+      await sleep(100)
+    }
+  } finally {
+    await client.close()
+  }
+}

@@ -1,0 +1,78 @@
+/** HAProxy with one thread: the tenant from a map of keys or from a verified token, a backend of its own for each tenant. */
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { findProgram, PROXY_CPU, Program, requireProgram } from '../harness/program.ts'
+import type { JwtWork } from '../harness/work.ts'
+import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
+
+export const haproxy: Peer = {
+  name: 'haproxy',
+  checks: true,
+  absence: () => (findProgram('haproxy') ? undefined : 'haproxy is not installed'),
+  version: () => {
+    const text = execFileSync(requireProgram('haproxy'), ['-v'], { encoding: 'utf8' })
+    return /version (\d+[\d.a-z-]*\d)/.exec(text)?.[1]?.split('-')[0] ?? 'unknown'
+  },
+  start: async (setup): Promise<RunningPeer> => {
+    const file = join(setup.folder, 'haproxy.cfg')
+    writeFileSync(file, configOf(setup))
+    // -db: stays in the foreground, and is one process.
+    const command = [requireProgram('haproxy'), '-db', '-f', file]
+    const program = new Program('haproxy', PROXY_CPU, command)
+    await program.listening(setup.port)
+    return { program, stop: async () => program.stop() }
+  },
+}
+
+function configOf({ work, folder, upstream, port }: PeerSetup): string {
+  const map = join(folder, 'keys.map')
+  writeFileSync(map, work.tenants.map(({ id, credential }) => `${credential} ${id}\n`).join(''))
+  const backends = work.tenants.map(
+    ({ id }) => `backend ${id}\n  server deployment 127.0.0.1:${upstream}`,
+  )
+  return `
+global
+  nbthread 1
+  maxconn 4000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 5m
+  timeout server 60s
+  timeout http-keep-alive 5m
+  timeout http-request 10s
+  http-reuse always
+  option forwardfor
+frontend public
+  bind 127.0.0.1:${port}${work.tls ? ` ssl crt ${work.tls.bundle}` : ''}
+  ${(work.jwt ? tokenRules(work.jwt) : keyRules(map)).join('\n  ')}
+  http-request del-header ${work.field}
+  http-request set-header x-amt-tenant %[var(txn.tenant)]
+  use_backend %[var(txn.tenant)]
+${backends.join('\n')}
+`
+}
+
+function keyRules(map: string): string[] {
+  return [
+    `http-request set-var(txn.tenant) req.hdr(x-api-key),map_str(${map})`,
+    'http-request deny deny_status 401 unless { var(txn.tenant) -m found }',
+  ]
+}
+
+/** jwt_verify looks at the signature alone; what the claims must be is for the configuration to say. */
+function tokenRules({ issuer, audience, publicKeyFile }: JwtWork): string[] {
+  const claim = (name: string): string =>
+    `http-request set-var(txn.${name}) var(txn.bearer),jwt_payload_query('$.${name}')`
+  return [
+    'http-request set-var(txn.bearer) http_auth_bearer',
+    `http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')`,
+    ...['iss', 'aud', 'tenant'].map(claim),
+    `http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')`,
+    'http-request set-var(txn.now) date()',
+    `http-request deny deny_status 401 unless { var(txn.alg) -m str RS256 } { var(txn.iss) -m str ${issuer} } { var(txn.aud) -m str ${audience} }`,
+    'http-request deny deny_status 401 if { var(txn.exp),sub(txn.now) -m int lt 0 }',
+    `http-request deny deny_status 401 unless { var(txn.bearer),jwt_verify(txn.alg,"${publicKeyFile}") -m int 1 }`,
+  ]
+}

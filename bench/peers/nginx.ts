@@ -1,0 +1,60 @@
+/** nginx with one worker: the tenant from a map of keys, a group of kept connections for each tenant. */
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { findProgram, PROXY_CPU, Program, requireProgram } from '../harness/program.ts'
+import { nginxConfig } from '../harness/upstream.ts'
+import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
+
+export const nginx: Peer = {
+  name: 'nginx',
+  checks: true,
+  absence: ({ credential }) => {
+    if (credential === 'jwt') return 'auth_jwt is in the commercial edition alone'
+    return findProgram('nginx') ? undefined : 'nginx is not installed'
+  },
+  version: () => {
+    const { stderr } = spawnSync(requireProgram('nginx'), ['-v'], { encoding: 'utf8' })
+    return /nginx\/([\d.]+)/.exec(stderr)?.[1] ?? 'unknown'
+  },
+  start: async (setup): Promise<RunningPeer> => {
+    const file = join(setup.folder, 'nginx.conf')
+    writeFileSync(file, nginxConfig(setup.folder, proxyOf(setup)))
+    const command = [requireProgram('nginx'), '-c', file, '-p', setup.folder]
+    const program = new Program('nginx', PROXY_CPU, command)
+    await program.listening(setup.port)
+    return { program, stop: async () => program.stop() }
+  },
+}
+
+function proxyOf({ work, upstream, port }: PeerSetup): string {
+  const keys = work.tenants.map(({ id, credential }) => `"${credential}" ${id};`)
+  const groups = work.tenants.map(
+    ({ id }) => `upstream ${id} {
+    server 127.0.0.1:${upstream};
+    keepalive 64;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+  }`,
+  )
+  return `
+  map_hash_bucket_size 256;
+  map $http_x_api_key $tenant {
+    default "";
+    ${keys.join('\n    ')}
+  }
+  ${groups.join('\n  ')}
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      if ($tenant = "") { return 401; }
+      proxy_http_version 1.1;
+      proxy_set_header Host $host;
+      proxy_set_header Connection "";
+      proxy_set_header X-Api-Key "";
+      proxy_set_header X-Amt-Tenant $tenant;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_pass http://$tenant;
+    }
+  }`
+}

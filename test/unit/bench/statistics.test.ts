@@ -1,0 +1,16 @@
+import { test } from 'tap'
+import { ratioOf, spreadOf } from '../../../bench/harness/statistics.ts'
+
+await test('the median is the middle value, or the mean of the two in the middle', async t => {
+  t.same(spreadOf([10, 9, 100]), { median: 10, min: 9, max: 100 })
+  t.same(spreadOf([4, 1, 3, 2]), { median: 2.5, min: 1, max: 4 })
+  t.throws(() => spreadOf([]), RangeError)
+})
+
+await test('ratios are made within a round, so that what slows all of it falls out', async t => {
+  t.same(ratioOf([10, 30, 20], [5, 15, 10]), { median: 2, min: 2, max: 2 })
+})
+
+await test('above 1 means that the peer needs more', async t => {
+  t.same(ratioOf([30], [10, 20]), { median: 3, min: 3, max: 3 })
+})
