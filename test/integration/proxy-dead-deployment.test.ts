@@ -1,5 +1,6 @@
 /** Deployments that are away, slow or half dead: an answer at once or in time, and calls that go where somebody serves. */
 
+import type { WorkerReport } from '../../src/proxy/ipc.ts'
 import { fullBacklog } from '../support/full-backlog.ts'
 import { answering } from '../support/manual-deployment.ts'
 import {
@@ -163,12 +164,14 @@ await proxyTest(
       await client.send(get())
       bodies.add((await readAnswer(client)).body)
     }
-    t.same([...bodies].sort(), ['alive', 'back!'])
+    t.same([...bodies].toSorted(), ['alive', 'back!'])
     t.equal(back.peers.length, 1)
   },
 )
 
-function lastEndpoints(reports: readonly { endpoints: readonly object[] }[]): object | undefined {
+function lastEndpoints(
+  reports: readonly WorkerReport[],
+): WorkerReport['endpoints'][number] | undefined {
   return reports.flatMap(report => report.endpoints).at(-1)
 }
 
@@ -206,14 +209,14 @@ await proxyTest(
     await call()
     const ejected = (count: number) => (): boolean => {
       proxy.worker.reportNow()
-      return (lastEndpoints(proxy.reports()) as { ejected?: number } | undefined)?.ejected === count
+      return lastEndpoints(proxy.reports())?.ejected === count
     }
     await eventually(ejected(1))
     for (let turn = 0; turn < 6; turn++) t.equal(await call(), 'fit')
     well = true
     await eventually(ejected(0))
     const bodies = new Set([await call(), await call(), await call(), await call()])
-    t.same([...bodies].sort(), ['fit', 'sick?'])
+    t.same([...bodies].toSorted(), ['fit', 'sick?'])
   },
 )
 

@@ -45,6 +45,12 @@ export async function manualDeployment(options: DeploymentOptions = {}): Promise
       ? net.createServer({ allowHalfOpen: true }, accept)
       : tls.createServer({ allowHalfOpen: true, ...options.tls }, accept)
   server.on('tlsClientError', () => {})
+  // Handshakes that never end are no peers, and are closed all the same.
+  const sockets = new Set<net.Socket>()
+  server.on('connection', (socket: net.Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
   server.listen(options.port ?? 0, options.host ?? '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -69,6 +75,7 @@ export async function manualDeployment(options: DeploymentOptions = {}): Promise
     },
     close: async () => {
       for (const peer of peers) peer.destroy()
+      for (const socket of sockets) socket.destroy()
       if (!server.listening) return
       const closed = once(server, 'close')
       server.close()

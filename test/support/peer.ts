@@ -11,6 +11,8 @@ const PATIENCE_MS = 8_000
 
 export class Peer {
   readonly socket: net.Socket
+  /** What `socket` stands on, where it is TLS. */
+  readonly #raw: net.Socket
   /** Whether the other side has said that it will send no more. */
   ended = false
   closed = false
@@ -21,8 +23,9 @@ export class Peer {
   #chunks: Buffer[] = []
   readonly #waiting = new Set<() => void>()
 
-  constructor(socket: net.Socket) {
+  constructor(socket: net.Socket, raw = socket) {
     this.socket = socket
+    this.#raw = raw
     const changed = (): void => {
       for (const look of this.#waiting) look()
     }
@@ -91,10 +94,10 @@ export class Peer {
     this.socket.end()
   }
 
-  /** Vanishes: with a reset, or inside TLS without the words that belong to an end. */
+  /** Vanishes. */
   reset(): void {
-    if (this.socket instanceof tls.TLSSocket) this.socket.destroy()
-    else this.socket.resetAndDestroy()
+    if (this.#raw === this.socket && this.socket instanceof tls.TLSSocket) this.socket.destroy()
+    else this.#raw.resetAndDestroy()
   }
 
   destroy(): void {
@@ -168,14 +171,11 @@ export async function connectPeer(port: number, host = '127.0.0.1'): Promise<Pee
 
 /** The same with TLS; rejects where the handshake fails. With TLS 1.3 a refusal of the client's certificate comes later. */
 export async function connectTlsPeer(port: number, options: tls.ConnectionOptions): Promise<Peer> {
-  const all: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
-    host: '127.0.0.1',
-    allowHalfOpen: true,
-    ...options,
-    port,
-  }
-  const socket = tls.connect(all)
-  const peer = new Peer(socket)
+  const raw = net.connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
+  raw.on('error', () => {})
+  const socket = tls.connect({ ...options, socket: raw })
+  socket.allowHalfOpen = true
+  const peer = new Peer(socket, raw)
   await once(socket, 'secureConnect')
   return peer
 }
