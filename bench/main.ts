@@ -37,8 +37,13 @@ await new Command('bench')
     'after',
     '\nExample:\n  npm run bench -- --lane http1-jwt --peer haproxy --rounds 3\n',
   )
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .action(main)
   .parseAsync()
+  .catch((error: unknown) => {
+    console.error(`bench: ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = 1
+  })
 
 async function main(options: Options): Promise<void> {
   const lanes = chosen(LANES, options.lane, 'lane')

@@ -35,7 +35,7 @@ export type Load = z.output<typeof loadSchema>
 
 /** Runs wrk for that long, with one thread on the CPU of the load. */
 export async function runLoad(work: Work, port: number, seconds: number): Promise<Load> {
-  const { stdout } = await run(
+  const running = run(
     requireProgram('taskset', 'util-linux'),
     [
       '-c',
@@ -55,7 +55,13 @@ export async function runLoad(work: Work, port: number, seconds: number): Promis
     ],
     { timeout: seconds * 1_000 + 30_000 },
   )
-  return parseLoad(stdout)
+  const endWithMe = (): void => void running.child.kill()
+  process.once('exit', endWithMe)
+  try {
+    return parseLoad((await running).stdout)
+  } finally {
+    process.off('exit', endWithMe)
+  }
 }
 
 /** Reads the line that wrk.lua writes. Throws where there is none. */
