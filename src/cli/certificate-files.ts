@@ -29,13 +29,13 @@ export interface TenantFiles {
 }
 
 /** A new client certificate and the files that it makes in `dir`. */
-export function tenantFiles(
+export async function tenantFiles(
   authority: KeyedCertificate,
   { dir, tenant, trustDomain, password }: TenantSubject,
-): TenantFiles {
+): Promise<TenantFiles> {
   const spiffeId = `spiffe://${trustDomain}/tenant/${tenant}`
-  const made = issueTenantCertificate(authority, { tenant, spiffeId }, Date.now())
-  const pkcs12 = createPkcs12(made, { password, name: tenant, authority: authority.cert })
+  const made = await issueTenantCertificate(authority, { tenant, spiffeId }, Date.now())
+  const pkcs12 = await createPkcs12(made, { password, name: tenant, authority: authority.cert })
   return {
     files: [
       ...keyedFiles(dir, tenant, made),

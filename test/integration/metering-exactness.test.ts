@@ -32,7 +32,7 @@ interface Setup {
 /** Two tenants in front of the same deployment, so that what is counted for one is not counted for the other. */
 async function setup(t: Test, serve: Parameters<typeof countedDeployment>[1]): Promise<Setup> {
   const deployment = await countedDeployment(t, serve)
-  const certificates = issueCertificates(t)
+  const certificates = await issueCertificates(t)
   const proxy = await startProxy({
     listeners: [
       { name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' },
@@ -62,18 +62,18 @@ async function setup(t: Test, serve: Parameters<typeof countedDeployment>[1]): P
   }
 }
 
-function issueCertificates(t: Test): {
+async function issueCertificates(t: Test): Promise<{
   listener: Record<string, unknown>
   acme: { ca: string; cert: string; key: string }
-} {
+}> {
   const folder = t.testdir({})
-  const authority = createAuthority('test', Date.now())
-  const server = issueServerCertificate(
+  const authority = await createAuthority('test', Date.now())
+  const server = await issueServerCertificate(
     authority,
     { names: [], addresses: ['127.0.0.1'] },
     Date.now(),
   )
-  const acme = issueTenantCertificate(
+  const acme = await issueTenantCertificate(
     authority,
     { tenant: 'acme', spiffeId: 'spiffe://example.org/tenant/acme' },
     Date.now(),

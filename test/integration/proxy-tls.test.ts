@@ -32,10 +32,10 @@ function listener({ certificates, protocol = 'auto', ...rest }: ListenerTls): ob
 await proxyTest(
   'a call over TLS is served, and the deployment is told that it was https',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
+    const ca = await TestAuthority.create(t)
     const deployment = await lab.deployment()
     const proxy = await lab.forOne(deployment, {
-      listeners: listener({ certificates: [ca.server(['acme.test'])] }),
+      listeners: listener({ certificates: [await ca.server(['acme.test'])] }),
     })
     const client = await lab.tlsClient(proxy, {
       ca: ca.cert,
@@ -54,12 +54,12 @@ await proxyTest(
 await proxyTest(
   'the certificate is chosen by name: exact, wildcard, else the first',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
+    const ca = await TestAuthority.create(t)
     const deployment = await lab.deployment()
     const certificates = [
-      ca.server(['first.test']),
-      ca.server(['*.acme.test']),
-      ca.server(['www.acme.test']),
+      await ca.server(['first.test']),
+      await ca.server(['*.acme.test']),
+      await ca.server(['www.acme.test']),
     ]
     const proxy = await lab.forOne(deployment, { listeners: listener({ certificates }) })
     for (const [servername, name] of [
@@ -85,10 +85,10 @@ await proxyTest(
 await proxyTest(
   'a client that offers nothing but h2 is refused in the handshake, and counted',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
+    const ca = await TestAuthority.create(t)
     const deployment = await lab.deployment()
     const proxy = await lab.forOne(deployment, {
-      listeners: listener({ certificates: [ca.server(['acme.test'])] }),
+      listeners: listener({ certificates: [await ca.server(['acme.test'])] }),
     })
     await t.rejects(
       lab.tlsClient(proxy, { ca: ca.cert, servername: 'acme.test', ALPNProtocols: ['h2'] }),
@@ -104,10 +104,10 @@ await proxyTest(
 await proxyTest(
   'what is not TLS on a listener with TLS is closed and counted, whether it speaks or not',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
+    const ca = await TestAuthority.create(t)
     const deployment = await lab.deployment()
     const proxy = await lab.forOne(deployment, {
-      listeners: listener({ certificates: [ca.server(['acme.test'])] }),
+      listeners: listener({ certificates: [await ca.server(['acme.test'])] }),
       timeouts: { handshake: '200ms' },
     })
     for (const text of [get(), '\0\0\0', '\x16\x03\x01\x00', '']) {
@@ -123,13 +123,13 @@ await proxyTest(
 await proxyTest(
   'a client certificate names the tenant, by SPIFFE id or pinned, and anything may be inside',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
+    const ca = await TestAuthority.create(t)
     const acme = await lab.deployment()
     const globex = await lab.deployment()
-    const pinned = ca.tenant('someone')
+    const pinned = await ca.tenant('someone')
     const proxy = await lab.proxy({
       listeners: listener({
-        certificates: [ca.server(['p.test'])],
+        certificates: [await ca.server(['p.test'])],
         clientCertificate: 'required',
         clientCa: ca.certPath,
       }),
@@ -142,7 +142,7 @@ await proxyTest(
       ],
     })
     for (const [certificate, deployment] of [
-      [ca.tenant('acme'), acme],
+      [await ca.tenant('acme'), acme],
       [pinned, globex],
     ] as const) {
       const { cert, key } = certificate
@@ -171,14 +171,14 @@ await proxyTest(
 await proxyTest(
   'without a certificate, with one of nobody, or with an untrusted one there is no way in',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
-    const stranger = new TestAuthority(t).tenant('acme')
-    const nobody = ca.tenant('nobody')
+    const ca = await TestAuthority.create(t)
+    const stranger = await (await TestAuthority.create(t)).tenant('acme')
+    const nobody = await ca.tenant('nobody')
     const deployment = await lab.deployment({ serve: answering(ok('x')) })
     for (const clientCertificate of ['required', 'optional']) {
       const proxy = await lab.proxy({
         listeners: listener({
-          certificates: [ca.server(['p.test'])],
+          certificates: [await ca.server(['p.test'])],
           clientCertificate,
           clientCa: ca.certPath,
         }),
@@ -209,10 +209,10 @@ await proxyTest(
 )
 
 await proxyTest('SNI may name the tenant of a tunnel', async (t, lab) => {
-  const ca = new TestAuthority(t)
+  const ca = await TestAuthority.create(t)
   const deployment = await lab.deployment()
   const proxy = await lab.forOne(deployment, {
-    listeners: listener({ certificates: [ca.server(['acme.test'])], protocol: 'tcp' }),
+    listeners: listener({ certificates: [await ca.server(['acme.test'])], protocol: 'tcp' }),
   })
   const client = await lab.tlsClient(proxy, { ca: ca.cert, servername: 'acme.test' })
   await client.send('hello')
@@ -222,9 +222,9 @@ await proxyTest('SNI may name the tenant of a tunnel', async (t, lab) => {
 await proxyTest(
   'a PROXY header may stand before TLS, and come in one piece with it',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
+    const ca = await TestAuthority.create(t)
     const deployment = await lab.deployment()
-    const [listening] = listener({ certificates: [ca.server(['acme.test'])] })
+    const [listening] = listener({ certificates: [await ca.server(['acme.test'])] })
     const proxy = await lab.forOne(deployment, {
       listeners: [{ ...listening, proxyProtocol: 'required' }],
     })
@@ -245,11 +245,11 @@ await proxyTest(
 
 for (const scheme of ['https', 'tls']) {
   await proxyTest(`a deployment with ${scheme} must prove who it is`, async (t, lab) => {
-    const ca = new TestAuthority(t)
-    const other = new TestAuthority(t)
-    const good = ca.server(['orders.internal'], ['127.0.0.1'])
-    const noAddress = ca.server(['orders.internal'])
-    const stranger = other.server(['orders.internal'], ['127.0.0.1'])
+    const ca = await TestAuthority.create(t)
+    const other = await TestAuthority.create(t)
+    const good = await ca.server(['orders.internal'], ['127.0.0.1'])
+    const noAddress = await ca.server(['orders.internal'])
+    const stranger = await other.server(['orders.internal'], ['127.0.0.1'])
     const cases: [string, CertificateFiles, Record<string, string>, boolean][] = [
       ['its address', good, {}, true],
       ['its name', noAddress, { serverName: 'orders.internal' }, true],
@@ -306,9 +306,9 @@ for (const scheme of ['https', 'tls']) {
 }
 
 await proxyTest('a deployment may ask for our certificate', async (t, lab) => {
-  const ca = new TestAuthority(t)
-  const { cert, key } = ca.server([], ['127.0.0.1'])
-  const own = ca.tenant('proxy')
+  const ca = await TestAuthority.create(t)
+  const { cert, key } = await ca.server([], ['127.0.0.1'])
+  const own = await ca.tenant('proxy')
   const deployment = await lab.deployment({
     tls: { cert, key, ca: ca.cert, requestCert: true, rejectUnauthorized: true },
   })
@@ -336,12 +336,12 @@ await proxyTest('a deployment may ask for our certificate', async (t, lab) => {
 await proxyTest(
   'large bodies pass through TLS on both sides, whole and held back',
   async (t, lab) => {
-    const ca = new TestAuthority(t)
-    const { cert, key } = ca.server([], ['127.0.0.1'])
+    const ca = await TestAuthority.create(t)
+    const { cert, key } = await ca.server([], ['127.0.0.1'])
     const deployment = await lab.deployment({ tls: { cert, key } })
     const endpoints = [`https://127.0.0.1:${deployment.port}`]
     const proxy = await lab.proxy({
-      listeners: listener({ certificates: [ca.server(['acme.test'])] }),
+      listeners: listener({ certificates: [await ca.server(['acme.test'])] }),
       tenants: [
         tenant('acme', deployment, { deployment: { endpoints, tls: { ca: ca.certPath } } }),
       ],

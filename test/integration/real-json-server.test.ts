@@ -204,8 +204,12 @@ async function accepts(port: number): Promise<void> {
 
 async function startProxy(t: Test, folder: string, tenants: Tenant[]): Promise<RunningAmt> {
   const now = Date.now()
-  const authority = createAuthority('AMT test CA', now)
-  const server = issueServerCertificate(authority, { names: [], addresses: ['127.0.0.1'] }, now)
+  const authority = await createAuthority('AMT test CA', now)
+  const server = await issueServerCertificate(
+    authority,
+    { names: [], addresses: ['127.0.0.1'] },
+    now,
+  )
   await writeFile(join(folder, 'ca.crt'), authority.cert)
   await writeFile(join(folder, 'server.crt'), server.cert)
   await writeFile(join(folder, 'server.key'), server.key)

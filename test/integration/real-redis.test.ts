@@ -207,8 +207,8 @@ interface CertificateFiles {
 /** Certificates in `folder`: one of each tenant, and one of mallory, who says to be acme and has an authority of their own. */
 async function makeCertificates(folder: string): Promise<CertificateFiles> {
   const now = Date.now()
-  const authority = createAuthority('AMT test CA', now)
-  const ofTenant = (issuer: KeyedCertificate, tenant: string): KeyedCertificate =>
+  const authority = await createAuthority('AMT test CA', now)
+  const ofTenant = (issuer: KeyedCertificate, tenant: string): Promise<KeyedCertificate> =>
     issueTenantCertificate(
       issuer,
       { tenant, spiffeId: `spiffe://example.org/tenant/${tenant}` },
@@ -216,14 +216,14 @@ async function makeCertificates(folder: string): Promise<CertificateFiles> {
     )
   const made: Record<string, KeyedCertificate> = {
     ca: authority,
-    server: issueServerCertificate(
+    server: await issueServerCertificate(
       authority,
       { names: ['localhost'], addresses: ['127.0.0.1'] },
       now,
     ),
-    acme: ofTenant(authority, 'acme'),
-    globex: ofTenant(authority, 'globex'),
-    mallory: ofTenant(createAuthority('AMT test CA', now), 'acme'),
+    acme: await ofTenant(authority, 'acme'),
+    globex: await ofTenant(authority, 'globex'),
+    mallory: await ofTenant(await createAuthority('AMT test CA', now), 'acme'),
   }
   for (const [name, { cert, key }] of Object.entries(made)) {
     await writeFile(join(folder, `${name}.crt`), cert)

@@ -22,21 +22,29 @@ export class TestAuthority {
   readonly #folder: string
   #count = 0
 
-  constructor(t: Test) {
-    this.#folder = mkdtempSync(join(tmpdir(), 'amt-test-'))
-    t.teardown(() => rmSync(this.#folder, { recursive: true, force: true }))
-    this.#pair = createAuthority('test authority', Date.now())
-    this.cert = this.#pair.cert
-    this.certPath = this.#write(this.#pair).certPath
+  private constructor(pair: KeyedCertificate, folder: string) {
+    this.#folder = folder
+    this.#pair = pair
+    this.cert = pair.cert
+    this.certPath = this.#write(pair).certPath
   }
 
-  server(names: readonly string[], addresses: readonly string[] = []): CertificateFiles {
-    return this.#write(issueServerCertificate(this.#pair, { names, addresses }, Date.now()))
+  static async create(t: Test): Promise<TestAuthority> {
+    const folder = mkdtempSync(join(tmpdir(), 'amt-test-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    return new TestAuthority(await createAuthority('test authority', Date.now()), folder)
   }
 
-  tenant(tenant: string): CertificateFiles {
+  async server(
+    names: readonly string[],
+    addresses: readonly string[] = [],
+  ): Promise<CertificateFiles> {
+    return this.#write(await issueServerCertificate(this.#pair, { names, addresses }, Date.now()))
+  }
+
+  async tenant(tenant: string): Promise<CertificateFiles> {
     const spiffeId = `spiffe://example.org/tenant/${tenant}`
-    return this.#write(issueTenantCertificate(this.#pair, { tenant, spiffeId }, Date.now()))
+    return this.#write(await issueTenantCertificate(this.#pair, { tenant, spiffeId }, Date.now()))
   }
 
   #write(pair: KeyedCertificate): CertificateFiles {

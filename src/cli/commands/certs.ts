@@ -49,7 +49,7 @@ function initCommand(): Command {
     .option('--name <name>', 'its name', AUTHORITY_NAME)
     .addHelpText('after', '\nExample:\n  amt certs init --dir certs\n')
     .action(async ({ dir, force, name }: CommonOptions & { name: string }, command: Command) => {
-      const authority = createAuthority(name, Date.now())
+      const authority = await createAuthority(name, Date.now())
       const files = keyedFiles(dir, 'ca', authority)
       await writeOrRefuse(files, force, command)
       report(
@@ -84,7 +84,7 @@ function serverCommand(): Command {
       const files = keyedFiles(
         dir,
         'server',
-        issueServerCertificate(authority, { names, addresses }, Date.now()),
+        await issueServerCertificate(authority, { names, addresses }, Date.now()),
       )
       await writeOrRefuse(files, force, command)
       report(
@@ -120,7 +120,7 @@ function tenantCommand(): Command {
     .action(async (options: TenantOptions, command: Command) => {
       const authority = await readAuthority(options.dir, command)
       const { tenant, dir } = options
-      const made = tenantFiles(authority, options)
+      const made = await tenantFiles(authority, options)
       await writeOrRefuse(made.files, options.force, command)
       report(
         made.files,

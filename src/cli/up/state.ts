@@ -58,7 +58,8 @@ export async function prepareState({
   const authority = await prepareAuthority(dir, write)
   if (await needsCertificate(dir, 'server', authority)) {
     const subject = { names: [...LOCAL_NAMES, ...hosts], addresses: LOCAL_ADDRESSES }
-    await write(keyedFiles(dir, 'server', issueServerCertificate(authority, subject, Date.now())))
+    const server = await issueServerCertificate(authority, subject, Date.now())
+    await write(keyedFiles(dir, 'server', server))
   }
   await prepareTokenKey(dir, write)
   if (!has(dir, 'mixer.token')) {
@@ -67,7 +68,7 @@ export async function prepareState({
   for (const tenant of tenants) {
     if (await needsCertificate(dir, tenant, authority)) {
       const subject = { dir, tenant, trustDomain, password: DEFAULT_PKCS12_PASSWORD }
-      await write(tenantFiles(authority, subject).files)
+      await write((await tenantFiles(authority, subject)).files)
     }
     await prepareApiKey(dir, tenant, write)
   }
@@ -107,7 +108,7 @@ async function prepareAuthority(dir: string, write: Write): Promise<KeyedCertifi
   }
   // A key alone is what is left of a first start that was interrupted.
   if (!has(dir, 'ca.crt'))
-    await write(keyedFiles(dir, 'ca', createAuthority(AUTHORITY_NAME, Date.now())))
+    await write(keyedFiles(dir, 'ca', await createAuthority(AUTHORITY_NAME, Date.now())))
   const [cert, key] = await Promise.all([read(dir, 'ca.crt'), read(dir, 'ca.key')])
   return { cert, key }
 }

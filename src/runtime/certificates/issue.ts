@@ -1,37 +1,30 @@
 /**
  * A development authority and the certificates that it issues: EC P-256, X.509 v3 as RFC 5280 wants it, tenants' ones as
- * X.509-SVID wants them. They are put together here and signed by node:crypto, because node-forge signs with RSA alone
- * and the library that does more brings a dozen others into a proxy, for three templates that a developer's machine uses.
+ * X.509-SVID wants them.
  */
 import { Buffer } from 'node:buffer'
+import { createHash, createPrivateKey, KeyObject, randomBytes, X509Certificate } from 'node:crypto'
+import { type BaseBlock, BitString, Integer, OctetString, Utf8String } from 'asn1js'
 import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-  sign,
-  X509Certificate,
-} from 'node:crypto'
-import { isIP } from 'node:net'
-import { addressBytes } from './address-bytes.ts'
-import {
-  bigInteger,
-  bitString,
-  boolean,
-  type DerElement,
-  integer,
-  objectId,
-  octetString,
-  readDer,
-  sequence,
-  set,
-  tagged,
-  taggedBytes,
-  time,
-  utf8String,
-} from './der.ts'
+  AttributeTypeAndValue,
+  AuthorityKeyIdentifier,
+  BasicConstraints,
+  Certificate,
+  Extension,
+  ExtKeyUsage,
+  GeneralName,
+  GeneralNames,
+  id_AuthorityKeyIdentifier,
+  id_BasicConstraints,
+  id_ExtKeyUsage,
+  id_KeyUsage,
+  id_SubjectAltName,
+  id_SubjectKeyIdentifier,
+  RelativeDistinguishedNames,
+  Time,
+  TimeType,
+} from 'pkijs'
+import { ipv4Octets, ipv6Groups } from '../../codec/ip-address.ts'
 
 const DAY_MS = 86_400_000
 const AUTHORITY_DAYS = 3_650
@@ -39,22 +32,20 @@ const LEAF_DAYS = 365
 /** Clocks of the machines that see a new certificate may be behind. */
 const BACKDATE_MS = 5 * 60_000
 
-const OID = {
-  commonName: '2.5.4.3',
-  ecdsaWithSha256: '1.2.840.10045.4.3.2',
-  subjectKeyId: '2.5.29.14',
-  keyUsage: '2.5.29.15',
-  subjectAltName: '2.5.29.17',
-  basicConstraints: '2.5.29.19',
-  authorityKeyId: '2.5.29.35',
-  extendedKeyUsage: '2.5.29.37',
-  serverAuth: '1.3.6.1.5.5.7.3.1',
-  clientAuth: '1.3.6.1.5.5.7.3.2',
-} as const
+const COMMON_NAME = '2.5.4.3'
+const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
+const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const
 
-/** Bits of `keyUsage`, from the left, with the number of bits that are unused (RFC 5280, 4.2.1.3). */
-const SIGN_MESSAGES = bitString(Buffer.of(0b1000_0000), 7)
-const SIGN_CERTIFICATES_AND_LISTS = bitString(Buffer.of(0b0000_0110), 1)
+/** Kinds of `GeneralName` (RFC 5280, 4.2.1.6). */
+const ALTERNATIVE = { dns: 2, uri: 6, ip: 7 } as const
+
+/** Bits of `keyUsage`, from the left (RFC 5280, 4.2.1.3). */
+const SIGN_MESSAGES = new BitString({ valueHex: Uint8Array.of(0b1000_0000), unusedBits: 7 })
+const SIGN_CERTIFICATES_AND_LISTS = new BitString({
+  valueHex: Uint8Array.of(0b0000_0110),
+  unusedBits: 1,
+})
 
 /** A certificate and its private key, both PEM; the key is PKCS#8 and not encrypted. */
 export interface KeyedCertificate {
@@ -63,24 +54,17 @@ export interface KeyedCertificate {
 }
 
 /** A new authority, good for ten years. */
-export function createAuthority(commonName: string, now: number): KeyedCertificate {
-  const key = newKey()
-  const name = distinguishedName(commonName)
-  const keyId = keyIdentifier(key.publicKey)
-  return signCertificate({
-    issuer: name,
-    subject: name,
-    key,
-    signer: key.privateKey,
-    notBefore: now - BACKDATE_MS,
-    notAfter: now + AUTHORITY_DAYS * DAY_MS,
-    extensions: [
-      extension(OID.basicConstraints, true, sequence(boolean(true), integer(0))),
-      extension(OID.keyUsage, true, SIGN_CERTIFICATES_AND_LISTS),
-      extension(OID.subjectKeyId, false, octetString(keyId)),
-      extension(OID.authorityKeyId, false, sequence(taggedBytes(0, keyId))),
-    ],
-  })
+export async function createAuthority(commonName: string, now: number): Promise<KeyedCertificate> {
+  const keys = await newKeys()
+  const certificate = await blank(keys, commonName, now, AUTHORITY_DAYS)
+  certificate.issuer = certificate.subject
+  const keyId = await certificate.getKeyHash()
+  certificate.extensions = [
+    extension(id_BasicConstraints, new BasicConstraints({ cA: true, pathLenConstraint: 0 }), true),
+    extension(id_KeyUsage, SIGN_CERTIFICATES_AND_LISTS, true),
+    ...keyIdentifiers(keyId, keyId),
+  ]
+  return signed(certificate, keys.privateKey, keys)
 }
 
 /** Names may begin with `*.`; addresses are IPv4 or IPv6. At least one of either. */
@@ -89,32 +73,30 @@ export interface ServerSubject {
   readonly addresses: readonly string[]
 }
 
-/** A certificate for a listener, good for a year. Throws a `RangeError` for an address that is none. */
-export function issueServerCertificate(
+/** A certificate for a listener, good for a year. Rejects with a `RangeError` for an address that is none. */
+export async function issueServerCertificate(
   authority: KeyedCertificate,
   { names, addresses }: ServerSubject,
   now: number,
-): KeyedCertificate {
+): Promise<KeyedCertificate> {
   const subject = names[0] ?? addresses[0]
   if (subject === undefined) throw new RangeError('a server certificate needs a name or an address')
-  const bad = addresses.find(address => isIP(address) === 0)
-  if (bad !== undefined) throw new RangeError(`${bad} is not an IP address`)
   const alternatives = [
-    ...names.map(name => taggedBytes(2, Buffer.from(name, 'latin1'))),
-    ...addresses.map(address => taggedBytes(7, addressBytes(address))),
+    ...names.map(value => new GeneralName({ type: ALTERNATIVE.dns, value })),
+    ...addresses.map(addressName),
   ]
-  return issueLeaf(authority, { subject, usage: OID.serverAuth, alternatives, now })
+  return issueLeaf(authority, { subject, usage: SERVER_AUTH, alternatives, now })
 }
 
 /** A tenant's client certificate with that SPIFFE id, good for a year. */
-export function issueTenantCertificate(
+export async function issueTenantCertificate(
   authority: KeyedCertificate,
   { tenant, spiffeId }: { readonly tenant: string; readonly spiffeId: string },
   now: number,
-): KeyedCertificate {
+): Promise<KeyedCertificate> {
   // X.509-SVID: exactly one URI, and no other name that a verifier might take for the identity.
-  const alternatives = [taggedBytes(6, Buffer.from(spiffeId, 'latin1'))]
-  return issueLeaf(authority, { subject: tenant, usage: OID.clientAuth, alternatives, now })
+  const alternatives = [new GeneralName({ type: ALTERNATIVE.uri, value: spiffeId })]
+  return issueLeaf(authority, { subject: tenant, usage: CLIENT_AUTH, alternatives, now })
 }
 
 /** `sha256:<hex>` of the DER form: what `certificate:` credentials pin. */
@@ -125,64 +107,75 @@ export function certificateDigest(cert: string): string {
 interface Leaf {
   readonly subject: string
   readonly usage: string
-  readonly alternatives: Buffer[]
+  readonly alternatives: GeneralName[]
   readonly now: number
 }
 
-function issueLeaf(authority: KeyedCertificate, leaf: Leaf): KeyedCertificate {
-  const { name, keyId } = issuerOf(authority.cert)
-  const key = newKey()
-  return signCertificate({
-    issuer: name,
-    // A common name holds 64 characters at most (RFC 5280, appendix A.1); the names that count are in subjectAltName.
-    subject: distinguishedName(leaf.subject.slice(0, 64)),
-    key,
-    signer: createPrivateKey(authority.key),
-    notBefore: leaf.now - BACKDATE_MS,
-    notAfter: leaf.now + LEAF_DAYS * DAY_MS,
-    extensions: [
-      extension(OID.basicConstraints, true, sequence()), // CA=false is the default, and DER leaves defaults out
-      extension(OID.keyUsage, true, SIGN_MESSAGES),
-      extension(OID.extendedKeyUsage, false, sequence(objectId(leaf.usage))),
-      extension(OID.subjectAltName, false, sequence(...leaf.alternatives)),
-      extension(OID.subjectKeyId, false, octetString(keyIdentifier(key.publicKey))),
-      extension(OID.authorityKeyId, false, sequence(taggedBytes(0, keyId))),
-    ],
+async function issueLeaf(
+  authority: KeyedCertificate,
+  { subject, usage, alternatives, now }: Leaf,
+): Promise<KeyedCertificate> {
+  const issuer = Certificate.fromBER(new X509Certificate(authority.cert).raw)
+  const signer = await signingKey(authority.key)
+  const keys = await newKeys()
+  // A common name holds 64 characters at most (RFC 5280, appendix A.1); the names that count are in subjectAltName.
+  const certificate = await blank(keys, subject.slice(0, 64), now, LEAF_DAYS)
+  certificate.issuer = issuer.subject
+  certificate.extensions = [
+    extension(id_BasicConstraints, new BasicConstraints({ cA: false }), true),
+    extension(id_KeyUsage, SIGN_MESSAGES, true),
+    extension(id_ExtKeyUsage, new ExtKeyUsage({ keyPurposes: [usage] })),
+    extension(id_SubjectAltName, new GeneralNames({ names: alternatives })),
+    ...keyIdentifiers(await certificate.getKeyHash(), await keyIdOf(issuer)),
+  ]
+  return signed(certificate, signer, keys)
+}
+
+/** A certificate for that key, without issuer, extensions and signature. */
+async function blank(
+  keys: CryptoKeyPair,
+  commonName: string,
+  now: number,
+  days: number,
+): Promise<Certificate> {
+  const name = new AttributeTypeAndValue({
+    type: COMMON_NAME,
+    value: new Utf8String({ value: commonName }),
   })
+  const certificate = new Certificate({
+    version: 2, // counted from 0: X.509 v3
+    serialNumber: new Integer({ valueHex: serialNumber() }),
+    subject: new RelativeDistinguishedNames({ typesAndValues: [name] }),
+    notBefore: time(now - BACKDATE_MS),
+    notAfter: time(now + days * DAY_MS),
+  })
+  await certificate.subjectPublicKeyInfo.importKey(keys.publicKey)
+  return certificate
 }
 
-interface Template {
-  readonly issuer: Buffer
-  readonly subject: Buffer
-  readonly key: { readonly publicKey: KeyObject; readonly privateKey: KeyObject }
-  readonly signer: KeyObject
-  readonly notBefore: number
-  readonly notAfter: number
-  readonly extensions: Buffer[]
-}
-
-function signCertificate(template: Template): KeyedCertificate {
-  const algorithm = sequence(objectId(OID.ecdsaWithSha256))
-  const toBeSigned = sequence(
-    tagged(0, integer(2)), // version 3
-    bigInteger(serialNumber()),
-    algorithm,
-    template.issuer,
-    sequence(time(new Date(template.notBefore)), time(new Date(template.notAfter))),
-    template.subject,
-    template.key.publicKey.export({ type: 'spki', format: 'der' }),
-    tagged(3, sequence(...template.extensions)),
-  )
-  const signature = sign('sha256', toBeSigned, template.signer)
-  const der = sequence(toBeSigned, algorithm, bitString(signature))
+async function signed(
+  certificate: Certificate,
+  signer: CryptoKey,
+  { privateKey }: CryptoKeyPair,
+): Promise<KeyedCertificate> {
+  await certificate.sign(signer, 'SHA-256')
   return {
-    cert: new X509Certificate(der).toString(),
-    key: template.key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    cert: new X509Certificate(Buffer.from(certificate.toSchema().toBER())).toString(),
+    key: KeyObject.from(privateKey).export({ type: 'pkcs8', format: 'pem' }),
   }
 }
 
-function newKey(): { publicKey: KeyObject; privateKey: KeyObject } {
-  return generateKeyPairSync('ec', { namedCurve: 'P-256' })
+async function newKeys(): Promise<CryptoKeyPair> {
+  return crypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify'])
+}
+
+async function signingKey(pem: string): Promise<CryptoKey> {
+  const key = createPrivateKey(pem)
+  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
+    throw new RangeError('the key of the authority is not one of EC P-256')
+  }
+  const der = key.export({ type: 'pkcs8', format: 'der' })
+  return crypto.subtle.importKey('pkcs8', der, KEY_ALGORITHM, false, ['sign'])
 }
 
 /** Positive, without a leading zero byte, more than 64 random bits (CA/Browser Forum, 7.1). */
@@ -192,36 +185,42 @@ function serialNumber(): Buffer {
   return bytes
 }
 
-function distinguishedName(commonName: string): Buffer {
-  return sequence(set(sequence(objectId(OID.commonName), utf8String(commonName))))
+/** Until 2049 a UTCTime, from 2050 on a GeneralizedTime, neither with parts of a second (RFC 5280, 4.1.2.5). */
+function time(at: number): Time {
+  const value = new Date(at - (at % 1_000))
+  const type = value.getUTCFullYear() < 2050 ? TimeType.UTCTime : TimeType.GeneralizedTime
+  return new Time({ type, value })
 }
 
-function extension(id: string, critical: boolean, value: Buffer): Buffer {
-  return sequence(objectId(id), ...(critical ? [boolean(true)] : []), octetString(value))
+function addressName(address: string): GeneralName {
+  const bytes =
+    ipv4Octets(address) ?? ipv6Groups(address)?.flatMap(group => [group >> 8, group & 255])
+  if (bytes === undefined) throw new RangeError(`${address} is not an IP address`)
+  const value = new OctetString({ valueHex: Uint8Array.from(bytes) })
+  return new GeneralName({ type: ALTERNATIVE.ip, value })
 }
 
-/** SHA-1 of the public key's bits: method 1 of RFC 5280, 4.2.1.2. It names a key and protects nothing. */
-function keyIdentifier(key: KeyObject): Buffer {
-  const bits = parts(key.export({ type: 'spki', format: 'der' }))[1]?.content.subarray(1)
-  return createHash('sha1')
-    .update(bits ?? Buffer.alloc(0))
-    .digest()
+function extension(
+  extnID: string,
+  value: BaseBlock | { toSchema(): BaseBlock },
+  critical = false,
+): Extension {
+  const block = 'toSchema' in value ? value.toSchema() : value
+  return new Extension({ extnID, critical, extnValue: block.toBER() })
 }
 
-/** Name and key identifier of an authority, byte for byte as they stand in its certificate. */
-function issuerOf(cert: string): { name: Buffer; keyId: Buffer } {
-  const fields = parts(parts(new X509Certificate(cert).raw)[0]?.raw)
-  const name = fields[5]?.raw // version, serial, algorithm, issuer, validity, subject
-  if (name === undefined) throw new Error('the certificate of the authority has no subject')
-  const wanted = objectId(OID.subjectKeyId)
-  const found = parts(fields.at(-1)?.content).find(entry => parts(entry.raw)[0]?.raw.equals(wanted))
-  const value = parts(found?.raw).at(-1)?.content // an OCTET STRING in an OCTET STRING
-  const keyId = value && readDer(value)[0]?.content
-  return { name, keyId: keyId ?? keyIdentifier(createPublicKey(cert)) }
+/** SHA-1 of a public key's bits: method 1 of RFC 5280, 4.2.1.2. It names a key and protects nothing. */
+function keyIdentifiers(subject: BufferSource, authority: BufferSource): Extension[] {
+  const keyIdentifier = new OctetString({ valueHex: authority })
+  return [
+    extension(id_SubjectKeyIdentifier, new OctetString({ valueHex: subject })),
+    extension(id_AuthorityKeyIdentifier, new AuthorityKeyIdentifier({ keyIdentifier })),
+  ]
 }
 
-/** The elements inside the one element that `der` is. */
-function parts(der: Buffer | undefined): DerElement[] {
-  const outer = der && readDer(der)[0]
-  return outer ? readDer(outer.content) : []
+/** As it stands in the certificate of an authority, which need not be of our making. */
+async function keyIdOf(issuer: Certificate): Promise<BufferSource> {
+  const found = issuer.extensions?.find(({ extnID }) => extnID === id_SubjectKeyIdentifier)
+  const value: unknown = found?.parsedValue
+  return value instanceof OctetString ? value.getValue() : issuer.getKeyHash()
 }

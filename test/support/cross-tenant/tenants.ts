@@ -50,8 +50,8 @@ export async function makeTenants(
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'k1', alg: 'ES256', use: 'sig' }
   writeFileSync(join(folder, 'jwks.json'), JSON.stringify({ keys: [jwk] }))
-  const authority = createAuthority('cross-tenant test', Date.now())
-  const server = issueServerCertificate(
+  const authority = await createAuthority('cross-tenant test', Date.now())
+  const server = await issueServerCertificate(
     authority,
     { names: [], addresses: ['127.0.0.1'] },
     Date.now(),
@@ -72,7 +72,7 @@ export async function makeTenants(
       apiKey: formatApiKey(id, Buffer.from(random.text(32))),
       tokens: await Promise.all([1, 2, 3].map(number => token(privateKey, id, 3_600 + number))),
       expiredToken: await token(privateKey, id, -3_600),
-      certificate: issueTenantCertificate(
+      certificate: await issueTenantCertificate(
         authority,
         { tenant: id, spiffeId: `spiffe://example.org/tenant/${id}` },
         Date.now(),

@@ -72,9 +72,9 @@ await test('an expired certificate of our own is made anew, a foreign one stays'
   const subject = { names: ['localhost'], addresses: [] }
   const authority = { cert: await read(dir, 'ca.crt'), key: await read(dir, 'ca.key') }
   const past = Date.now() - YEAR_MS
-  const foreign = createAuthority('somebody else', past)
+  const foreign = await createAuthority('somebody else', past)
   const put = async (issuer: typeof authority): Promise<void> => {
-    const made = issueServerCertificate(issuer, subject, past)
+    const made = await issueServerCertificate(issuer, subject, past)
     await writeFile(join(dir, 'server.crt'), made.cert)
     await writeFile(join(dir, 'server.key'), made.key)
   }

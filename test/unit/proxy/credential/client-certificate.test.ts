@@ -1,8 +1,20 @@
-import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { KeyObject, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
-import forge from 'node-forge'
+import { Set as Asn1Set, Integer, Sequence, Utf8String } from 'asn1js'
+import {
+  AttributeTypeAndValue,
+  BasicConstraints,
+  Certificate,
+  Extension,
+  GeneralName,
+  GeneralNames,
+  id_BasicConstraints,
+  id_SubjectAltName,
+  RelativeDistinguishedNames,
+  Time,
+} from 'pkijs'
 import { test } from 'tap'
 import type { CredentialConfig } from '../../../../src/config/schema.ts'
 import {
@@ -16,63 +28,73 @@ import { tenantConfig } from './token-issuer.ts'
 const DAY_MS = 86_400_000
 const NOW = Date.now()
 const ID = 'spiffe://example.org/tenant/acme'
-const keys = generateKeyPairSync('rsa', {
-  modulusLength: 2048,
-  publicKeyEncoding: { type: 'spki', format: 'pem' },
-  privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-})
+const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const
+const keys = await crypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify'])
 
-interface AltName {
-  readonly type: number
-  readonly value?: string
-  readonly ip?: string
-}
+/** Kinds of names (RFC 5280, 4.2.1.6) with one byte a character. */
+const name = (type: 1 | 2 | 6, value: string): GeneralName =>
+  new GeneralName({ type, value: Buffer.from(value, 'utf8').toString('latin1') })
+const mail = (value: string): GeneralName => name(1, value)
+const dns = (value: string): GeneralName => name(2, value)
+const uri = (value: string): GeneralName => name(6, value)
+
+const ATTRIBUTE = { CN: '2.5.4.3', C: '2.5.4.6', O: '2.5.4.10' } as const
+const attribute = (kind: keyof typeof ATTRIBUTE, value: string): AttributeTypeAndValue =>
+  new AttributeTypeAndValue({ type: ATTRIBUTE[kind], value: new Utf8String({ value }) })
 
 interface CertificateParts {
-  readonly subject?: readonly forge.pki.CertificateField[]
-  readonly altNames?: readonly AltName[]
+  readonly subject?: AttributeTypeAndValue[]
+  readonly altNames?: GeneralName[]
   readonly ca?: boolean
   readonly endsAt?: number
 }
 
-/** node-forge writes one byte a character here. */
-const uri = (value: string): AltName => ({
-  type: 6,
-  value: Buffer.from(value, 'utf8').toString('latin1'),
-})
-const dns = (value: string): AltName => ({ type: 2, value })
-
-/** A self-signed certificate with whatever in it; node-forge checks nothing. */
-function pemOf({
-  subject,
+/** A self-signed certificate with whatever in it; nothing is checked. */
+async function certificateOf({
+  subject = [attribute('CN', 'acme')],
   altNames = [],
   ca = false,
   endsAt = NOW + DAY_MS,
-}: CertificateParts): string {
-  const certificate = forge.pki.createCertificate()
-  certificate.publicKey = forge.pki.publicKeyFromPem(keys.publicKey)
-  certificate.serialNumber = '01'
-  certificate.validity.notBefore = new Date(NOW - 2 * DAY_MS)
-  certificate.validity.notAfter = new Date(endsAt)
-  const name = [...(subject ?? [{ name: 'commonName', value: 'acme' }])]
-  certificate.setSubject(name)
-  certificate.setIssuer(name)
-  const extensions: object[] = [{ name: 'basicConstraints', cA: ca }]
-  if (altNames.length > 0) extensions.push({ name: 'subjectAltName', altNames })
-  certificate.setExtensions(extensions)
-  certificate.sign(forge.pki.privateKeyFromPem(keys.privateKey), forge.md.sha256.create())
-  return forge.pki.certificateToPem(certificate)
+}: CertificateParts): Promise<X509Certificate> {
+  const extensions = [extension(id_BasicConstraints, new BasicConstraints({ cA: ca }))]
+  if (altNames.length > 0)
+    extensions.push(extension(id_SubjectAltName, new GeneralNames({ names: altNames })))
+  const certificate = new Certificate({
+    version: 2,
+    serialNumber: new Integer({ value: 1 }),
+    subject: nameOf(subject),
+    notBefore: new Time({ value: new Date(NOW - 2 * DAY_MS) }),
+    notAfter: new Time({ value: new Date(endsAt) }),
+    extensions,
+  })
+  certificate.issuer = certificate.subject
+  await certificate.subjectPublicKeyInfo.importKey(keys.publicKey)
+  await certificate.sign(keys.privateKey, 'SHA-256')
+  return new X509Certificate(Buffer.from(certificate.toSchema().toBER()))
 }
 
-function read(parts: CertificateParts, authorized = true): ClientCertificate | undefined {
-  const certificate = new X509Certificate(pemOf(parts))
+/** Each attribute by itself, as nearly everybody has it; pkijs writes them as one of several parts. */
+function nameOf(attributes: readonly AttributeTypeAndValue[]): RelativeDistinguishedNames {
+  const value = attributes.map(part => new Asn1Set({ value: [part.toSchema()] }))
+  return RelativeDistinguishedNames.fromBER(new Sequence({ value }).toBER())
+}
+
+function extension(extnID: string, value: BasicConstraints | GeneralNames): Extension {
+  return new Extension({ extnID, extnValue: value.toSchema().toBER() })
+}
+
+async function read(
+  parts: CertificateParts,
+  authorized = true,
+): Promise<ClientCertificate | undefined> {
+  const certificate = await certificateOf(parts)
   const socket = { authorized, getPeerX509Certificate: () => certificate }
   return readClientCertificate(socket, 'example.org', NOW)
 }
 
 await test('takes the SPIFFE id of an X.509-SVID', async t => {
-  t.equal(read({ altNames: [uri(ID)] })?.spiffeId, ID)
-  t.equal(read({ altNames: [dns('acme.example.com'), uri(ID)] })?.spiffeId, ID)
+  t.equal((await read({ altNames: [uri(ID)] }))?.spiffeId, ID)
+  t.equal((await read({ altNames: [dns('acme.example.com'), uri(ID)] }))?.spiffeId, ID)
 })
 
 await test('takes no SPIFFE id from anything else', async t => {
@@ -98,28 +120,28 @@ await test('takes no SPIFFE id from anything else', async t => {
     ['too long', { altNames: [uri(`${ID}/${'x'.repeat(2_048)}`)] }],
     ['an id in a DNS name', { altNames: [dns(`x, URI:${ID}`)] }],
     ['an id after a quote in a DNS name', { altNames: [dns(`x", URI:${ID}`)] }],
-    ['an id in a mail address', { altNames: [{ type: 1, value: `a@b, URI:${ID}` }] }],
+    ['an id in a mail address', { altNames: [mail(`a@b, URI:${ID}`)] }],
     ['an id within a URI', { altNames: [uri(`http://x, URI:${ID}`)] }],
-    ['an id in the subject', { subject: [{ name: 'commonName', value: ID }] }],
+    ['an id in the subject', { subject: [attribute('CN', ID)] }],
   ]
-  for (const [name, parts] of cases) t.equal(read(parts)?.spiffeId, undefined, name)
+  for (const [name, parts] of cases) t.equal((await read(parts))?.spiffeId, undefined, name)
 })
 
 await test('takes no SPIFFE id where no trust domain is configured', async t => {
-  const certificate = new X509Certificate(pemOf({ altNames: [uri(ID)] }))
+  const certificate = await certificateOf({ altNames: [uri(ID)] })
   const socket = { authorized: true, getPeerX509Certificate: () => certificate }
   t.equal(readClientCertificate(socket, undefined, NOW)?.spiffeId, undefined)
 })
 
 await test('reads nothing from a certificate that was not verified, has expired or is not there', async t => {
-  t.equal(read({ altNames: [uri(ID)] }, false), undefined)
-  t.equal(read({ altNames: [uri(ID)], endsAt: NOW - DAY_MS }), undefined)
+  t.equal(await read({ altNames: [uri(ID)] }, false), undefined)
+  t.equal(await read({ altNames: [uri(ID)], endsAt: NOW - DAY_MS }), undefined)
   const none = { authorized: true, getPeerX509Certificate: () => undefined }
   t.equal(readClientCertificate(none, 'example.org', NOW), undefined)
 })
 
 await test('finds the owner by digest or id, and none where they contradict each other', async t => {
-  const certificate = read({ altNames: [uri(ID)] })
+  const certificate = await read({ altNames: [uri(ID)] })
   if (certificate === undefined) throw new Error('not read')
   const pin: CredentialConfig = { certificate: `sha256:${certificate.digest}` }
   const id: CredentialConfig = { spiffe: 'spiffe://example.org/tenant/*' }
@@ -139,12 +161,8 @@ await test('finds the owner by digest or id, and none where they contradict each
 })
 
 await test('describes the certificate as Envoy does', async t => {
-  const subject = [
-    { name: 'countryName', value: 'DE' },
-    { name: 'organizationName', value: 'Acme' },
-    { name: 'commonName', value: 'web' },
-  ]
-  const certificate = read({ subject, altNames: [uri(ID), dns('x')] })
+  const subject = [attribute('C', 'DE'), attribute('O', 'Acme'), attribute('CN', 'web')]
+  const certificate = await read({ subject, altNames: [uri(ID), dns('x')] })
   t.equal(certificate?.subject, 'CN=web,O=Acme,C=DE')
   t.equal(certificate?.xfcc, `Hash=${certificate?.digest};Subject="CN=web,O=Acme,C=DE";URI=${ID}`)
   t.match(certificate?.digest, /^[0-9a-f]{64}$/)
@@ -174,11 +192,8 @@ await test('lets no text in a certificate break out of its value', async t => {
     ' #=+<>',
   ]
   for (const value of values) {
-    const subject = [
-      { name: 'organizationName', value, valueTagClass: 12 as never },
-      { name: 'commonName', value, valueTagClass: 12 as never },
-    ]
-    const certificate = read({ subject, altNames: [uri(`http://${value}`), uri(value)] })
+    const subject = [attribute('O', value), attribute('CN', value)]
+    const certificate = await read({ subject, altNames: [uri(`http://${value}`), uri(value)] })
     const xfcc = certificate?.xfcc ?? ''
     t.match(xfcc, /^[ -~]+$/, 'printable ASCII')
     t.same(parseXfcc(xfcc), ['Hash', 'Subject', 'URI', 'URI'], xfcc)
@@ -187,14 +202,15 @@ await test('lets no text in a certificate break out of its value', async t => {
 
 await test('gives the hash alone where a certificate holds too much text', async t => {
   const altNames = Array.from({ length: 100 }, (_, i) => uri(`http://${'x'.repeat(100)}/${i}`))
-  const certificate = read({ altNames })
+  const certificate = await read({ altNames })
   t.equal(certificate?.xfcc, `Hash=${certificate?.digest}`)
 })
 
 await test('reads the certificate of a real connection', async t => {
-  const ca = pemOf({ altNames: [uri(ID)] })
+  const ca = (await certificateOf({ altNames: [uri(ID)] })).toString()
+  const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' })
   const server = createServer({
-    key: keys.privateKey,
+    key,
     cert: ca,
     ca,
     requestCert: true,
@@ -207,7 +223,7 @@ await test('reads the certificate of a real connection', async t => {
   const client = connect({
     port,
     host: '127.0.0.1',
-    key: keys.privateKey,
+    key,
     cert: ca,
     rejectUnauthorized: false,
   })
