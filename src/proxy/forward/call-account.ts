@@ -5,8 +5,8 @@
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { Routability } from '../../core/routability.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
-import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import type { Downstream } from './downstream.ts'
 import type { Outbox } from './outbox.ts'
 
@@ -24,6 +24,8 @@ export class CallAccount {
   wasSent = false
   /** How long downstream should not be read, by the tenant's bandwidth. */
   ingressDebtMs = 0
+  /** How long there should be no further answer; of a call that has ended, by what it sent last. */
+  egressDebtMs = 0
   readonly #context: WorkerContext
   readonly #downstream: Downstream
   readonly #outbox: Outbox
@@ -66,6 +68,7 @@ export class CallAccount {
     this.runtime = undefined
     this.wasSent = false
     this.ingressDebtMs = 0
+    this.egressDebtMs = 0
     this.#row = undefined
     this.#status = 0
     this.#routability = 'unroutable'
@@ -89,6 +92,7 @@ export class CallAccount {
     if (!this.wasSent) {
       this.#operation = this.#context.operations.match(this.#subject.method, this.#subject.target)
       this.#sentAt = this.#context.clock.monotonic()
+      this.#spendIngress(this.#ingress)
     }
     this.wasSent = true
     this.#upstream = upstream
@@ -96,6 +100,14 @@ export class CallAccount {
 
   received(bytes: number): void {
     this.#ingress += bytes
+    this.#spendIngress(bytes)
+  }
+
+  /** Bandwidth is spent as bytes come; what code they count under is known only with the answer. */
+  #spendIngress(bytes: number): void {
+    const { runtime } = this
+    if (runtime === undefined) return
+    this.ingressDebtMs = runtime.limiter.ingress.spend(bytes, this.#context.clock.monotonic())
   }
 
   /** The status that the client gets: the call is counted under its class. */
@@ -120,28 +132,27 @@ export class CallAccount {
    * it cannot be known before. Returns how long the deployment should not be read, by the tenant's bandwidth.
    */
   count(): number {
-    return this.#countUpTo(this.#outbox.total - this.#outboxMark)
+    this.#countUpTo(this.#outbox.total - this.#outboxMark)
+    return this.egressDebtMs
   }
 
-  #countUpTo(egress: number): number {
+  #countUpTo(egress: number): void {
     const { runtime } = this
-    if (this.#row === undefined || runtime === undefined) return 0
+    this.egressDebtMs = 0
+    if (this.#row === undefined || runtime === undefined) return
     const { meter, clock } = this.#context
     const now = clock.now()
     const received = this.#ingress - this.#countedIngress
     const sent = egress - this.#countedEgress
-    let debt = 0
     if (received > 0) {
       meter.ingress(this.#row, received, now)
       this.#countedIngress = this.#ingress
-      this.ingressDebtMs = runtime.limiter.ingress.spend(received, clock.monotonic())
     }
     if (sent > 0) {
       meter.egress(this.#row, sent, now)
       this.#countedEgress = egress
-      debt = runtime.limiter.egress.spend(sent, clock.monotonic())
+      this.egressDebtMs = runtime.limiter.egress.spend(sent, clock.monotonic())
     }
-    return debt
   }
 
   /** The answer is whole, or as whole as it will get; what is in the outbox is on its way. */

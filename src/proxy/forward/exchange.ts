@@ -531,8 +531,8 @@ export class Exchange implements UpstreamUser {
 
   /** The client is gone. */
   abort(code: ErrorCode): void {
-    if (this.#phase === 'idle') return
     if (this.#pace) this.#connection.context.wheel.cancel(this.#pace)
+    if (this.#phase === 'idle') return
     this.#letUpstreamGo(false)
     if (this.#phase === 'tunnelling') this.#account.cut('-')
     else this.#account.abort(code)
@@ -583,6 +583,7 @@ export class Exchange implements UpstreamUser {
     this.#phase = 'idle'
     this.#serial++
     this.#connection.outbox.flush()
+    this.#paceNextCall()
     this.#connection.callDone(this.#keepAlive)
   }
 
@@ -600,6 +601,14 @@ export class Exchange implements UpstreamUser {
     this.#armPace(wait)
   }
 
+  /** An answer that came in one piece could not be held back; the next call of the connection can. */
+  #paceNextCall(): void {
+    const wait = Math.max(this.#account.ingressDebtMs, this.#account.egressDebtMs)
+    if (wait < 1 || !this.#keepAlive) return
+    this.#connection.pauseForPace(true)
+    this.#armPace(wait)
+  }
+
   #armPace(wait: number): void {
     const { wheel, clock } = this.#connection.context
     this.#pace ??= new Timer(this)
@@ -608,6 +617,7 @@ export class Exchange implements UpstreamUser {
 
   timerExpired(): void {
     this.#connection.pauseForPace(false)
+    this.#connection.pump()
     if (!this.#pacedUpstream) return
     this.#pacedUpstream = false
     if (!this.#upstreamPaused) this.#upstream?.resume()

@@ -99,9 +99,12 @@ export class Http1Connection {
 
   /** Whether the client has said all, and all of it has been used as far as it can be. */
   get #endOfInput(): boolean {
-    return (
-      this.#inputEnded && (this.#input.length === 0 || !this.downstream.socket.writableNeedDrain)
-    )
+    return this.#inputEnded && (this.#input.length === 0 || !this.#nextCallWaits)
+  }
+
+  /** A client that does not read its answers gets no further ones, and one beyond its bandwidth gets them later. */
+  get #nextCallWaits(): boolean {
+    return this.downstream.socket.writableNeedDrain || this.#readers.pausedByPace
   }
 
   /** One step over the input; false where it has to wait. */
@@ -123,9 +126,7 @@ export class Http1Connection {
       this.#consume(used)
       return used > 0
     }
-    // A client that does not read its answers gets no further ones.
-    if (this.#ending || this.downstream.socket.writableNeedDrain) return false
-    return this.#readHead()
+    return !this.#ending && !this.#nextCallWaits && this.#readHead()
   }
 
   #readHead(): boolean {
