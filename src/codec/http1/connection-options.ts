@@ -12,7 +12,6 @@ const NONE: ConnectionOptions = { close: false, keepAlive: false, upgrade: false
 
 /** What almost all messages say; found without splitting. */
 const COMMON = new Map<string, ConnectionOptions>([
-  ['', NONE],
   ['keep-alive', { ...NONE, keepAlive: true }],
   ['Keep-Alive', { ...NONE, keepAlive: true }],
   ['close', { ...NONE, close: true }],
@@ -21,7 +20,7 @@ const COMMON = new Map<string, ConnectionOptions>([
 ])
 
 export function parseConnection(value: string): ConnectionOptions {
-  return COMMON.get(value) ?? splitOptions(value)
+  return value === '' ? NONE : (COMMON.get(value) ?? splitOptions(value))
 }
 
 function splitOptions(value: string): ConnectionOptions {

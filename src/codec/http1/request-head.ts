@@ -32,6 +32,8 @@ export class RequestHead implements Framing {
   /** Lines to forward as they came. */
   lines = ''
   readonly fields: FieldSection
+  /** The last Host that was found valid: most calls ask for the same one, and comparing is cheaper than matching. */
+  #validHost = ''
   /** Why the last read was INVALID. */
   error: ErrorCode = 'malformed_request'
 
@@ -122,7 +124,10 @@ export class RequestHead implements Framing {
     const present = (fields.seen & bit) !== 0
     if (!present && this.minor === 1) return 'invalid_host'
     this.host = fields.values[SLOT.host] as string
-    if (this.host !== '' && !isAuthority(this.host)) return 'invalid_host'
+    if (this.host !== this.#validHost) {
+      if (this.host !== '' && !isAuthority(this.host)) return 'invalid_host'
+      this.#validHost = this.host
+    }
     // First, since its only form is that of an authority: a deployment that takes another for a tunnel sees no calls in it.
     if (method === 'CONNECT') return isAuthority(target) ? 'unsupported_method' : 'malformed_target'
     if (target.charCodeAt(0) === 0x2f) return undefined
