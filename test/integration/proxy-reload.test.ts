@@ -1,5 +1,4 @@
 /** Other tenants while the worker runs: who stays notices nothing, who is gone is refused, who is new is served. */
-import type { TenantConfig } from '../../src/config/schema.ts'
 import { freePorts } from '../support/free-ports.ts'
 import { codeOf, get, keyOf, ok, proxyTest, readAnswer, tenant } from '../support/proxy-lab.ts'
 import { proxyConfig, type RunningProxy } from '../support/start-proxy.ts'
@@ -14,7 +13,7 @@ async function apply(
     listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }],
     tenants,
   })
-  return proxy.worker.applyTenants(parsed as readonly TenantConfig[], limits, generation)
+  return proxy.worker.applyTenants(parsed, limits, generation)
 }
 
 const asOther = (): string => get().replace('acme', 'globex')

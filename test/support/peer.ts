@@ -96,8 +96,11 @@ export class Peer {
 
   /** Vanishes. */
   reset(): void {
-    if (this.#raw === this.socket && this.socket instanceof tls.TLSSocket) this.socket.destroy()
-    else this.#raw.resetAndDestroy()
+    const raw = this.#raw
+    // libuv refuses to reset behind a FIN that is on its way, and Node then never closes the socket.
+    const ending = raw.writableEnded && !raw.writableFinished
+    if (ending || raw instanceof tls.TLSSocket) raw.destroy()
+    else raw.resetAndDestroy()
   }
 
   destroy(): void {
