@@ -30,9 +30,14 @@ interface Setup {
 }
 
 /** Two tenants in front of the same deployment, so that what is counted for one is not counted for the other. */
-async function setup(t: Test, serve: Parameters<typeof countedDeployment>[1]): Promise<Setup> {
-  const deployment = await countedDeployment(t, serve)
+async function setup(
+  t: Test,
+  serve: Parameters<typeof countedDeployment>[1],
+  scheme: 'http' | 'https' = 'http',
+): Promise<Setup> {
   const certificates = await issueCertificates(t)
+  const { server, ca } = certificates
+  const deployment = await countedDeployment(t, serve, scheme === 'https' ? server : undefined)
   const proxy = await startProxy({
     listeners: [
       { name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' },
@@ -47,7 +52,7 @@ async function setup(t: Test, serve: Parameters<typeof countedDeployment>[1]): P
         { apiKey: `sha256:${createHash('sha256').update(KEYS[id]).digest('hex')}` },
         { spiffe: `spiffe://example.org/tenant/${id}` },
       ],
-      deployment: { endpoints: [`http://127.0.0.1:${deployment.port}`] },
+      deployment: { endpoints: [`${scheme}://127.0.0.1:${deployment.port}`], tls: { ca } },
     })),
   })
   t.teardown(() => proxy.close())
@@ -65,6 +70,9 @@ async function setup(t: Test, serve: Parameters<typeof countedDeployment>[1]): P
 async function issueCertificates(t: Test): Promise<{
   listener: Record<string, unknown>
   acme: { ca: string; cert: string; key: string }
+  server: { cert: string; key: string }
+  /** Path of the authority. */
+  ca: string
 }> {
   const folder = t.testdir({})
   const authority = await createAuthority('test', Date.now())
@@ -82,13 +90,16 @@ async function issueCertificates(t: Test): Promise<{
     writeFileSync(join(folder, name), text)
     return join(folder, name)
   }
+  const ca = file('ca.crt', authority.cert)
   return {
+    ca,
+    server,
     listener: {
       certificates: [
         { cert: file('server.crt', server.cert), key: file('server.key', server.key) },
       ],
       clientCertificate: 'optional',
-      clientCa: file('ca.crt', authority.cert),
+      clientCa: ca,
     },
     acme: { ca: authority.cert, ...acme },
   }
@@ -418,27 +429,29 @@ await test('a client that half-closes behind a whole call gets its answer', asyn
   t.same(counted(running), { calls: 2, ingress: call.length * 2, egress: client.received })
 })
 
-await test('a client that half-closes before it is upgraded ends the upgraded connection', async t => {
-  const asked = Promise.withResolvers<Socket>()
-  const running = await setup(
-    t,
-    serveHttp((_request, socket) => {
-      echo(socket)
-      asked.resolve(socket)
-    }),
-  )
-  const client = await running.connect()
-  const call = request('GET', 'acme', `connection: upgrade${CRLF}upgrade: x${CRLF}`)
-  client.socket.end(`${call}early`)
-  const socket = await asked.promise
-  socket.write(
-    `HTTP/1.1 101 Switching Protocols${CRLF}connection: upgrade${CRLF}upgrade: x${CRLF}${CRLF}`,
-  )
-  await client.untilEnd()
-  t.match(client.bytes.toString(), /early$/)
-  await quiet(running)
-  t.same(counted(running), { calls: 1, ingress: call.length + 5, egress: client.received })
-})
+for (const scheme of ['http', 'https'] as const) {
+  await test(`a client that half-closes before it is upgraded ends the upgraded connection (${scheme})`, async t => {
+    const running = await setup(
+      t,
+      serveHttp((_request, socket) => {
+        socket.write(
+          `HTTP/1.1 101 Switching Protocols${CRLF}connection: upgrade${CRLF}upgrade: x${CRLF}${CRLF}`,
+        )
+        // Inside TLS a record of its own, in the same arrival.
+        socket.write('hello')
+        echo(socket)
+      }),
+      scheme,
+    )
+    const client = await running.connect()
+    const call = request('GET', 'acme', `connection: upgrade${CRLF}upgrade: x${CRLF}`)
+    client.socket.end(call)
+    await client.untilEnd()
+    t.match(client.bytes.toString(), /hello$/)
+    await quiet(running)
+    t.same(counted(running), { calls: 1, ingress: call.length, egress: client.received })
+  })
+}
 
 await test('a pipelined call that its client never ends is given up at once', async t => {
   const running = await setup(

@@ -112,10 +112,14 @@ export interface CountedDeployment {
 
 type Serve = (socket: net.Socket, deployment: CountedDeployment) => void
 
-/** A server on a port of its own; `serve` gets each connection. */
-export async function countedDeployment(t: Test, serve: Serve): Promise<CountedDeployment> {
+/** A server on a port of its own, with TLS where it gets a certificate; `serve` gets each connection. */
+export async function countedDeployment(
+  t: Test,
+  serve: Serve,
+  secure?: { readonly cert: string; readonly key: string },
+): Promise<CountedDeployment> {
   const sockets = new Set<net.Socket>()
-  const server = net.createServer({ noDelay: true, allowHalfOpen: true }, socket => {
+  const accept = (socket: net.Socket): void => {
     sockets.add(socket)
     socket.on('data', (chunk: Buffer) => {
       deployment.received += chunk.length
@@ -126,7 +130,12 @@ export async function countedDeployment(t: Test, serve: Serve): Promise<CountedD
       deployment.sent += socket.bytesWritten
     })
     serve(socket, deployment)
-  })
+  }
+  const options = { noDelay: true, allowHalfOpen: true }
+  const server =
+    secure === undefined
+      ? net.createServer(options, accept)
+      : tls.createServer({ ...options, ...secure }, accept)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(async () => {

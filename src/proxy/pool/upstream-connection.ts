@@ -3,7 +3,7 @@
  * belongs to one tenant's pool for all its life.
  */
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
+import { connect as connectTls, TLSSocket, type ConnectionOptions as TlsOptions } from 'node:tls'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
@@ -107,7 +107,10 @@ export class UpstreamConnection {
 
   /** No more will be sent. */
   end(): void {
-    this.socket.end()
+    const { socket } = this
+    // In the middle of an arrival, Node 26.10 loses the records behind the one that it tells of when a TLS socket is ended.
+    if (socket instanceof TLSSocket) setImmediate(() => socket.end())
+    else socket.end()
   }
 
   /** Waits for the next call, for `ms` at most. */
