@@ -100,9 +100,18 @@ export class ClientConnection {
     else this.socket.destroy()
   }
 
+  /**
+   * Says that no more will come. Not within an arrival: a TLS socket of Node loses the records that it has received but
+   * not yet told of when it is ended there.
+   */
+  async end(): Promise<void> {
+    await new Promise(resolve => setImmediate(resolve))
+    this.socket.end()
+  }
+
   /** Leaves in good order, and sees that nothing more comes. */
   async close(): Promise<void> {
-    this.socket.end()
+    await this.end()
     await this.ended
     this.socket.destroy()
   }

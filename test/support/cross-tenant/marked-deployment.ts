@@ -50,7 +50,8 @@ export class MarkedDeployment {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#server?.close(() => resolve())
     for (const { socket } of this.#conversations) {
-      if (how === 'reset') socket.resetAndDestroy()
+      // Behind a FIN that is on its way Node 26.10 loses the handle of a socket that is reset.
+      if (how === 'reset' && !socket.writableEnded) socket.resetAndDestroy()
       else socket.destroy()
     }
     await promise

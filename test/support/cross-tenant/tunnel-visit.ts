@@ -64,7 +64,7 @@ async function use(
   await connection.write(all)
   if (plan.stream?.clientEnds === 'last' && plan.stream.fromDeployment > 0)
     await Promise.race([streamed.promise, outcome])
-  connection.socket.end()
+  await connection.end()
   const { received } = await outcome
   if (plan.operation === 'normal') await closed.promise
   connection.socket.destroy()

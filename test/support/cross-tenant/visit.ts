@@ -31,21 +31,25 @@ import type { World } from './world.ts'
 /** Of a hundred visits so many exchanges each, on average and at most. */
 const STEPS = { few: 4, many: 25 }
 
+/** The longest method here, a blank and the first of the target. */
+const DETECTED_BYTES = 'DELETE /'.length
+
 const STEP_WEIGHTS = {
-  call: 46,
-  continued: 3,
-  pipeline: 9,
-  refusal: 8,
-  death: 7,
-  'deaths in a pipeline': 1,
-  'http/1.0': 2,
-  upgrade: 4,
-  'death of an upgrade': 1,
-  'abort of an upgrade': 1,
-  'abort of a request': 4,
-  'abort of an answer': 4,
-  'abort of a pipeline': 2,
-  garbage: 3,
+  call: 460,
+  'slow download': 1,
+  continued: 30,
+  pipeline: 90,
+  refusal: 80,
+  death: 70,
+  'deaths in a pipeline': 10,
+  'http/1.0': 20,
+  upgrade: 40,
+  'death of an upgrade': 10,
+  'abort of an upgrade': 10,
+  'abort of a request': 40,
+  'abort of an answer': 40,
+  'abort of a pipeline': 20,
+  garbage: 30,
 } as const
 type Step = keyof typeof STEP_WEIGHTS
 
@@ -98,6 +102,8 @@ export class Visit {
     switch (step) {
       case 'call':
         return this.#whole(step, [tenant])
+      case 'slow download':
+        return this.#slowDownload(tenant)
       case 'http/1.0':
         return this.#whole(step, [tenant], { minor: 0 })
       case 'pipeline':
@@ -184,7 +190,7 @@ export class Visit {
     run.end(1)
     if (outcome.kind !== 'answer') {
       run.violation(
-        `the call ${plan.nonce} on ${this.#way.listener} ends with ${JSON.stringify(outcome)}: ${describePlan(plan)}`,
+        `the call ${plan.nonce}, behind ${this.#answered} others on ${this.#way.listener}, ends with ${JSON.stringify(outcome)}: ${describePlan(plan)}`,
       )
       return
     }
@@ -196,6 +202,20 @@ export class Visit {
       ingress: sent,
       egress: outcome.received,
     })
+  }
+
+  /** More than the kernel keeps for a client that does not read: the proxy has to hold its deployment back. */
+  async #slowDownload(tenant: TenantFixture): Promise<boolean> {
+    const size = this.#random.between(1_000_000, 4_000_000)
+    const framing = this.#random.pick(['length', 'chunked', 'close'] as const)
+    const answer = { framing, size, chunk: this.#random.pick([9_000, 70_000, 500_000]) }
+    const { socket } = this.#connection
+    const pause = this.#random.between(10, 60)
+    this.#connection.onReceived(1, () => {
+      socket.pause()
+      setTimeout(() => socket.resume(), pause)
+    })
+    return this.#whole('slow download', [tenant], { method: 'GET', answer, status: 200 })
   }
 
   /** A client that waits for 100 before it sends its body. */
@@ -236,8 +256,8 @@ export class Visit {
       run.violation(
         `instead of ${refusal.code} there is ${JSON.stringify(result)} to ${head.toString('latin1')}`,
       )
-    // What is left of a long body is not waited for.
-    return !result.last && plan.body.size < 40_000
+    // The rest of a longer body is not waited for.
+    return !result.last && body.length < 60_000
   }
 
   /** Behind it there is a call that must never become one. */
@@ -312,7 +332,9 @@ export class Visit {
   async #abortedRequest(tenant: TenantFixture): Promise<boolean> {
     const plan = this.#plan('abort of a request', tenant, 'aborted')
     const { all, written } = this.#request(plan)
-    const cut = this.#random.below(all.length)
+    // Less than the begin of a request line, and nothing before it, is a tunnel where the protocol is detected.
+    const least = this.#connection.sent === 0 ? DETECTED_BYTES : 0
+    const cut = this.#random.between(least, all.length - 1)
     const outcome = this.#connection.reader.expect(plan)
     await this.#connection.write(all.subarray(0, cut))
     if (this.#random.chance(0.5)) await new Promise(resolve => setImmediate(resolve))
@@ -384,7 +406,7 @@ export class Visit {
     if (this.#random.chance(0.7)) await Promise.race([upgraded.promise, outcome])
     await connection.write(stream)
     if (plan.stream?.clientEnds === 'last') await Promise.race([streamed.promise, outcome])
-    connection.socket.end()
+    await connection.end()
     const result = await outcome
     if (result.kind === 'answer') await closed.promise
     this.#endWhole(plan, request.head.length + stream.length, result)
