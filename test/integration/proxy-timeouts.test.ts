@@ -144,3 +144,36 @@ await proxyTest(
     await eventually(() => client.ended || client.closed)
   },
 )
+
+await proxyTest(
+  'a head is complete, and its timeout over, while its token is still being checked',
+  async (t, lab) => {
+    const keys = await lab.deployment()
+    const deployment = await lab.deployment()
+    const issuer = 'https://issuer.test'
+    const proxy = await lab.forOne(deployment, {
+      authentication: {
+        jwt: [{ issuer, audiences: ['a'], jwks: `http://127.0.0.1:${keys.port}/keys` }],
+      },
+      timeouts: { header: '200ms', idle: '200ms' },
+    })
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const now = Math.floor(Date.now() / 1_000)
+    const claims = { iss: issuer, aud: 'a', exp: now + 600, tenant: 'acme' }
+    const token = `${part({ alg: 'ES256', kid: '1' })}.${part(claims)}.${'A'.repeat(86)}`
+    const request = get('/', `authorization: Bearer ${token}\r\n`)
+    const client = await lab.client(proxy)
+    await client.send(request.slice(0, 30))
+    await eventually(() => proxy.worker.openConnections === 1)
+    await client.send(request.slice(30))
+    const fetching = await keys.next()
+    await fetching.readHead()
+    await new Promise(resolve => setTimeout(resolve, 500))
+    t.equal(client.total, 0, 'nothing is said before the verdict')
+    await fetching.send(ok('{"keys":[]}', 'content-type: application/json\r\n'))
+    const { status } = await readAnswer(client)
+    t.equal(status, 401)
+    t.equal(client.text, '', 'and only once')
+    t.equal(proxy.rejected('header_timeout'), 0)
+  },
+)

@@ -107,6 +107,8 @@ export class Exchange implements UpstreamUser {
       this.#route()
       return
     }
+    // The head was in time, however long its check takes.
+    this.#connection.wait('response', context.config.timeouts.response)
     const serial = this.#serial
     void wait.then(() => {
       if (serial !== this.#serial || this.#phase !== 'checking') return
