@@ -45,8 +45,11 @@ const STALLED_MS = 30_000
 
 /** Workers tell the primary what they count four times a second. */
 const REPORTED_MS = 10_000
-/** Refusals that nobody has planned: clients that leave, and deployments that cannot be reached. */
-const UNPLANNED = /^(client_closed|upstream_connect) /
+/**
+ * Refusals that nobody has planned: clients that leave, also before the proxy has seen the end of a handshake that is over
+ * for them (TLS 1.3), and deployments that cannot be reached.
+ */
+const UNPLANNED = /^(client_closed|tls_handshake_failed|upstream_connect) /
 
 root.setTimeout(DEADLINE_MS + 60_000)
 
