@@ -6,6 +6,7 @@ import type { Server, Socket } from 'node:net'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
+import { cut } from '../../src/proxy/forward/downstream.ts'
 import {
   createAuthority,
   issueServerCertificate,
@@ -272,7 +273,7 @@ await test('pipelined calls are counted apart, wherever their bytes are split', 
 await test('a deployment that dies after it was asked is usage of both sides', async t => {
   const running = await setup(
     t,
-    serveHttp((_request, socket) => socket.resetAndDestroy()),
+    serveHttp((_request, socket) => cut(socket)),
   )
   const client = await running.connect()
   await client.write(request('POST', 'acme', `content-length: 3${CRLF}`) + 'abc')
@@ -289,7 +290,7 @@ await test('a deployment that dies in the middle of its answer: what came is cou
   const running = await setup(
     t,
     serveHttp((_request, socket) => {
-      socket.write(answerOf('a'.repeat(100_000)).slice(0, 50_000), () => socket.resetAndDestroy())
+      socket.write(answerOf('a'.repeat(100_000)).slice(0, 50_000), () => cut(socket))
     }),
   )
   const client = await running.connect()
@@ -505,7 +506,7 @@ for (const kind of ['call', 'tunnel'] as const) {
     // The client reads no more: the kernel's buffers fill up, and then the proxy has to wait.
     while (!socket.writableNeedDrain) await new Promise(resolve => setImmediate(resolve))
     const given = socket.bytesWritten
-    client.socket.resetAndDestroy()
+    cut(client.socket)
     await quiet(running)
     const { egress } = counted(running)
     t.ok(client.received <= egress, `${client.received} received ≤ ${egress} counted`)

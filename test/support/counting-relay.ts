@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import type { Test } from 'tap'
+import { cut } from '../../src/proxy/forward/downstream.ts'
 
 export interface CountingRelay {
   /** On 127.0.0.1. */
@@ -35,7 +36,7 @@ export async function countingRelay(t: Test, target: net.NetConnectOpts): Promis
       [far, near],
     ] as const) {
       sockets.add(one)
-      one.on('error', () => other.resetAndDestroy())
+      one.on('error', () => cut(other))
       one.on('close', () => sockets.delete(one))
       one.pipe(other)
     }
