@@ -13,10 +13,31 @@ export const digest = (): z.ZodString =>
   z
     .string()
     .regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 lower-case hexadecimal digits')
+/** Fields that the proxy reads for its own purposes and writes anew. */
+const FRAMING_FIELDS: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
 export const fieldName = (): z.ZodString =>
   z
     .string()
     .regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}$/, 'must be the name of a header field, without "_"')
+    .refine(
+      name => !FRAMING_FIELDS.has(name.toLowerCase()),
+      'must not be a field that frames messages or belongs to one hop',
+    )
 export const hostPort = (): z.ZodString =>
   z
     .string()

@@ -29,7 +29,6 @@ export const ERRORS = {
   unsupported_method: { source: 'downstream', http: 501, grpc: 12, flag: 'DPE', title: 'this method is not served' },
   unsupported_expectation: { source: 'downstream', http: 417, grpc: 12, flag: 'DPE', title: 'only 100-continue can be expected' },
   http2_unsupported: { source: 'downstream', http: 505, grpc: 12, flag: 'DPE', title: 'HTTP/2 is not served on this listener' },
-  unexpected_protocol: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'this listener does not serve that protocol' },
   proxy_protocol_invalid: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'a valid PROXY protocol header must come first' },
   tls_handshake_failed: { source: 'downstream', http: 400, grpc: 16, flag: 'DPE', title: 'the TLS handshake failed' },
   // Caps.
@@ -56,7 +55,6 @@ export const ERRORS = {
   tenant_overloaded: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many calls of this tenant at once' },
   too_many_connections: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many connections' },
   // Deployments.
-  no_endpoint: { source: 'upstream', http: 503, grpc: 14, flag: 'UH', title: 'the deployment has no endpoint that serves this' },
   upstream_connect: { source: 'upstream', http: 503, grpc: 14, flag: 'UF', title: 'the deployment cannot be reached' },
   upstream_connect_timeout: { source: 'upstream', http: 504, grpc: 14, flag: 'UF', title: 'the deployment did not accept the connection in time' },
   upstream_tls: { source: 'upstream', http: 502, grpc: 14, flag: 'UF', title: 'the deployment could not prove who it is' },
@@ -64,7 +62,6 @@ export const ERRORS = {
   upstream_reset: { source: 'upstream', http: 502, grpc: 14, flag: 'UC', title: 'the deployment closed the connection' },
   upstream_malformed: { source: 'upstream', http: 502, grpc: 13, flag: 'UPE', title: 'the deployment sent an answer that is not valid' },
   // The proxy itself.
-  loop_detected: { source: 'proxy', http: 508, grpc: 13, flag: 'LH', title: 'this call has come through this proxy before' },
   draining: { source: 'proxy', http: 503, grpc: 14, flag: 'DRAIN', title: 'the proxy is shutting down' },
   internal_error: { source: 'proxy', http: 500, grpc: 13, flag: 'IE', title: 'the proxy failed' },
   // The HTTP interfaces of mixer and admin server.
@@ -75,7 +72,6 @@ export const ERRORS = {
   unsupported_media_type: { source: 'mixer', http: 415, grpc: 3, flag: 'BAD', title: 'the message must be JSON, plain or with gzip' },
   malformed_message: { source: 'mixer', http: 400, grpc: 3, flag: 'BAD', title: 'the message is not valid' },
   report_gap: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'a report is missing before this one' },
-  unidentified_source: { source: 'mixer', http: 403, grpc: 7, flag: 'SRC', title: 'the source of this call belongs to no single deployment' },
   host_not_allowed: { source: 'proxy', http: 403, grpc: 7, flag: 'HOST', title: 'the admin server does not answer to this name or page' },
   configuration_refused: { source: 'proxy', http: 422, grpc: 9, flag: 'CFG', title: 'the configuration is refused; the old one stays in force' },
   ledger_unavailable: { source: 'mixer', http: 503, grpc: 14, flag: 'LEDGER', title: 'the ledger cannot be written at the moment' },

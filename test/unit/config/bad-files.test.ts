@@ -91,6 +91,13 @@ const CASES: readonly Case[] = [
     expected: ['3:8: limits: is empty; it must be a map of keys'],
   },
   {
+    name: 'an API key in a field that frames messages',
+    more: 'authentication: { apiKey: { header: Transfer-Encoding } }\n',
+    expected: [
+      '3:37: authentication.apiKey.header: must not be a field that frames messages or belongs to one hop, not "Transfer-Encoding"',
+    ],
+  },
+  {
     name: 'quantities of another form',
     more: 'timeouts: { header: 10 }\nlimits: { requests: 5, ingress: 1MB/s, body: ten, burst: 1.5, concurrency: 0 }\n',
     expected: [

@@ -33,7 +33,7 @@ await test('says when to come again', async t => {
   t.equal(retryAfter('rate_limited', 0.001), '1', 'whole seconds, never too early')
   t.equal(retryAfter('rate_limited', 1_000), '1')
   t.equal(retryAfter('rate_limited', 1_001), '2')
-  t.equal(retryAfter('no_endpoint', 0), '1')
+  t.equal(retryAfter('upstream_connect', 0), '1')
   t.equal(retryAfter('unroutable', 0), undefined)
 })
 
@@ -56,7 +56,7 @@ await test('every error is a valid answer of its status, with a reason', async t
       t.equal(schemes.length > 0, http === 401, 'schemes belong to 401')
     }
     // The mixer and the admin server answer for themselves.
-    if (['mixer', 'proxy'].includes(ERRORS[code].source) && code !== 'loop_detected') continue
+    if (['mixer', 'proxy'].includes(ERRORS[code].source)) continue
     t.notMatch(errorResponse(code, PLAIN), /^HTTP\/1\.1 \d+ Error\r/, `${code} has a reason`)
   }
 })
