@@ -35,7 +35,7 @@ export const fieldName = (): z.ZodString =>
     .string()
     .regex(/^[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}$/, 'must be the name of a header field, without "_"')
     .refine(
-      name => !FRAMING_FIELDS.has(name.toLowerCase()),
+      field => !FRAMING_FIELDS.has(field.toLowerCase()),
       'must not be a field that frames messages or belongs to one hop',
     )
 export const hostPort = (): z.ZodString =>

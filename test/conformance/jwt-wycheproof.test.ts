@@ -67,7 +67,6 @@ await test('Wycheproof bearer tokens', async t => {
   const disagreements: string[] = []
   let taken = 0
   for (const vector of vectors) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other: each has a checker of its own.
     const accepted = await accepts(vector, join(folder, 'jwks.json'))
     if (accepted) taken += 1
     const { id, comment } = vector

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { test } from 'tap'
-import { parseProxyHeader, type ProxyEndpoint } from '../../src/codec/proxy-protocol.ts'
+import { type ProxyEndpoint, parseProxyHeader } from '../../src/codec/proxy-protocol.ts'
 
 const DATA = new URL('../../../shared/conformance/proxy-protocol/', import.meta.url)
 

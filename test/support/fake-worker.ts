@@ -58,7 +58,6 @@ async function start(config: Config): Promise<void> {
     const server = createServer(serve)
     servers.push(server)
     const [host, port] = listener.address.split(':')
-    // oxlint-disable-next-line no-await-in-loop -- the workers share a port 0 by the order in which they listen
     await new Promise<void>(resolve => server.listen(Number(port), host, resolve))
     const address = server.address() as { address: string; port: number }
     bound.push({ listener: listener.name, address: `${address.address}:${address.port}` })

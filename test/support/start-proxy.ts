@@ -1,7 +1,11 @@
 /** A whole worker of the data plane in this process, on ports of its own, with what it reported to look at. */
 import type { Config } from '../../src/config/schema.ts'
 import { configSchema } from '../../src/config/schema.ts'
-import { USAGE_COUNTERS, type UsageRecord, type UsageTotals } from '../../src/contracts/usage-report.ts'
+import {
+  USAGE_COUNTERS,
+  type UsageRecord,
+  type UsageTotals,
+} from '../../src/contracts/usage-report.ts'
 import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
 import { Worker } from '../../src/proxy/worker/worker.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -72,6 +76,7 @@ export async function startProxy(input: ConfigInput): Promise<RunningProxy> {
 
 function sum(records: readonly UsageRecord[]): UsageTotals {
   const totals = Object.fromEntries(USAGE_COUNTERS.map(counter => [counter, 0])) as UsageTotals
-  for (const record of records) for (const counter of USAGE_COUNTERS) totals[counter] += record[counter]
+  for (const record of records)
+    for (const counter of USAGE_COUNTERS) totals[counter] += record[counter]
   return totals
 }

@@ -64,7 +64,6 @@ export class JwtIssuer {
   ): Promise<VerifiedJwt | JwtFailure | undefined> {
     for (const key of keys.candidates(kid)) {
       // One after the other: nearly always the first one fits.
-      // oxlint-disable-next-line no-await-in-loop
       const result = await this.#tryKey(token, key, nowMs)
       if (typeof result === 'string') return result
       if (result === undefined) continue

@@ -1,9 +1,9 @@
 /** The listening sockets of a worker: one a shared listener, one a tenant address or one for all of a private one. */
-import { createServer, type AddressInfo, type Server } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import {
   createServer as createTlsServer,
-  type Server as TlsServer,
   type TlsOptions,
+  type Server as TlsServer,
 } from 'node:tls'
 import type { ListenerConfig } from '../../config/schema.ts'
 import { describeListenError } from '../../runtime/node-errors.ts'

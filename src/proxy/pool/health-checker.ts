@@ -1,6 +1,7 @@
 /** Asks the endpoints of one deployment how they are, while the tenant has traffic here. */
-import { Agent, type buildConnector, request } from 'undici'
+
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { Agent, type buildConnector, request } from 'undici'
 import type { DeploymentConfig } from '../../config/schema.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'

@@ -1,7 +1,8 @@
 /** What everything on the data path of one worker shares. Made once by the worker; its parts own their state. */
-import type { Config } from '../../config/schema.ts'
+
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
+import type { Config } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'

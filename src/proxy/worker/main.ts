@@ -1,6 +1,7 @@
 /** Entry of a worker process: speaks to the primary, and runs one worker. */
-import { createLogger } from '../../runtime/logger.ts'
+
 import { systemClock } from '../../runtime/clock.ts'
+import { createLogger } from '../../runtime/logger.ts'
 import type { PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import { Worker } from './worker.ts'
 

@@ -1,12 +1,12 @@
-import * as fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { isIPv4, isIPv6 } from 'node:net'
+import * as fc from 'fast-check'
 import { test } from 'tap'
 import { formatIpv6, ipv4Octets, ipv6Groups } from '../../../src/codec/ip-address.ts'
 import {
   MAX_PROXY_HEADER_BYTES,
-  parseProxyHeader,
   type ProxyHeaderResult,
+  parseProxyHeader,
 } from '../../../src/codec/proxy-protocol.ts'
 
 const SIGNATURE = '\r\n\r\n\0\r\nQUIT\n'
