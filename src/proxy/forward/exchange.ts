@@ -17,7 +17,9 @@ import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { classify } from '../classify/classify.ts'
 import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connection.ts'
+import type { TenantDirectory } from '../tenant/directory.ts'
 import { normalizeHost } from '../tenant/host-name.ts'
+import type { Tenant } from '../tenant/tenant.ts'
 import { CallAccount } from './call-account.ts'
 import { errorResponse } from './error-response.ts'
 import type { Http1Connection } from './http1-connection.ts'
@@ -53,6 +55,10 @@ export class Exchange implements UpstreamUser {
   #upstreamReusable = false
   #bodyBytes = 0
   #upstreamPaused = false
+  /** The host of the last call, whose it was, and by which snapshot. */
+  #host = ''
+  #hostTenant: Tenant | undefined
+  #hostDirectory: TenantDirectory | undefined
   #pace: Timer | undefined
   #pacedUpstream = false
 
@@ -122,7 +128,7 @@ export class Exchange implements UpstreamUser {
     const { context, downstream, account } = this.#connection
     const { evidence } = downstream
     // After the check: the snapshot may have changed while it waited.
-    evidence.hostTenant = context.authenticator.directory.byHost(normalizeHost(this.#request.host))
+    evidence.hostTenant = this.#tenantOfHost(this.#request.host)
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       this.#refuse(verdict.error, 0)
@@ -158,6 +164,17 @@ export class Exchange implements UpstreamUser {
     this.#upstream = runtime.pool.acquire(this, now)
     if (this.#upstream.connected) this.#sendHead(this.#upstream)
     else this.#connection.wait('response', context.config.timeouts.response)
+  }
+
+  /** Looked up once for calls in a row that ask for the same host. */
+  #tenantOfHost(host: string): Tenant | undefined {
+    const { directory } = this.#connection.context.authenticator
+    if (host !== this.#host || directory !== this.#hostDirectory) {
+      this.#host = host
+      this.#hostDirectory = directory
+      this.#hostTenant = directory.byHost(normalizeHost(host))
+    }
+    return this.#hostTenant
   }
 
   upstreamConnected(): void {

@@ -42,7 +42,10 @@ export class Http1Connection {
   #inputEnded = false
   #closed = false
   #onClosed: (() => void) | undefined
-  readonly #readers = { pausedByInput: false, pausedByUpstream: false, pausedByPace: false }
+  /** Why the socket is not read. */
+  #pausedByInput = false
+  #pausedByUpstream = false
+  #pausedByPace = false
 
   constructor(context: WorkerContext, downstream: Downstream, onClosed: () => void) {
     this.context = context
@@ -68,12 +71,14 @@ export class Http1Connection {
   }
 
   #drained(): void {
+    this.context.clock.refresh()
     this.#exchange.downstreamDrained()
     this.pump()
   }
 
   /** Takes bytes from the socket; also those that detection read before the connection was made. */
   receive(chunk: Buffer): void {
+    this.context.clock.refresh()
     if (this.#lingering) return
     if (this.#exchange.tunnelling) {
       this.#exchange.tunnelFromDownstream(chunk)
@@ -92,7 +97,7 @@ export class Http1Connection {
     if (this.#closed) return
     this.#exchange.flushUpstream()
     this.outbox.flush()
-    this.#setPaused('pausedByInput', this.#input.length >= MAX_WAITING_BYTES)
+    this.#pauseForInput(this.#input.length >= MAX_WAITING_BYTES)
     if (this.#inputEnded && this.#input.length === 0) this.#exchange.downstreamEnded()
     if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
   }
@@ -104,7 +109,7 @@ export class Http1Connection {
 
   /** A client that does not read its answers gets no further ones, and one beyond its bandwidth gets them later. */
   get #nextCallWaits(): boolean {
-    return this.downstream.socket.writableNeedDrain || this.#readers.pausedByPace
+    return this.downstream.socket.writableNeedDrain || this.#pausedByPace
   }
 
   /** One step over the input; false where it has to wait. */
@@ -178,9 +183,8 @@ export class Http1Connection {
 
   /** No more of a body came: whose fault that is depends on who held it up. */
   #bodyLate(): void {
-    const { pausedByPace, pausedByUpstream } = this.#readers
-    if (pausedByPace) this.wait('body', this.context.config.timeouts.body)
-    else this.#exchange.fail(pausedByUpstream ? 'upstream_timeout' : 'body_timeout')
+    if (this.#pausedByPace) this.wait('body', this.context.config.timeouts.body)
+    else this.#exchange.fail(this.#pausedByUpstream ? 'upstream_timeout' : 'body_timeout')
   }
 
   /** Answers a message that never became a call. */
@@ -237,21 +241,29 @@ export class Http1Connection {
     if (!this.#exchange.active && this.#input.length === 0) this.#finish()
   }
 
-  /** Holds back the socket, or lets it go on, for one of several reasons. */
+  // Fields of their own, not one table by reason: a look-up by a variable name was 1.5 % of a call.
+
+  #pauseForInput(paused: boolean): void {
+    if (this.#pausedByInput === paused) return
+    this.#pausedByInput = paused
+    this.#pauseOrResume()
+  }
+
   pauseForUpstream(paused: boolean): void {
-    this.#setPaused('pausedByUpstream', paused)
+    if (this.#pausedByUpstream === paused) return
+    this.#pausedByUpstream = paused
+    this.#pauseOrResume()
   }
 
   pauseForPace(paused: boolean): void {
-    this.#setPaused('pausedByPace', paused)
+    if (this.#pausedByPace === paused) return
+    this.#pausedByPace = paused
+    this.#pauseOrResume()
   }
 
-  #setPaused(reason: 'pausedByInput' | 'pausedByUpstream' | 'pausedByPace', paused: boolean): void {
-    const readers = this.#readers
-    if (readers[reason] === paused) return
-    readers[reason] = paused
+  #pauseOrResume(): void {
     const { socket } = this.downstream
-    if (readers.pausedByInput || readers.pausedByUpstream || readers.pausedByPace) socket.pause()
+    if (this.#pausedByInput || this.#pausedByUpstream || this.#pausedByPace) socket.pause()
     else socket.resume()
   }
 
@@ -264,6 +276,7 @@ export class Http1Connection {
   #socketClosed(): void {
     if (this.#closed) return
     this.#closed = true
+    this.context.clock.refresh()
     this.context.wheel.cancel(this.#timer)
     this.#exchange.abort('client_closed')
     this.account.close()

@@ -77,6 +77,7 @@ export class Tunnel implements UpstreamUser {
   }
 
   receive(chunk: Buffer): void {
+    this.#context.clock.refresh()
     if (this.#connected) {
       this.#send(chunk)
       return
@@ -208,6 +209,7 @@ export class Tunnel implements UpstreamUser {
   #close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#context.clock.refresh()
     const { wheel } = this.#context
     wheel.cancel(this.#idle)
     wheel.cancel(this.#pace)

@@ -65,6 +65,7 @@ export class ConnectionStarter {
 
   /** Takes an accepted socket. */
   accept(socket: Socket): void {
+    this.#context.clock.refresh()
     const { proxyProtocol } = this.#options
     // A socket can fail at any moment before it has its owner.
     socket.on('error', ignore)
@@ -129,6 +130,7 @@ export class ConnectionStarter {
   }
 
   #secured(socket: TLSSocket): void {
+    this.#context.clock.refresh()
     socket.on('error', ignore)
     const context = this.#context
     const trustDomain = context.config.authentication.spiffe?.trustDomain

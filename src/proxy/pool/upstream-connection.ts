@@ -67,6 +67,7 @@ export class UpstreamConnection {
   #listen(ready: string): void {
     const { socket } = this
     socket.once(ready, () => {
+      this.#context.clock.refresh()
       this.connected = true
       this.#context.wheel.cancel(this.#timer)
       this.endpoint.connectionMade()
@@ -84,6 +85,7 @@ export class UpstreamConnection {
   }
 
   #read(length: number, bytes: Buffer): boolean {
+    this.#context.clock.refresh()
     // Bytes that belong to no call: the deployment broke the rules, and nobody may ever see them.
     if (this.user === undefined) {
       this.destroy()
@@ -143,6 +145,7 @@ export class UpstreamConnection {
   }
 
   #closed(): void {
+    this.#context.clock.refresh()
     this.#context.wheel.cancel(this.#timer)
     const { user } = this
     this.user = undefined

@@ -3,9 +3,9 @@
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { Config } from '../../config/schema.ts'
-import type { Clock } from '../../core/clock.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import type { TurnClock } from '../../runtime/turn-clock.ts'
 import type { Authenticator } from '../credential/authenticator.ts'
 import type { AccessLog } from '../forward/access-log.ts'
 import type { ForwardedFields } from '../forward/fields.ts'
@@ -17,7 +17,7 @@ import type { TenantRuntimes } from './tenant-runtimes.ts'
 
 export interface WorkerContext {
   readonly config: Config
-  readonly clock: Clock
+  readonly clock: TurnClock
   readonly logger: Logger
   /** Driven by the worker; its clock is `clock.monotonic()`. */
   readonly wheel: TimerWheel

@@ -7,6 +7,7 @@ import type { Config, TenantConfig } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import { TurnClock } from '../../runtime/turn-clock.ts'
 import { Authenticator } from '../credential/authenticator.ts'
 import { AccessLog } from '../forward/access-log.ts'
 import { ForwardedFields } from '../forward/fields.ts'
@@ -73,7 +74,10 @@ export class Worker {
     const { wheel, clock } = this.#context
     this.#lag.enable()
     this.#intervals.push(
-      setInterval(() => wheel.advance(clock.monotonic()), TICK_MS),
+      setInterval(() => {
+        clock.refresh()
+        wheel.advance(clock.monotonic())
+      }, TICK_MS),
       setInterval(() => this.reportNow(), REPORT_MS),
     )
     return { bound: this.#listeners.bound }
@@ -103,6 +107,7 @@ export class Worker {
   /** Sends what was counted since the last report. */
   reportNow(): void {
     const { meter, stats, clock, authenticator, accessLog } = this.#context
+    clock.refresh()
     const usage = meter.take(clock.now())
     const eventLoopLagMs = Math.max(0, this.#lag.max / 1e6 - 10)
     this.#lag.reset()
@@ -157,7 +162,8 @@ function createContext(
   config: Config,
   { generation, workers }: { generation: number; workers: number },
 ): WorkerContext {
-  const { clock, logger } = deps
+  const { logger } = deps
+  const clock = new TurnClock(deps.clock)
   const listeners = config.listeners.map(listener => listener.name)
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
   const directory = TenantDirectory.compile(config.tenants, generation)

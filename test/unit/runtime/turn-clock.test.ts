@@ -1,0 +1,12 @@
+import { test } from 'tap'
+import { TurnClock } from '../../../src/runtime/turn-clock.ts'
+
+await test('time stands still between two refreshes', async t => {
+  const time = { wall: 1_000, since: 5 }
+  const clock = new TurnClock({ now: () => time.wall, monotonic: () => time.since })
+  time.wall = 2_000
+  time.since = 6
+  t.same([clock.now(), clock.monotonic()], [1_000, 5])
+  clock.refresh()
+  t.same([clock.now(), clock.monotonic()], [2_000, 6])
+})
