@@ -114,11 +114,10 @@ export class RequestWriter {
   #renewOrigin(tenant: string): void {
     const { peerAddress, secure, clientCertificate } = this.#downstream
     const service = this.#context.config.service.name
-    this.#origin = originLines(
-      { tenant, peerAddress, secure, clientCertificate, service },
-      this.host,
-      this.#hops,
-    )
+    const origin = { tenant, peerAddress, secure, clientCertificate, service }
+    const lines = originLines(origin, this.host, this.#hops)
+    // Put together once: text made of parts stays a tree in V8, which would be walked with every call (WriteToFlat: 3 %).
+    this.#origin = Buffer.from(lines, 'latin1').toString('latin1')
     this.#originTenant = tenant
     this.#originHost = this.host
   }

@@ -33,6 +33,12 @@ export type StartResult =
   /** `configuration`: that is what all problems are about. */
   | { readonly ok: false; readonly configuration: boolean; readonly problems: readonly string[] }
 
+/**
+ * Calls leave text behind that nobody needs a moment later. With a larger young generation it is swept less often, and
+ * less of it survives by accident: 54.3 µs a call instead of 59.6 (bench lane http1-api-key, on one machine in one hour).
+ */
+const WORKER_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=64'] as const
+
 /** What one worker made of its start. */
 type Birth =
   | { readonly bound: readonly BoundAddress[] }
@@ -64,7 +70,7 @@ export class WorkerPool {
     cluster.setupPrimary({
       exec: this.#options.entry,
       args: [],
-      execArgv: ['--disable-warning=ExperimentalWarning'],
+      execArgv: [...WORKER_FLAGS],
       serialization: 'json',
     })
     const births = await Promise.all(this.#slots.map(slot => this.#firstBirth(slot)))
