@@ -378,7 +378,8 @@ await proxyTest(
     const deployment = await lab.deployment({
       serve: async peer => {
         const size = Number(/GET \/(\d+) /.exec(await peer.readHead())?.[1])
-        await peer.send(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`)
+        // It answers once a connection: one that came back to the pool would leave the next call without an answer.
+        await peer.send(`HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ${size}\r\n\r\n`)
         peer.flood(PIECE, size)
       },
     })
