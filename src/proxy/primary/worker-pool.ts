@@ -35,7 +35,8 @@ export type StartResult =
 
 /**
  * Calls leave text behind that nobody needs a moment later. With a larger young generation it is swept less often, and
- * less of it survives by accident: 54.3 µs a call instead of 59.6 (bench lane http1-api-key, on one machine in one hour).
+ * less of it survives by accident. Two runs of the bench, lane http1-api-key: 59.6 µs a call without (raw spike 35.0), 54.3 with
+ * (raw spike 35.4). They are runs of their own, and spread by a third: an indication, no proof.
  */
 const WORKER_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=64'] as const
 
