@@ -90,6 +90,7 @@ function checkSections(
     tenantSources: section(shape.tenantSources, others.tenantSources),
     mixer: section(shape.mixer, others.mixer),
     ledger: section(shape.ledger, others.ledger),
+    http1: section(shape.http1, others.http1),
     admin: section(shape.admin, others.admin),
   }
 }

@@ -15,6 +15,7 @@ export function checkRules(draft: Draft, verdicts: Verdicts): void {
   checkIssuers(draft, verdicts)
   checkTenants(draft, verdicts)
   checkLedger(draft, verdicts)
+  checkCaps(draft, verdicts)
   checkFiles(draft, verdicts)
 }
 
@@ -55,6 +56,14 @@ function checkIssuers(draft: Draft, verdicts: Verdicts): void {
       )
     }
   }
+}
+
+/** A cap that another one always forestalls would promise an error that nobody gets. */
+function checkCaps(draft: Draft, verdicts: Verdicts): void {
+  const { http1 } = draft
+  if (http1 === undefined || http1.maxTarget < http1.maxHead) return
+  const place = placeIn(draft.root, 'http1', 'maxTarget')
+  verdicts.problem(place, 'must be smaller than http1.maxHead, of which the target is a part')
 }
 
 function checkLedger(draft: Draft, verdicts: Verdicts): void {

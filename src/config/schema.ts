@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { fieldName, hostPort, name, path } from './forms.ts'
+import { http1 } from './http1-schema.ts'
 import { duration } from './quantities.ts'
 import {
   type credential,
@@ -256,6 +257,7 @@ export const configSchema = z.strictObject({
     .default([])
     .describe('More tenants, watched; a change applies without a restart.'),
   limits: serviceLimits.prefault({}).describe('Limits of every tenant that has none of its own.'),
+  http1: http1.prefault({}).describe('How HTTP/1.1 is read: caps, and what becomes of paths.'),
   timeouts: timeouts.prefault({}).describe('How long things may take.'),
   mixer: mixer.describe('The mixer: where usage goes.'),
   ledger: z

@@ -23,6 +23,7 @@ export const ERRORS = {
   malformed_field: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'a header field is not valid' },
   malformed_chunk: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the chunked body is not valid' },
   ambiguous_framing: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the length of the body could be read in two ways' },
+  unsafe_path: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the path could be read in two ways' },
   invalid_host: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'exactly one valid Host is needed' },
   unsupported_version: { source: 'downstream', http: 505, grpc: 12, flag: 'DPE', title: 'only HTTP/1.0 and HTTP/1.1 are served here' },
   unsupported_coding: { source: 'downstream', http: 501, grpc: 12, flag: 'DPE', title: 'only the chunked transfer coding is served' },
@@ -36,6 +37,7 @@ export const ERRORS = {
   head_too_large: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'the header section is too large' },
   too_many_fields: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'there are too many header fields' },
   trailers_too_large: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'the trailer section is too large' },
+  chunk_extensions_too_large: { source: 'downstream', http: 413, grpc: 8, flag: 'DPE', title: 'the chunk extensions of the body are too large' },
   body_too_large: { source: 'downstream', http: 413, grpc: 8, flag: 'RL', title: 'the body is larger than this tenant may send' },
   // Time.
   header_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the request head did not arrive in time' },

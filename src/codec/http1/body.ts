@@ -1,5 +1,6 @@
 /** Reads the body of one message, however it is framed, as ranges of data. */
 import type { ErrorCode } from '../../core/errors.ts'
+import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CHUNK_DATA, CHUNK_END, CHUNK_INVALID, ChunkedDecoder } from './chunked.ts'
 import type { FieldTable } from './field-table.ts'
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_UNTIL_CLOSE, type BodyKind } from './framing.ts'
@@ -19,10 +20,12 @@ export class BodyReader {
   #remaining = 0
   #chunked: ChunkedDecoder | undefined
   readonly #table: FieldTable
+  readonly #caps: Http1Caps
 
   /** `table` says which trailer fields may not be forwarded. */
-  constructor(table: FieldTable) {
+  constructor(table: FieldTable, caps: Http1Caps = DEFAULT_CAPS) {
     this.#table = table
+    this.#caps = caps
   }
 
   /** Trailer lines of a complete chunked body. */
@@ -36,7 +39,7 @@ export class BodyReader {
     this.error = undefined
     this.#remaining = length
     if (kind !== BODY_CHUNKED) return
-    this.#chunked ??= new ChunkedDecoder(this.#table)
+    this.#chunked ??= new ChunkedDecoder(this.#table, this.#caps)
     this.#chunked.reset()
   }
 

@@ -4,15 +4,13 @@
  * deployment or a client ever sees from us. Chunk extensions are checked, counted and dropped (RFC 9112 §7.1.1).
  */
 import type { ErrorCode } from '../../core/errors.ts'
+import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CR, FIELD_VALUE, HEX, LF, SEMICOLON } from './characters.ts'
 import { FieldSection, INCOMPLETE, INVALID } from './field-section.ts'
 import type { FieldTable } from './field-table.ts'
 
 /** 2^48: no overflow in any reader. */
 const MAX_SIZE_DIGITS = 12
-/** Of all extensions of one body (CVE-2023-39326: extensions as a cheap flood). */
-const MAX_EXTENSION_BYTES = 4 * 1024
-export const MAX_TRAILER_BYTES = 8 * 1024
 
 const SIZE = 0
 const EXTENSION = 1
@@ -38,6 +36,7 @@ export class ChunkedDecoder {
   trailers = ''
 
   readonly #table: FieldTable
+  readonly #caps: Http1Caps
   #state = SIZE
   #remaining = 0
   #digits = 0
@@ -46,8 +45,9 @@ export class ChunkedDecoder {
   #trailer: Buffer | undefined
 
   /** `table` says which trailer fields may not be forwarded. */
-  constructor(table: FieldTable) {
+  constructor(table: FieldTable, caps: Http1Caps = DEFAULT_CAPS) {
     this.#table = table
+    this.#caps = caps
   }
 
   /** Begins a body. */
@@ -89,10 +89,7 @@ export class ChunkedDecoder {
       case SIZE:
         return this.#sizeByte(byte)
       case EXTENSION:
-        if (byte === CR) this.#state = SIZE_LF
-        else if (FIELD_VALUE[byte] !== 1 || ++this.#extensionBytes > MAX_EXTENSION_BYTES)
-          return false
-        return true
+        return this.#extensionByte(byte)
       case SIZE_LF:
         this.#state = this.#remaining > 0 ? DATA : TRAILER
         this.#digits = 0
@@ -104,6 +101,17 @@ export class ChunkedDecoder {
         this.#state = SIZE
         return byte === LF
     }
+  }
+
+  #extensionByte(byte: number): boolean {
+    if (byte === CR) {
+      this.#state = SIZE_LF
+      return true
+    }
+    if (FIELD_VALUE[byte] !== 1) return false
+    if (++this.#extensionBytes <= this.#caps.chunkExtensionBytes) return true
+    this.error = 'chunk_extensions_too_large'
+    return false
   }
 
   #sizeByte(byte: number): boolean {
@@ -135,8 +143,8 @@ export class ChunkedDecoder {
       this.#trailer === undefined
         ? bytes.subarray(start, end)
         : Buffer.concat([this.#trailer, bytes.subarray(start, end)])
-    const fields = new FieldSection(this.#table)
-    const limit = Math.min(section.length, MAX_TRAILER_BYTES)
+    const fields = new FieldSection(this.#table, this.#caps.fields)
+    const limit = Math.min(section.length, this.#caps.trailerBytes)
     const length = fields.scan(section, 0, limit)
     if (length === INVALID)
       return this.#invalid(

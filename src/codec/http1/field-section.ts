@@ -4,11 +4,10 @@
  * and only from what somebody looks at. All other lines stay one slice of the text.
  */
 import type { ErrorCode } from '../../core/errors.ts'
+import { DEFAULT_CAPS } from './caps.ts'
 import { COLON, CR, FIELD_NAME_FOLD, FIELD_VALUE, HTAB, LF, SP, UNDERSCORE } from './characters.ts'
 import { type FieldTable, hashStep } from './field-table.ts'
 
-/** What an expert proxy takes by default (Envoy's edge profile: 60 KiB, 100 fields; HAProxy 16 KiB, 101). */
-export const MAX_FIELDS = 100
 const COLUMNS = 5
 const [NAME_START, NAME_END, NAME_HASH, VALUE_START, VALUE_END] = [0, 1, 2, 3, 4] as const
 
@@ -28,11 +27,14 @@ export class FieldSection {
   error: ErrorCode = 'malformed_field'
 
   readonly #table: FieldTable
-  readonly #offsets = new Int32Array(MAX_FIELDS * COLUMNS)
+  readonly #maxFields: number
+  readonly #offsets: Int32Array
   #count = 0
 
-  constructor(table: FieldTable) {
+  constructor(table: FieldTable, maxFields: number = DEFAULT_CAPS.fields) {
     this.#table = table
+    this.#maxFields = maxFields
+    this.#offsets = new Int32Array(maxFields * COLUMNS)
     this.values = Array.from({ length: table.size }, () => '')
   }
 
@@ -49,7 +51,7 @@ export class FieldSection {
         if (at + 1 >= end) return INCOMPLETE
         return bytes[at + 1] === LF ? at + 2 : this.#invalid('malformed_field')
       }
-      if (this.#count === MAX_FIELDS) return this.#invalid('too_many_fields')
+      if (this.#count === this.#maxFields) return this.#invalid('too_many_fields')
       at = this.#scanLine(bytes, at, end)
       if (at <= 0) return at
     }

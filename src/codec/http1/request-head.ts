@@ -3,15 +3,15 @@
  * what it says is valid until the next `read`.
  */
 import type { ErrorCode } from '../../core/errors.ts'
+import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CR, LF, SP, TARGET, TOKEN } from './characters.ts'
 import { type ConnectionOptions, parseConnection } from './connection-options.ts'
 import { FieldSection, INCOMPLETE, INVALID } from './field-section.ts'
 import { type FieldTable, SLOT } from './field-table.ts'
 import { BODY_NONE, type BodyKind, decideFraming, type Framing } from './framing.ts'
+import { normalTarget, type PathRule } from './path.ts'
 import { authorityOf, isAuthority } from './target.ts'
 
-export const MAX_HEAD_BYTES = 32 * 1024
-export const MAX_TARGET_BYTES = 8 * 1024
 const MAX_METHOD_BYTES = 32
 /** Empty lines before a request line are skipped (RFC 9112 §2.2), but not for ever. */
 const MAX_EMPTY_LINES = 4
@@ -20,7 +20,7 @@ const DIGIT_0 = 0x30
 
 export class RequestHead implements Framing {
   method = ''
-  /** As it came, in any of the four forms. */
+  /** In any of the four forms; as it came, but for a path that is to be normalized. */
   target = ''
   /** 0 or 1, of HTTP/1.x. */
   minor = 1
@@ -32,18 +32,24 @@ export class RequestHead implements Framing {
   /** Lines to forward as they came. */
   lines = ''
   readonly fields: FieldSection
+  readonly #caps: Http1Caps
+  readonly #path: PathRule
+  readonly #looksAtPath: boolean
   /** The last Host that was found valid: most calls ask for the same one, and comparing is cheaper than matching. */
   #validHost = ''
   /** Why the last read was INVALID. */
   error: ErrorCode = 'malformed_request'
 
-  constructor(table: FieldTable) {
-    this.fields = new FieldSection(table)
+  constructor(table: FieldTable, caps: Http1Caps = DEFAULT_CAPS, path: PathRule = 'as-is') {
+    this.#caps = caps
+    this.#path = path
+    this.#looksAtPath = path !== 'as-is'
+    this.fields = new FieldSection(table, caps.fields)
   }
 
   /**
    * Reads the head that begins at `start`. Returns the position behind it, INCOMPLETE, or INVALID with `error` set.
-   * It begins anew where more bytes came; that costs at most the scan of MAX_HEAD_BYTES a packet.
+   * It begins anew where more bytes came; that costs at most the scan of a head of the largest size a packet.
    */
   read(bytes: Buffer, start: number, end: number): number {
     let at = start
@@ -60,13 +66,13 @@ export class RequestHead implements Framing {
     at = methodEnd + 1
     while (at < end && TARGET[bytes[at] as number] === 1) at++
     const targetEnd = at
-    if (targetEnd - methodEnd - 1 > MAX_TARGET_BYTES) return this.#invalid('target_too_long')
+    if (targetEnd - methodEnd - 1 > this.#caps.targetBytes) return this.#invalid('target_too_long')
     if (at >= end) return INCOMPLETE
     if (bytes[at] !== SP || targetEnd === methodEnd + 1) return this.#invalid('malformed_target')
     at = this.#scanVersion(bytes, at + 1, end)
     if (at <= 0) return at
     // Nothing behind the cap is looked at, so that the error does not depend on how much has come at once.
-    const limit = Math.min(end, base + MAX_HEAD_BYTES)
+    const limit = Math.min(end, base + this.#caps.headBytes)
     at = this.fields.scan(bytes, at, limit)
     if (at === INVALID) return this.#invalid(this.fields.error)
     if (at === INCOMPLETE) return limit < end ? this.#invalid('head_too_large') : INCOMPLETE
@@ -106,6 +112,7 @@ export class RequestHead implements Framing {
     const { fields } = this
     const error = decideFraming(fields, this, this.minor, BODY_NONE) ?? this.#decideHost()
     if (error !== undefined) return error
+    if (this.#looksAtPath && !this.#pathIsSafe()) return 'unsafe_path'
     const expect = fields.values[SLOT.expect] as string
     // RFC 9110 §10.1.1: the one expectation there is; HTTP/1.0 has none.
     if (expect !== '' && this.minor === 1 && expect.toLowerCase() !== '100-continue')
@@ -139,6 +146,13 @@ export class RequestHead implements Framing {
       return 'invalid_host'
     this.host = authority
     return undefined
+  }
+
+  #pathIsSafe(): boolean {
+    const normal = normalTarget(this.target)
+    if (normal === undefined || (normal !== this.target && this.#path === 'reject')) return false
+    this.target = normal
+    return true
   }
 
   #invalid(error: ErrorCode): number {

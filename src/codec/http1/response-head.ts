@@ -1,4 +1,5 @@
 /** The head of a response: status line (RFC 9112 §4) and fields, read with the same care as a request. */
+import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CR, FIELD_VALUE, LF, SP } from './characters.ts'
 import { type ConnectionOptions, parseConnection } from './connection-options.ts'
 import { FieldSection, INCOMPLETE, INVALID } from './field-section.ts'
@@ -11,7 +12,6 @@ import {
   decideFraming,
   type Framing,
 } from './framing.ts'
-import { MAX_HEAD_BYTES } from './request-head.ts'
 
 const VERSION = Buffer.from('HTTP/1.', 'latin1')
 /** `HTTP/1.1 200` */
@@ -30,9 +30,11 @@ export class ResponseHead implements Framing {
   connection: ConnectionOptions = parseConnection('')
   lines = ''
   readonly fields: FieldSection
+  readonly #caps: Http1Caps
 
-  constructor(table: FieldTable) {
-    this.fields = new FieldSection(table)
+  constructor(table: FieldTable, caps: Http1Caps = DEFAULT_CAPS) {
+    this.#caps = caps
+    this.fields = new FieldSection(table, caps.fields)
   }
 
   /**
@@ -55,7 +57,7 @@ export class ResponseHead implements Framing {
     let at = start + STATUS_END
     // A server may leave out the blank before an empty reason.
     if (bytes[at] !== SP && bytes[at] !== CR) return INVALID
-    const limit = Math.min(end, start + MAX_HEAD_BYTES)
+    const limit = Math.min(end, start + this.#caps.headBytes)
     while (at < limit && FIELD_VALUE[bytes[at] as number] === 1) at++
     if (at + 1 >= limit) return limit < end ? INVALID : INCOMPLETE
     if (bytes[at] !== CR || bytes[at + 1] !== LF) return INVALID

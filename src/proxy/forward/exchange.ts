@@ -64,11 +64,11 @@ export class Exchange implements UpstreamUser {
 
   constructor(connection: Http1Connection) {
     this.#connection = connection
-    const { fields } = connection.context
+    const { fields, caps } = connection.context
     this.#request = new RequestWriter(connection.context, connection.downstream)
     this.#account = new CallAccount(connection.context, connection.downstream, connection.outbox)
-    this.#requestBody = new BodyReader(fields.request)
-    this.#responseBody = new BodyReader(fields.response)
+    this.#requestBody = new BodyReader(fields.request, caps)
+    this.#responseBody = new BodyReader(fields.response, caps)
   }
 
   get active(): boolean {

@@ -1,5 +1,6 @@
 /** What everything on the data path of one worker shares. Made once by the worker; its parts own their state. */
 
+import type { Http1Caps } from '../../codec/http1/caps.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { Config } from '../../config/schema.ts'
@@ -28,6 +29,8 @@ export interface WorkerContext {
   readonly runtimes: TenantRuntimes
   readonly accessLog: AccessLog | undefined
   readonly fields: ForwardedFields
+  /** Of messages in both directions. */
+  readonly caps: Http1Caps
   /** Parsers are shared: what one says is valid until the next head is read. */
   readonly requestHead: RequestHead
   /** For peers in `trustedProxies`, whose `x-forwarded-*` lines stay. */

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
+import { capsOf } from '../../config/http1-schema.ts'
 import type { Config, TenantConfig } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
@@ -166,6 +167,8 @@ function createContext(
   const clock = new TurnClock(deps.clock)
   const listeners = config.listeners.map(listener => listener.name)
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
+  const caps = capsOf(config.http1)
+  const { path } = config.http1
   const directory = TenantDirectory.compile(config.tenants, generation)
   const meter = new UsageMeter(
     config.service.operations.map(operation => operation.name),
@@ -188,9 +191,10 @@ function createContext(
     runtimes: new TenantRuntimes(() => context, workers),
     accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
     fields,
-    requestHead: new RequestHead(fields.request),
-    trustedRequestHead: new RequestHead(fields.trustedRequest),
-    responseHead: new ResponseHead(fields.response),
+    caps,
+    requestHead: new RequestHead(fields.request, caps, path),
+    trustedRequestHead: new RequestHead(fields.trustedRequest, caps, path),
+    responseHead: new ResponseHead(fields.response, caps),
     readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
     nextRequestId: requestIds(),
     directory,

@@ -39,6 +39,13 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'a cap that another one forestalls is none',
+    yaml: `${LISTENERS}http1: { maxTarget: 8KiB, maxHead: 8KiB }\n`,
+    problems: [
+      '3:21: http1.maxTarget: must be smaller than http1.maxHead, of which the target is a part',
+    ],
+  },
+  {
     name: 'listeners have names of their own',
     yaml: `listeners:
   - { name: a, mode: shared, address: 127.0.0.1:8080 }

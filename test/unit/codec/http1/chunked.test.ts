@@ -1,11 +1,7 @@
 import { test } from 'tap'
 import { BodyReader } from '../../../../src/codec/http1/body.ts'
-import {
-  ChunkedDecoder,
-  chunkEnd,
-  chunkHead,
-  MAX_TRAILER_BYTES,
-} from '../../../../src/codec/http1/chunked.ts'
+import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
+import { ChunkedDecoder, chunkEnd, chunkHead } from '../../../../src/codec/http1/chunked.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
 import {
   BODY_CHUNKED,
@@ -137,19 +133,18 @@ await test('refuses chunks that two parsers could read differently', async t => 
     ['a trailer with a blank before the colon', '0\r\na : b\r\n\r\n'],
     ['a trailer with a bare LF', '0\r\na: b\nc: d\r\n\r\n'],
     ['NUL in a trailer', '0\r\na: b\0\r\n\r\n'],
-    ['4097 bytes of extension', `1;${'a'.repeat(4_097)}\r\nx\r\n0\r\n\r\n`],
-    [
-      'extensions of 4097 bytes together',
-      `${`1;${'a'.repeat(240)}\r\nx\r\n`.repeat(17)}1;${'a'.repeat(17)}\r\nx\r\n0\r\n\r\n`,
-    ],
   ]
   for (const [name, text] of rows)
     t.match(readChunked(text), { done: false, error: 'malformed_chunk' }, name)
 })
 
-await test('takes extensions up to their cap', async t => {
+await test('takes extensions up to their cap, and says so where they go beyond it', async t => {
   t.match(readChunked(`1;${'a'.repeat(4_096)}\r\nx\r\n0\r\n\r\n`), { data: 'x', done: true })
   t.match(readChunked(`${`1;${'a'.repeat(256)}\r\nx\r\n`.repeat(16)}0\r\n\r\n`), { done: true })
+  const error = 'chunk_extensions_too_large'
+  t.match(readChunked(`1;${'a'.repeat(4_097)}\r\nx\r\n0\r\n\r\n`), { done: false, error })
+  const many = `1;${'a'.repeat(240)}\r\nx\r\n`.repeat(17)
+  t.match(readChunked(`${many}1;${'a'.repeat(17)}\r\nx\r\n0\r\n\r\n`), { done: false, error })
 })
 
 await test('waits for the end of a body', async t => {
@@ -181,9 +176,9 @@ await test('gives trailers on, but for those that a head may not have either', a
 
 await test('holds trailers to their caps', async t => {
   const trailer = (bytes: number): string => `0\r\na: ${'b'.repeat(bytes - 7)}\r\n\r\n`
-  t.match(readChunked(trailer(MAX_TRAILER_BYTES)), { done: true })
-  t.match(readChunked(trailer(MAX_TRAILER_BYTES + 1)), { error: 'trailers_too_large' })
-  t.match(readChunked(`${trailer(MAX_TRAILER_BYTES + 2).slice(0, -2)}\0`), {
+  t.match(readChunked(trailer(DEFAULT_CAPS.trailerBytes)), { done: true })
+  t.match(readChunked(trailer(DEFAULT_CAPS.trailerBytes + 1)), { error: 'trailers_too_large' })
+  t.match(readChunked(`${trailer(DEFAULT_CAPS.trailerBytes + 2).slice(0, -2)}\0`), {
     error: 'trailers_too_large',
   })
   const many = Array.from({ length: 101 }, (_, at) => `f${at}: v\r\n`).join('')
@@ -196,7 +191,7 @@ await test('begins each body anew, also behind a broken one', async t => {
     body.begin(BODY_CHUNKED, 0)
     return readPieces(body, [latin1(text)])
   }
-  t.match(read(`0\r\na: ${'b'.repeat(MAX_TRAILER_BYTES)}`), { error: 'trailers_too_large' })
+  t.match(read(`0\r\na: ${'b'.repeat(DEFAULT_CAPS.trailerBytes)}`), { error: 'trailers_too_large' })
   t.match(read('x'), { error: 'malformed_chunk' }, 'with its own error')
   t.match(read('3;aa'), { done: false, error: undefined })
   t.match(read('1\r\na\r\n0\r\nx: y\r\n\r\n'), { data: 'a', done: true, trailers: 'x: y\r\n' })

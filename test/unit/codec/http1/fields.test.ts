@@ -1,7 +1,7 @@
 import { test } from 'tap'
-import { MAX_FIELDS } from '../../../../src/codec/http1/field-section.ts'
+import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
-import { MAX_HEAD_BYTES, RequestHead } from '../../../../src/codec/http1/request-head.ts'
+import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
 import { latin1 } from './every-split.ts'
 import { lines, readRequest, type SeenRequest } from './heads.ts'
 
@@ -144,9 +144,9 @@ await test('does not forward what Connection names', async t => {
 await test('holds a head to its caps', async t => {
   const many = (count: number): string[] =>
     Array.from({ length: count }, (_, index) => `f${index}: v`)
-  t.equal(forwarded(...many(MAX_FIELDS - 1)).length, MAX_FIELDS - 1)
-  t.equal(errorOf(...many(MAX_FIELDS)), 'too_many_fields')
-  const room = MAX_HEAD_BYTES - lines(...START, 'a: ').length
+  t.equal(forwarded(...many(DEFAULT_CAPS.fields - 1)).length, DEFAULT_CAPS.fields - 1)
+  t.equal(errorOf(...many(DEFAULT_CAPS.fields)), 'too_many_fields')
+  const room = DEFAULT_CAPS.headBytes - lines(...START, 'a: ').length
   t.equal(forwarded(`a: ${'v'.repeat(room)}`).length, 1, 'the largest head')
   t.equal(errorOf(`a: ${'v'.repeat(room + 1)}`), 'head_too_large')
   t.equal(errorOf(`a: ${'v'.repeat(room * 3)}`), 'head_too_large')
@@ -156,7 +156,7 @@ await test('holds a head to its caps', async t => {
     'head_too_large',
     'whatever stands behind the cap',
   )
-  const open = `${START.join('\r\n')}\r\na: ${'v'.repeat(MAX_HEAD_BYTES)}`
+  const open = `${START.join('\r\n')}\r\na: ${'v'.repeat(DEFAULT_CAPS.headBytes)}`
   t.equal(readRequest(table, open), 'head_too_large', 'before its end has come')
   const empty = '\r\n'.repeat(4)
   t.type(

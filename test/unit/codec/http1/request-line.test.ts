@@ -1,9 +1,10 @@
 import { test } from 'tap'
+import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
-import { MAX_TARGET_BYTES } from '../../../../src/codec/http1/request-head.ts'
 import { lines, readRequest } from './heads.ts'
 
 const table = new FieldTable([])
+const { targetBytes } = DEFAULT_CAPS
 const read = (text: string): ReturnType<typeof readRequest> => readRequest(table, text)
 const CR = '\r'
 const LF = '\n'
@@ -29,9 +30,9 @@ const ACCEPTED: readonly (readonly [name: string, text: string, method: string, 
     ['four empty lines before it', `${'\r\n'.repeat(4)}${line('GET / HTTP/1.1')}`, 'GET', '/'],
     [
       'the longest target',
-      line(`GET /${'a'.repeat(MAX_TARGET_BYTES - 1)} HTTP/1.1`),
+      line(`GET /${'a'.repeat(targetBytes - 1)} HTTP/1.1`),
       'GET',
-      `/${'a'.repeat(MAX_TARGET_BYTES - 1)}`,
+      `/${'a'.repeat(targetBytes - 1)}`,
     ],
   ]
 
@@ -101,9 +102,9 @@ const REFUSED: readonly (readonly [name: string, error: string, text: string])[]
   [
     'a target that is one byte too long',
     'target_too_long',
-    line(`GET /${'a'.repeat(MAX_TARGET_BYTES)} HTTP/1.1`),
+    line(`GET /${'a'.repeat(targetBytes)} HTTP/1.1`),
   ],
-  ['a target without an end', 'target_too_long', `GET /${'a'.repeat(MAX_TARGET_BYTES * 5)}`],
+  ['a target without an end', 'target_too_long', `GET /${'a'.repeat(targetBytes * 5)}`],
 ]
 
 await test('refuses a request line that two parsers could read differently', async t => {

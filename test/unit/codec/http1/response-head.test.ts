@@ -1,7 +1,6 @@
 import { test } from 'tap'
-import { MAX_FIELDS } from '../../../../src/codec/http1/field-section.ts'
+import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
-import { MAX_HEAD_BYTES } from '../../../../src/codec/http1/request-head.ts'
 import { lines, readResponse } from './heads.ts'
 
 const table = new FieldTable([{ name: 'x-request-id', forward: false }], ['x-amt-'])
@@ -47,14 +46,17 @@ await test('refuses what is not a response', async t => {
     ['HTML', '<html><body>It works!</body></html>'],
     [
       'too many fields',
-      lines('HTTP/1.1 200 OK', ...Array.from({ length: MAX_FIELDS + 1 }, (_, at) => `f${at}: v`)),
+      lines(
+        'HTTP/1.1 200 OK',
+        ...Array.from({ length: DEFAULT_CAPS.fields + 1 }, (_, at) => `f${at}: v`),
+      ),
     ],
-    ['too large a head', lines('HTTP/1.1 200 OK', `a: ${'b'.repeat(MAX_HEAD_BYTES)}`)],
-    ['an endless reason', `HTTP/1.1 200 ${'a'.repeat(MAX_HEAD_BYTES)}`],
-    ['an endless field', `HTTP/1.1 200 OK\r\na: ${'b'.repeat(MAX_HEAD_BYTES)}`],
+    ['too large a head', lines('HTTP/1.1 200 OK', `a: ${'b'.repeat(DEFAULT_CAPS.headBytes)}`)],
+    ['an endless reason', `HTTP/1.1 200 ${'a'.repeat(DEFAULT_CAPS.headBytes)}`],
+    ['an endless field', `HTTP/1.1 200 OK\r\na: ${'b'.repeat(DEFAULT_CAPS.headBytes)}`],
   ]
   for (const [name, text] of refused) t.equal(readResponse(table, text), 'invalid', name)
-  const room = MAX_HEAD_BYTES - lines('HTTP/1.1 200 OK', 'a: ').length
+  const room = DEFAULT_CAPS.headBytes - lines('HTTP/1.1 200 OK', 'a: ').length
   t.type(readResponse(table, lines('HTTP/1.1 200 OK', `a: ${'b'.repeat(room)}`)), 'object')
 })
 
