@@ -150,6 +150,65 @@ await test('a proxy that does well is found to do well', async t => {
   t.equal(await judge(t, copy, http1Case('HEAD / HTTP/1.1\r\n\r\n', 'accept', 1)), '')
 })
 
+const PROBLEM = '{"type":"about:amt/malformed_field","status":400}'
+const answerWith =
+  (lines: string, end: boolean): Relay =>
+  client => {
+    client.on('data', () => {
+      const head = `HTTP/1.1 400 Bad Request\r\ncontent-length: ${PROBLEM.length}\r\n${lines}\r\n`
+      if (end) client.end(head + PROBLEM)
+      else client.write(head + PROBLEM)
+    })
+  }
+/** Gives on what it refuses. */
+const leak: Relay = (client, upstream) => {
+  client.on('data', chunk => {
+    if (!chunk.includes('x : y')) upstream.write(chunk)
+    else {
+      upstream.write('GET /')
+      client.end(
+        `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: ${PROBLEM.length}\r\n\r\n${PROBLEM}`,
+      )
+    }
+  })
+  upstream.pipe(client)
+}
+/** Closes behind the first answer. */
+const hasty: Relay = (client, upstream) => {
+  client.pipe(upstream)
+  upstream.on('data', chunk => client.end(chunk))
+}
+
+await test('a refusal that says too little or leaves something behind is found', async t => {
+  const bad = `${HEAD}x : y\r\n\r\n`
+  const own = { refusal: { status: 400, code: 'malformed_target' } }
+  const problem = 'content-type: application/problem+json\r\n'
+  const close = 'connection: close\r\n'
+  const found = (relay: Relay, more: Partial<Http1Case> = {}): Promise<string> =>
+    judge(t, relay, { ...http1Case(bad, 'reject', 0), ...more })
+  t.match(await found(answerWith(close, true)), /without problem details/)
+  t.match(await found(answerWith(problem, true)), /without saying that the connection ends/)
+  t.match(await found(answerWith(problem + close, false)), /refused, and left open/)
+  t.match(
+    await found(answerWith(problem + close, true), { own }),
+    /400 malformed_field instead of 400 malformed_target/,
+  )
+  t.match(
+    await found(answerWith(problem + close, true), { status: [[200, 299]] }),
+    /answered with 400/,
+  )
+  t.match(await found(leak), /saw something of a refused message/)
+  const get = 'GET / HTTP/1.1\r\nHost: a\r\n'
+  t.match(
+    await judge(t, hasty, http1Case(`${get}\r\n`, 'accept', 1)),
+    /closed instead of kept open|the next call got no answer/,
+  )
+  t.match(
+    await judge(t, copy, http1Case(`${get}Connection: close\r\n\r\n`, 'accept', 1)),
+    /kept open instead of closed/,
+  )
+})
+
 await test('each way to do badly is found', async t => {
   const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
   t.match(

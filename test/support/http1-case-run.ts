@@ -1,7 +1,20 @@
-/** The judge of a proxy that meets a case: what the case says, and three things that must hold whatever it says. */
+/**
+ * The judge of a proxy that meets a case: what the case says, and what must hold whatever it says. Nothing that breaks a
+ * rule reaches a deployment or a client, a refused message leaves nothing behind, the connection goes on or ends as it
+ * was said, and the next client gets its own answer.
+ */
 import { bytesOf, type Http1Case } from './http1-cases.ts'
-import { type RecordedRequest, type RecordingDeployment, rawExchange } from './raw-peer.ts'
-import { readStrictAnswer, type StrictAnswer, valuesOf } from './strict-http1.ts'
+import {
+  afterwards,
+  isRefusal,
+  type Outcome,
+  readAnswers,
+  refusalFaults,
+  verdict,
+  wasRefusedInBody,
+} from './http1-verdict.ts'
+import { type RawExchange, type RecordingDeployment, rawExchange } from './raw-peer.ts'
+import { type StrictAnswer, valuesOf } from './strict-http1.ts'
 
 /** How long a connection must be silent before its message counts as waited for. */
 const QUIET_MS = 25
@@ -9,7 +22,7 @@ const QUIET_MS = 25
 const DEADLINE_MS = 1_000
 
 /**
- * Sends one case to the proxy on `port`, which forwards to `deployment`.
+ * Sends one case to the proxy on `port`, which forwards to `deployment`, and forgets what was recorded there before.
  * @returns what is wrong, empty if all is well. Cases must run one after another.
  */
 export async function runCase(
@@ -17,12 +30,12 @@ export async function runCase(
   port: number,
   deployment: RecordingDeployment,
 ): Promise<string[]> {
-  const before = { requests: deployment.requests.length, violations: deployment.violations.length }
+  deployment.forget()
   const bytes = bytesOf(testCase)
   const answersOf = (received: Buffer, closed: boolean): StrictAnswer[] | string =>
     readAnswers(received, closed, [
       firstMethod(bytes),
-      ...deployment.requests.slice(before.requests + 1).map(r => r.method),
+      ...deployment.requests.slice(1).map(r => r.method),
     ])
   const exchange = await rawExchange({
     port,
@@ -30,27 +43,33 @@ export async function runCase(
     deadlineMs: DEADLINE_MS,
     ...endOf(testCase, received => answersOf(received, false)),
   })
-  const problems: string[] = []
-  // The next clients: one while the connection of the case may be open, one after it is gone.
-  const probes = [await probe(port, deployment)]
+  const answers = answersOf(exchange.received(), exchange.closed)
+  const last = typeof answers === 'string' ? undefined : answers.at(-1)
+  if (last !== undefined && isRefusal(last)) await exchange.waitFor(() => false, DEADLINE_MS)
+  const arrived = deployment.requests.slice()
+  // The next clients: one on this connection if it goes on, one while it may be open, one after it is gone.
+  const problems =
+    testCase.expect === 'accept' ? await afterAnswers(exchange, bytes, answers, deployment) : []
+  const { closed } = exchange
+  problems.push(...(await probe(port, deployment)))
   exchange.close()
-  if (exchange.ended !== 'closed') probes.push(await probe(port, deployment))
-  for (const problem of probes) if (problem !== undefined) problems.push(problem)
+  if (!closed) problems.push(...(await probe(port, deployment)))
 
-  const arrived = deployment.requests
-    .slice(before.requests)
-    .filter(request => !request.target.startsWith(PROBE))
-  const answers = answersOf(exchange.received(), exchange.ended === 'closed')
-  for (const rule of deployment.violations.slice(before.violations)) {
+  if (!(await nothingUnfinished(deployment)))
+    problems.push('the deployment is left with a part of a request')
+  for (const rule of deployment.violations)
     problems.push(`the deployment got what breaks a rule: ${rule}`)
-  }
   if (typeof answers === 'string')
     return [...problems, `the client got what breaks a rule: ${answers}`]
-  if (arrived.length > answers.length) {
+  if (arrived.length > answers.length)
     problems.push(`${arrived.length} requests arrived, ${answers.length} answers came back`)
-  }
-  const closed = exchange.ended === 'closed'
-  return [...problems, ...verdict(testCase, arrived, answers, closed)]
+  const outcome: Outcome = { arrived, answers, closed }
+  return [
+    ...problems,
+    ...verdict(testCase, outcome),
+    ...refusalFaults(outcome),
+    ...leftBehind(outcome, deployment),
+  ]
 }
 
 /** When the exchange of a case is over: as soon as its outcome is known, else when all is quiet. */
@@ -62,106 +81,91 @@ function endOf(
   return {
     until: received => {
       const answers = answersOf(received)
-      if (typeof answers === 'string' || answers.some(({ status }) => status >= 400)) return true
+      if (typeof answers === 'string' || answers.some(isRefusal)) return true
       return expect === 'accept' && answers.length >= n
     },
   }
 }
 
-function verdict(
-  { expect, n, requests = [] }: Http1Case,
-  arrived: readonly RecordedRequest[],
-  answers: readonly StrictAnswer[],
-  closed: boolean,
-): string[] {
-  const statuses = answers.map(answer => answer.status).join(' ') || 'no answer'
-  const refused = answers.some(({ status }) => status >= 400)
-  switch (expect) {
-    case 'safe':
-      return []
-    case 'wait':
-      if (arrived.length > n)
-        return [`${arrived.length} requests arrived instead of ${n} and a wait`]
-      return refused ? [`refused (${statuses}) instead of waited for`] : []
-    case 'reject':
-      if (arrived.length > n)
-        return [`${arrived.length} requests arrived, refused should be all but ${n}`]
-      return refused || closed ? [] : [`neither refused nor closed (${statuses})`]
-    case 'accept':
-      if (arrived.length !== n)
-        return [`${arrived.length} requests arrived instead of ${n} (${statuses})`]
-      if (refused && answers.length <= n) return [`answered with ${statuses}`]
-      return requests.flatMap((wanted, index) => difference(wanted, arrived[index]))
-  }
+/** Of a message whose head is refused, not one byte goes to the deployment. */
+function leftBehind({ answers }: Outcome, { connections }: RecordingDeployment): string[] {
+  if (!answers.some(isRefusal) || wasRefusedInBody(answers)) return []
+  return connections.every(({ unread }) => unread === 0)
+    ? []
+    : ['the deployment saw something of a refused message']
 }
 
-function difference(
-  wanted: { readonly method: string; readonly target: string; readonly body?: string },
-  got: RecordedRequest | undefined,
-): string[] {
-  if (got === undefined) return ['a request is missing']
-  const problems: string[] = []
-  if (got.method !== wanted.method)
-    problems.push(`method ${got.method} instead of ${wanted.method}`)
-  if (got.target !== wanted.target && got.target !== originForm(wanted.target)) {
-    problems.push(`target ${got.target} instead of ${wanted.target}`)
-  }
-  if (wanted.body !== undefined && !got.body.equals(Buffer.from(wanted.body, 'base64'))) {
-    problems.push(`body ${JSON.stringify(got.body.toString('latin1'))}`)
-  }
-  return problems
-}
-
-/** Section 3.2.2: what a proxy may make of an absolute target towards the deployment. */
-function originForm(target: string): string | undefined {
-  const rest = /^https?:\/\/[^/?#]*(.*)$/i.exec(target)?.[1]
-  return rest === undefined || rest.startsWith('/') ? rest : `/${rest}`
+/** Whether each connection on which half a request stands was closed, or is soon. */
+async function nothingUnfinished({ connections }: RecordingDeployment): Promise<boolean> {
+  const deadline = performance.now() + DEADLINE_MS
+  const unfinished = (): boolean => connections.some(({ open, unread }) => open && unread > 0)
+  while (unfinished() && performance.now() < deadline)
+    await new Promise(resolve => setImmediate(resolve))
+  return !unfinished()
 }
 
 const PROBE = '/conformance-probe/'
 let probes = 0
 
-/** A client on a fresh connection must get the answer to its own request. */
-async function probe(port: number, deployment: RecordingDeployment): Promise<string | undefined> {
+function probeRequest(): { target: string; bytes: Buffer } {
   const target = `${PROBE}${++probes}`
-  const segments = [Buffer.from(`GET ${target} HTTP/1.1\r\nHost: probe.example\r\n\r\n`)]
+  return { target, bytes: Buffer.from(`GET ${target} HTTP/1.1\r\nHost: probe.example\r\n\r\n`) }
+}
+
+/** A client on a fresh connection must get the answer to its own request. */
+async function probe(port: number, deployment: RecordingDeployment): Promise<string[]> {
+  const { target, bytes } = probeRequest()
   const read = (received: Buffer, closed: boolean): StrictAnswer[] | string =>
     readAnswers(received, closed, ['GET'])
   const exchange = await rawExchange({
     port,
-    segments,
+    segments: [bytes],
     deadlineMs: DEADLINE_MS,
     until: received => read(received, false).length > 0,
   })
   exchange.close()
   const answers = read(exchange.received(), exchange.ended === 'closed')
-  if (typeof answers === 'string') return `the next client got what breaks a rule: ${answers}`
-  const serial = deployment.requests.findLast(request => request.target === target)?.serial
-  const [first, ...more] = answers
-  if (first === undefined) return `the next client got no answer (${exchange.ended})`
-  if (serial === undefined) return `the request of the next client did not arrive (${first.status})`
-  const own = first.status === 200 && valuesOf(first.fields, 'x-serial').join() === String(serial)
-  return own && more.length === 0 && first.body.toString() === `answer ${serial}\n`
-    ? undefined
-    : `the next client got another answer than its own (${first.status})`
+  return ownAnswer('the next client', target, answers, deployment)
 }
 
-/** Final answers in `received`; the rule that is broken, if one is. */
-function readAnswers(
-  received: Buffer,
-  closed: boolean,
-  methods: readonly (string | undefined)[],
-): StrictAnswer[] | string {
-  const answers: StrictAnswer[] = []
-  let rest = received
-  while (rest.length > 0) {
-    const result = readStrictAnswer(rest, { method: methods[answers.length], closed })
-    if (result.kind === 'violation') return result.rule
-    if (result.kind === 'incomplete') break
-    if (result.message.status >= 200) answers.push(result.message)
-    rest = rest.subarray(result.length)
-  }
-  return answers
+/** Behind the answers to all of `bytes` the connection takes another call or ends, as the requests said. */
+async function afterAnswers(
+  exchange: RawExchange,
+  bytes: Buffer,
+  answers: StrictAnswer[] | string,
+  deployment: RecordingDeployment,
+): Promise<string[]> {
+  const wanted = afterwards(bytes)
+  if (wanted === 'unknown' || typeof answers === 'string' || answers.some(isRefusal)) return []
+  if (wanted === 'closed')
+    return (await exchange.waitFor(() => exchange.closed, DEADLINE_MS))
+      ? []
+      : ['kept open instead of closed']
+  if (exchange.closed) return ['closed instead of kept open']
+  const before = exchange.received().length
+  const { target, bytes: next } = probeRequest()
+  const read = (received: Buffer): StrictAnswer[] | string =>
+    readAnswers(received.subarray(before), exchange.closed, ['GET'])
+  exchange.send(next)
+  await exchange.waitFor(received => read(received).length > 0, DEADLINE_MS)
+  return ownAnswer('the next call', target, read(exchange.received()), deployment)
+}
+
+function ownAnswer(
+  who: string,
+  target: string,
+  answers: StrictAnswer[] | string,
+  deployment: RecordingDeployment,
+): string[] {
+  if (typeof answers === 'string') return [`${who} got what breaks a rule: ${answers}`]
+  const serial = deployment.requests.findLast(request => request.target === target)?.serial
+  const [first, ...more] = answers
+  if (first === undefined) return [`${who} got no answer`]
+  if (serial === undefined) return [`the request of ${who} did not arrive (${first.status})`]
+  const own = first.status === 200 && valuesOf(first.fields, 'x-serial').join() === String(serial)
+  return own && more.length === 0 && first.body.toString() === `answer ${serial}\n`
+    ? []
+    : [`${who} got another answer than its own (${first.status})`]
 }
 
 function firstMethod(bytes: Buffer): string | undefined {

@@ -21,8 +21,18 @@ export interface Http1Case {
     readonly body?: string
   }[]
   readonly needsHost?: boolean
+  /** Ranges of statuses, one of which the last answer has; [-1, -1] stands for none. */
+  readonly status?: readonly (readonly [least: number, most: number])[]
+  /** Of a case of this project: the answer that refuses it, to the letter. Its bytes are sent as they are. */
+  readonly own?: { readonly refusal?: Refusal }
   /** Why this project expects something else than the source of the case. */
   readonly judged?: string
+}
+
+export interface Refusal {
+  readonly status: number
+  /** Of `core/errors.ts`. */
+  readonly code: string
 }
 
 /** All cases, contested ones as this project judges them; `undefined` where the data is absent. */
@@ -124,7 +134,7 @@ const STRICTER: readonly Judgement[] = [
 const FLAWED: ReadonlySet<string> = new Set(['llhttp/uri:6'])
 
 function judged(given: Http1Case, contested: boolean): Http1Case {
-  const { requests: _, ...unspecified } = given
+  const { requests: _, status: __, ...unspecified } = given
   if (FLAWED.has(given.id)) return { ...unspecified, judged: 'the expected target is cut off' }
   const found = (contested ? CONTESTED : STRICTER).find(({ ids }) => ids.test(given.id))
   if (found === undefined) return given
@@ -140,9 +150,9 @@ const WITHOUT_HOST: ReadonlySet<string> = new Set(['h1spec/20'])
  * proxy that refuses them for that alone would not have been tested at all. It goes behind all fields, which leaves
  * what the case is about as it is. A second request gets one only if where it begins is beyond doubt.
  */
-export function bytesOf({ id, send, needsHost = false }: Http1Case): Buffer {
+export function bytesOf({ id, send, needsHost = false, own }: Http1Case): Buffer {
   let rest: Buffer = Buffer.concat(send.map(part => Buffer.from(part, 'base64')))
-  if (WITHOUT_HOST.has(id)) return rest
+  if (own !== undefined || WITHOUT_HOST.has(id)) return rest
   const done: Buffer[] = []
   for (;;) {
     const { bytes, length } = withHost(rest, needsHost)

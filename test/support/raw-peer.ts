@@ -20,6 +20,12 @@ export interface RawExchange {
   /** Until now: while the connection is open, more may come after the exchange has ended. */
   received(): Buffer
   readonly ended: 'closed' | 'until' | 'quiet' | 'deadline'
+  /** Whether the connection is gone by now. */
+  readonly closed: boolean
+  /** Sends more on the same connection. */
+  send(bytes: Buffer): void
+  /** Resolves as soon as `holds` for all that was received, or the connection is gone; false where `ms` pass before. */
+  waitFor(holds: (received: Buffer) => boolean, ms: number): Promise<boolean>
   /** The connection outlives the exchange unless the peer closed it: whoever asked for the exchange closes it. */
   close(): void
 }
@@ -52,13 +58,40 @@ export async function rawExchange(options: RawExchangeOptions): Promise<RawExcha
     void sendAll(socket, segments).then(restart)
   })
   const how = await ended
+  const received = (): Buffer => Buffer.concat(chunks)
   return {
-    received: () => Buffer.concat(chunks),
+    received,
     ended: how,
+    get closed() {
+      return socket.closed
+    },
+    send: bytes => {
+      socket.write(bytes)
+    },
+    waitFor: (holds, ms) => eventually(socket, () => socket.closed || holds(received()), ms),
     close: () => {
       socket.destroy()
     },
   }
+}
+
+/** Asks `holds` now and whenever `socket` has something new; false where it did not hold for `ms`. */
+function eventually(socket: net.Socket, holds: () => boolean, ms: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const leave = (held: boolean): void => {
+      clearTimeout(timer)
+      socket.off('data', look)
+      socket.off('close', look)
+      resolve(held)
+    }
+    const look = (): void => {
+      if (holds()) leave(true)
+    }
+    const timer = setTimeout(leave, ms, false)
+    socket.on('data', look)
+    socket.on('close', look)
+    look()
+  })
 }
 
 async function sendAll(socket: net.Socket, segments: readonly Buffer[]): Promise<void> {
@@ -69,13 +102,18 @@ async function sendAll(socket: net.Socket, segments: readonly Buffer[]): Promise
 }
 
 export interface RecordedRequest extends StrictRequest {
+  /** As it arrived. */
+  readonly bytes: Buffer
   /** 1 for the first request to this deployment; its answer carries it in `x-serial`. */
   readonly serial: number
   readonly connection: RecordedConnection
 }
 
 export interface RecordedConnection {
+  /** All that arrived, but for what was forgotten. */
   readonly received: Buffer
+  /** How much of it is not a whole request yet. */
+  readonly unread: number
   readonly open: boolean
 }
 
@@ -86,11 +124,19 @@ export interface RecordingDeployment {
   readonly requests: readonly RecordedRequest[]
   /** What no strict reader of RFC 9112 would take; the connection was cut there. */
   readonly violations: readonly string[]
+  /** Drops what was recorded, all but what is not a whole request yet; for runs without an end. */
+  forget(): void
   close(): Promise<void>
 }
 
-/** A deployment that keeps every byte, and answers each complete request with 200 on a connection that stays open. */
-export async function recordingDeployment(): Promise<RecordingDeployment> {
+/** What a deployment does with a complete request; the connection stays open unless this ends it. */
+type Serve = (request: RecordedRequest, socket: net.Socket) => void
+
+/** A deployment that keeps every byte, and answers each complete request, with `answerTo` unless `serve` says otherwise. */
+export async function recordingDeployment(
+  serve: Serve = (request, socket) => socket.write(answerTo(request)),
+): Promise<RecordingDeployment> {
+  let serial = 0
   const sockets = new Set<net.Socket>()
   const connections: Recorder[] = []
   const requests: RecordedRequest[] = []
@@ -106,9 +152,9 @@ export async function recordingDeployment(): Promise<RecordingDeployment> {
           socket.destroy()
           return
         }
-        const recorded = { ...event, serial: requests.length + 1, connection: recorder }
+        const recorded = { ...event, serial: ++serial, connection: recorder }
         requests.push(recorded)
-        socket.write(answer(recorded))
+        serve(recorded, socket)
       }
     })
     socket.on('end', () => socket.end())
@@ -125,6 +171,12 @@ export async function recordingDeployment(): Promise<RecordingDeployment> {
     connections,
     requests,
     violations,
+    forget: () => {
+      requests.length = 0
+      violations.length = 0
+      for (const recorder of connections) recorder.forget()
+      connections.splice(0, connections.length, ...connections.filter(({ open }) => open))
+    },
     close: async () => {
       for (const socket of sockets) socket.destroy()
       await new Promise(resolve => server.close(resolve))
@@ -134,15 +186,25 @@ export async function recordingDeployment(): Promise<RecordingDeployment> {
 
 class Recorder implements RecordedConnection {
   open = true
-  readonly #chunks: Buffer[] = []
+  #chunks: Buffer[] = []
   #unread: Buffer = Buffer.alloc(0)
+
+  get unread(): number {
+    return this.#unread.length
+  }
+
+  forget(): void {
+    this.#chunks = this.#unread.length === 0 ? [] : [this.#unread]
+  }
 
   get received(): Buffer {
     return Buffer.concat(this.#chunks)
   }
 
   /** The requests that `chunk` completes, or the rule that it breaks. */
-  *take(chunk: Buffer): Generator<StrictRequest | string, void, undefined> {
+  *take(
+    chunk: Buffer,
+  ): Generator<(StrictRequest & { readonly bytes: Buffer }) | string, void, undefined> {
     this.#chunks.push(chunk)
     this.#unread = Buffer.concat([this.#unread, chunk])
     while (this.#unread.length > 0) {
@@ -152,13 +214,15 @@ class Recorder implements RecordedConnection {
         yield result.rule
         return
       }
+      const bytes = this.#unread.subarray(0, result.length)
       this.#unread = this.#unread.subarray(result.length)
-      yield result.message
+      yield { ...result.message, bytes }
     }
   }
 }
 
-function answer({ method, serial }: RecordedRequest): string {
+/** 200, with a body that no other request gets. */
+function answerTo({ method, serial }: RecordedRequest): string {
   const body = `answer ${serial}\n`
   const head = `HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nx-serial: ${serial}\r\ncontent-length: ${body.length}\r\n\r\n`
   return method === 'HEAD' ? head : head + body
