@@ -222,7 +222,7 @@ class Recorder implements RecordedConnection {
 }
 
 /** 200, with a body that no other request gets. */
-function answerTo({ method, serial }: RecordedRequest): string {
+export function answerTo({ method, serial }: RecordedRequest): string {
   const body = `answer ${serial}\n`
   const head = `HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nx-serial: ${serial}\r\ncontent-length: ${body.length}\r\n\r\n`
   return method === 'HEAD' ? head : head + body
