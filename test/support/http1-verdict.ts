@@ -17,6 +17,7 @@ const REFUSALS: ReadonlySet<number> = new Set([400, 413, 414, 417, 431, 501, 505
 /** What is noticed only when the deployment has the head already, and maybe some of the body. */
 const BODY_FAULTS: ReadonlySet<string> = new Set([
   'malformed_chunk',
+  'chunk_extensions_too_large',
   'trailers_too_large',
   'body_too_large',
 ])

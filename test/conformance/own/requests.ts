@@ -25,6 +25,7 @@ const STATUS = {
   head_too_large: 431,
   too_many_fields: 431,
   trailers_too_large: 431,
+  chunk_extensions_too_large: 413,
 } as const
 
 const head = (...lines: string[]): string => `${lines.join('\r\n')}\r\n\r\n`
@@ -280,7 +281,7 @@ const CAPS: readonly Refused[] = [
   [
     '4097 bytes of extension',
     chunked(`5;${'a'.repeat(4_097)}\r\nhello\r\n${LAST}`),
-    'malformed_chunk',
+    'chunk_extensions_too_large',
   ],
   ['8193 bytes of trailers', chunked(`0\r\nX: ${'a'.repeat(8_200)}\r\n\r\n`), 'trailers_too_large'],
   ['101 trailers', chunked(`0\r\n${'X: a\r\n'.repeat(101)}\r\n`), 'trailers_too_large'],
