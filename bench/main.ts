@@ -92,14 +92,14 @@ async function runAll(
 
 function* listing(): Generator<string> {
   yield 'lanes:'
-  for (const { name, title } of LANES) yield `  ${name.padEnd(16)} ${title}`
+  for (const { name, title } of LANES) yield `  ${name.padEnd(21)} ${title}`
   yield 'peers:'
   for (const peer of PEERS) {
     const here = LANES.some(lane => peer.absence(lane) === undefined)
-    yield `  ${peer.name.padEnd(16)} ${here ? peer.version() : 'absent'}`
+    yield `  ${peer.name.padEnd(21)} ${here ? peer.version() : 'absent'}`
     for (const lane of LANES) {
       const absence = peer.absence(lane)
-      if (absence !== undefined) yield `  ${''.padEnd(16)} not in ${lane.name}: ${absence}`
+      if (absence !== undefined) yield `  ${''.padEnd(21)} not in ${lane.name}: ${absence}`
     }
   }
 }

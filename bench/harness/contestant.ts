@@ -2,12 +2,20 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../../test/support/free-ports.ts'
+import type { Load, Outcome } from '../loads/load.ts'
 import type { Peer, RunningPeer } from '../peers/peer.ts'
-import { CPU_ERROR_SECONDS, childrenOf, cpuSeconds } from './cpu-time.ts'
-import { faultOf, runLoad } from './load.ts'
+import { CPU_ERROR_SECONDS, childrenOf, cpuSeconds, residentBytes } from './process-stat.ts'
 import type { Round } from './result.ts'
-import { Sampler, WrongAnswer } from './sample.ts'
+import { Sampler } from './sample.ts'
 import type { Work } from './work.ts'
+
+export interface ContestantSetup {
+  readonly work: Work
+  /** Port of the deployment. */
+  readonly upstream: number
+  /** In which it gets a folder of its own. */
+  readonly parent: string
+}
 
 export class Contestant {
   readonly peer: Peer
@@ -15,10 +23,8 @@ export class Contestant {
   readonly #work: Work
   readonly #port: number
   readonly #running: RunningPeer
-  /** Right answers so far, in rounds or not. */
-  #calls = 0
-  /** How many calls the ends of rounds may have cut off: their deployment saw them, nobody counted them here. */
-  #open = 0
+  /** What its books must hold, rounds or not. */
+  readonly #books = { calls: 0, open: 0, bytes: 0 }
 
   private constructor(peer: Peer, work: Work, port: number, running: RunningPeer) {
     this.peer = peer
@@ -28,12 +34,7 @@ export class Contestant {
   }
 
   /** Started, and right for each tenant and for a stranger. Rejected if it is not; then nothing of it runs. */
-  static async start(
-    peer: Peer,
-    work: Work,
-    upstream: number,
-    parent: string,
-  ): Promise<Contestant> {
+  static async start(peer: Peer, { work, upstream, parent }: ContestantSetup): Promise<Contestant> {
     const folder = join(parent, peer.name)
     mkdirSync(folder)
     const [port = 0] = await freePorts(1)
@@ -48,42 +49,25 @@ export class Contestant {
     }
   }
 
-  /** Loads it for that long. Throws if an answer was wrong. */
-  async round(seconds: number): Promise<Round> {
-    const sampler = await Sampler.open(this.#work, this.#port)
+  /** Loads it for that long, at that rate where the load is paced. Throws if an answer was wrong. */
+  async round(load: Load, seconds: number, rate: number): Promise<Round> {
     const carriers = this.#carriers()
     const all = [...new Set([this.#running.program.pid, ...carriers])]
+    const before = useOf(carriers, all)
+    const outcome = await load({ work: this.#work, port: this.#port, seconds, rate })
     try {
-      const [before, allBefore] = [cpuSeconds(carriers), cpuSeconds(all)]
-      const loading = runLoad(this.#work, this.#port, seconds)
-      const [load, samples] = await Promise.all([loading, sampler.during(loading)])
-      const [cpu, cpuAll] = [cpuSeconds(carriers) - before, cpuSeconds(all) - allBefore]
-      const { connections } = this.#work.lane
-      const fault = faultOf(load, connections, sampler.lengths)
-      if (fault !== undefined) throw new WrongAnswer(fault)
-      const calls = load.requests + samples
-      this.#calls += calls
-      this.#open += connections
-      const measured = load.durationUs / 1e6
-      return {
-        calls,
-        seconds: measured,
-        cpuUs: (cpu * 1e6) / calls,
-        cpuAllUs: (cpuAll * 1e6) / calls,
-        clockError: CPU_ERROR_SECONDS / cpu,
-        busy: cpu / measured,
-        callsPerSecond: load.requests / measured,
-        p50Ms: load.p50Us / 1_000,
-        p99Ms: load.p99Us / 1_000,
-      }
+      this.#books.calls += outcome.calls
+      this.#books.open += outcome.open
+      this.#books.bytes += outcome.bytes
+      return roundOf(this.#work, outcome, before, useOf(carriers, all))
     } finally {
-      sampler.close()
+      outcome.release?.()
     }
   }
 
   /** Throws if its own books are wrong. */
   async audit(): Promise<void> {
-    await this.#running.audit?.(this.#calls, this.#open)
+    await this.#running.audit?.(this.#books)
   }
 
   async stop(): Promise<void> {
@@ -94,22 +78,60 @@ export class Contestant {
     const sampler = await Sampler.open(this.#work, this.#port)
     try {
       await sampler.all()
-      this.#calls += this.#work.tenants.length
+      if (this.#work.field !== '') this.#books.calls += this.#work.tenants.length
     } finally {
-      sampler.close()
+      await sampler.close()
     }
-    if (!this.peer.checks) return
+    // Where the address says whose traffic it is there is no stranger.
+    if (!this.peer.checks || this.#work.field === '') return
     const stranger = await Sampler.open(this.#work, this.#port)
     try {
       await stranger.refused()
     } finally {
-      stranger.close()
+      await stranger.close()
     }
   }
 
+  /** The processes that carry the traffic: those that it has started, or itself. */
   #carriers(): number[] {
     const { pid } = this.#running.program
     const children = childrenOf(pid)
     return children.length > 0 ? children : [pid]
+  }
+}
+
+interface Use {
+  readonly cpu: number
+  readonly cpuAll: number
+  readonly resident: number
+}
+
+function useOf(carriers: readonly number[], all: readonly number[]): Use {
+  return {
+    cpu: cpuSeconds(carriers),
+    cpuAll: cpuSeconds(all),
+    resident: residentBytes(carriers),
+  }
+}
+
+function roundOf({ lane }: Work, outcome: Outcome, before: Use, after: Use): Round {
+  const { units, seconds, p50Ms, p99Ms, note } = outcome
+  const cpu = after.cpu - before.cpu
+  const measured = {
+    units,
+    seconds,
+    cpuSeconds: cpu,
+    residentBytes: after.resident - before.resident,
+    p50Ms,
+    p99Ms,
+  }
+  return {
+    ...measured,
+    figure: lane.figure.of(measured),
+    figureAll: lane.figure.of({ ...measured, cpuSeconds: after.cpuAll - before.cpuAll }),
+    rate: lane.figure.rate.of(measured),
+    clockError: CPU_ERROR_SECONDS / cpu,
+    busy: cpu / seconds,
+    note,
   }
 }

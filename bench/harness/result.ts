@@ -1,21 +1,19 @@
 /** What a run of the benchmark found; `--json` writes it as it is. */
+import type { Figure, Measured } from './figure.ts'
 import type { Spread } from './statistics.ts'
+import type { Target } from './target.ts'
 
-export interface Round {
-  /** Calls answered rightly, by wrk and by the sample. */
-  readonly calls: number
-  readonly seconds: number
-  /** CPU microseconds a call of the processes that carry traffic. */
-  readonly cpuUs: number
-  /** The same with those that only look after them (AMT's primary, nginx's master). */
-  readonly cpuAllUs: number
-  /** By how much `cpuUs` may be off because the clock of /proc ticks in 10 ms; 0.01 is one per cent. */
+export interface Round extends Measured {
+  /** In the unit of the lane, of the processes that carry traffic. */
+  readonly figure: number
+  /** The same with the CPU of those that only look after them (AMT's primary, nginx's master). */
+  readonly figureAll: number
+  readonly rate: number
+  /** By how much CPU may be off because the clock of /proc ticks in 10 ms; 0.01 is one per cent. */
   readonly clockError: number
   /** Share of its CPU that the proxy used; well below 1 it was the load that was the limit, and latency says little. */
   readonly busy: number
-  readonly callsPerSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
+  readonly note: string | undefined
 }
 
 export type PeerResult =
@@ -35,20 +33,22 @@ export interface MeasuredPeer {
   readonly peer: string
   readonly version: string
   readonly rounds: readonly Round[]
-  readonly cpuUs: Spread
-  readonly cpuAllUs: Spread
-  readonly callsPerSecond: Spread
-  readonly p50Ms: Spread
-  readonly p99Ms: Spread
-  /** CPU of this peer over that of AMT; above 1 AMT is cheaper. Missing for AMT itself, or if AMT failed. */
+  readonly figure: Spread
+  readonly figureAll: Spread
+  readonly rate: Spread
+  /** Where the load measures latency. */
+  readonly p50Ms?: Spread
+  readonly p99Ms?: Spread
+  /** The figure of this peer over that of AMT; above 1 AMT is better. Missing for AMT itself, or if AMT failed. */
   readonly ratio?: Spread
-  /** What the ratio must reach. */
-  readonly atLeast?: number
+  /** What was asked for. */
+  readonly target?: Target
 }
 
 export interface LaneResult {
   readonly lane: string
   readonly title: string
+  readonly figure: Omit<Figure, 'of'>
   readonly peers: readonly PeerResult[]
 }
 

@@ -5,9 +5,9 @@ import { freePorts } from '../../test/support/free-ports.ts'
 import type { Lane } from '../lanes/lane.ts'
 import type { Peer } from '../peers/peer.ts'
 import { Contestant } from './contestant.ts'
-import type { LaneResult, MeasuredPeer, PeerResult } from './result.ts'
+import type { LaneResult, MeasuredPeer, PeerResult, Round } from './result.ts'
 import { ratioOf, spreadOf } from './statistics.ts'
-import { startUpstream } from './upstream.ts'
+import { targetOf } from './target.ts'
 import { prepareWork } from './work.ts'
 
 /** So long that a JIT has seen what there is to see. */
@@ -38,7 +38,7 @@ class LaneRun {
   readonly #options: LaneOptions
   readonly #contestants = new Map<string, Contestant>()
   readonly #failures = new Map<string, string>()
-  #stopUpstream = async (): Promise<void> => {}
+  #stopDeployment = async (): Promise<void> => {}
 
   constructor(lane: Lane, options: LaneOptions) {
     this.#lane = lane
@@ -47,23 +47,27 @@ class LaneRun {
 
   async result(): Promise<LaneResult> {
     const { seconds, rounds, peers } = this.#options
+    const { name, title, figure, load, fresh } = this.#lane
     await this.#start()
-    await this.#each('warms up', async contestant => {
-      await contestant.round(Math.max(seconds, MIN_WARM_UP_SECONDS))
-    })
-    for (let round = 1; round <= rounds; round += 1) {
-      await this.#each(`round ${round} of ${rounds}`, async contestant => {
-        contestant.rounds.push(await contestant.round(seconds))
+    const rate = await this.#pace()
+    if (!fresh) {
+      await this.#each('warms up', async contestant => {
+        await contestant.round(load, Math.max(seconds, MIN_WARM_UP_SECONDS), rate)
+      })
+    }
+    const last = fresh ? 1 : rounds
+    for (let round = 1; round <= last; round += 1) {
+      await this.#each(`round ${round} of ${last}`, async contestant => {
+        contestant.rounds.push(await contestant.round(load, seconds, rate))
       })
     }
     await this.#each('audit', async contestant => contestant.audit())
-    const { name, title } = this.#lane
-    return { lane: name, title, peers: peers.map(peer => this.#resultOf(peer)) }
+    return { lane: name, title, figure, peers: peers.map(peer => this.#resultOf(peer)) }
   }
 
   async stop(): Promise<void> {
     for (const contestant of this.#contestants.values()) await contestant.stop()
-    await this.#stopUpstream()
+    await this.#stopDeployment()
   }
 
   async #start(): Promise<void> {
@@ -72,17 +76,31 @@ class LaneRun {
     const [upstream = 0] = await freePorts(1)
     const home = join(folder, 'upstream')
     mkdirSync(home)
-    const program = await startUpstream(home, upstream)
-    this.#stopUpstream = async () => program.stop()
+    const program = await this.#lane.deployment(home, upstream)
+    this.#stopDeployment = async () => program.stop()
+    const setup = { work, upstream, parent: folder }
     for (const peer of peers) {
       if (peer.absence(this.#lane) !== undefined) continue
       await this.#attempt(peer, async () => {
-        this.#contestants.set(
-          peer.name,
-          await Contestant.start(peer, work, upstream, this.#options.folder),
-        )
+        this.#contestants.set(peer.name, await Contestant.start(peer, setup))
       })
     }
+  }
+
+  /** Calls a second for a load that is paced: a share of what one peer does at most. */
+  async #pace(): Promise<number> {
+    const { pace, name } = this.#lane
+    if (!pace) return 0
+    const { seconds, progress } = this.#options
+    const first = [...this.#contestants.values()].find(({ peer }) => !this.#failures.has(peer.name))
+    const model = this.#contestants.get(pace.of) ?? first
+    if (!model) return 0
+    progress(`${name}: ${model.peer.name}: how much it does at most`)
+    await model.round(pace.load, Math.max(seconds, MIN_WARM_UP_SECONDS), 0)
+    const { units, seconds: taken } = await model.round(pace.load, seconds, 0)
+    const rate = Math.floor((units / taken) * pace.share)
+    progress(`${name}: ${rate} calls a second for all`)
+    return rate
   }
 
   /** One after the other; who fails takes no further part. */
@@ -115,30 +133,35 @@ class LaneRun {
   }
 
   #measured(peer: Peer): MeasuredPeer {
-    const rounds = this.#contestants.get(peer.name)?.rounds ?? []
-    const spread = (figure: keyof (typeof rounds)[number]) =>
-      spreadOf(rounds.map(round => round[figure]))
     const first = this.#options.peers[0]
-    const ours = this.#failures.has(first?.name ?? '')
-      ? undefined
-      : this.#contestants.get(first?.name ?? '')?.rounds
-    const atLeast = this.#lane.atLeast[peer.name]
+    const [rounds, ours] = [this.#roundsOf(peer), first ? this.#roundsOf(first) : []]
+    const figures = rounds.map(({ figure }) => figure)
+    const compared = peer === first ? [] : ours.map(({ figure }) => figure)
+    const target = targetOf(this.#lane, peer.name, { figures, ours: compared })
     return {
       kind: 'measured',
       peer: peer.name,
       version: peer.version(),
       rounds,
-      cpuUs: spread('cpuUs'),
-      cpuAllUs: spread('cpuAllUs'),
-      callsPerSecond: spread('callsPerSecond'),
-      p50Ms: spread('p50Ms'),
-      p99Ms: spread('p99Ms'),
-      ...(peer !== first && ours && { ratio: ratioOf(cpuOf(rounds), cpuOf(ours)) }),
-      ...(atLeast !== undefined && { atLeast }),
+      figure: spreadOf(figures),
+      figureAll: spreadOf(rounds.map(({ figureAll }) => figureAll)),
+      rate: spreadOf(rounds.map(({ rate }) => rate)),
+      ...latencyOf(rounds),
+      ...(compared.length > 0 && { ratio: ratioOf(figures, compared) }),
+      ...(target && { target }),
     }
+  }
+
+  /** None where it failed. */
+  #roundsOf({ name }: Peer): readonly Round[] {
+    return this.#failures.has(name) ? [] : (this.#contestants.get(name)?.rounds ?? [])
   }
 }
 
-function cpuOf(rounds: readonly { readonly cpuUs: number }[]): number[] {
-  return rounds.map(({ cpuUs }) => cpuUs)
+function latencyOf(rounds: readonly Round[]): Pick<MeasuredPeer, 'p50Ms' | 'p99Ms'> {
+  const of = (figure: 'p50Ms' | 'p99Ms'): number[] =>
+    rounds.map(round => round[figure]).filter(value => value !== undefined)
+  const [p50Ms, p99Ms] = [of('p50Ms'), of('p99Ms')]
+  if (p50Ms.length === 0 || p99Ms.length === 0) return {}
+  return { p50Ms: spreadOf(p50Ms), p99Ms: spreadOf(p99Ms) }
 }

@@ -21,6 +21,26 @@ export function spreadOf(values: readonly number[]): Spread {
  * falls out. Rounds that only one of them has are left out.
  */
 export function ratioOf(theirs: readonly number[], ours: readonly number[]): Spread {
+  return inPairs(theirs, ours, (their, our) => their / our)
+}
+
+/** By how much `ours` exceeds `theirs`, in the same way. */
+export function excessOf(theirs: readonly number[], ours: readonly number[]): Spread {
+  return inPairs(theirs, ours, (their, our) => our - their)
+}
+
+/** The value that a share of all, from 0 to 1, does not exceed. `sorted` ascends and is not empty. */
+export function percentile(sorted: ArrayLike<number>, share: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] as number
+}
+
+function inPairs(
+  theirs: readonly number[],
+  ours: readonly number[],
+  compare: (their: number, our: number) => number,
+): Spread {
   const rounds = Math.min(theirs.length, ours.length)
-  return spreadOf(theirs.slice(0, rounds).map((value, round) => value / (ours[round] as number)))
+  return spreadOf(
+    theirs.slice(0, rounds).map((their, round) => compare(their, ours[round] as number)),
+  )
 }

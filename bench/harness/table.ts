@@ -9,10 +9,10 @@ const MAX_CLOCK_ERROR = 0.01
 const HEADINGS: readonly string[] = [
   'lane',
   'peer',
-  'CPU µs a call',
+  'figure',
   'peer/AMT (min to max)',
   'must reach',
-  'calls/s',
+  'rate',
   'p50 ms',
   'p99 ms',
   'busy',
@@ -38,9 +38,12 @@ export function notesOf({ machine, lanes }: BenchResult): string[] {
     notes.push(
       `the load average was ${machine.load.toFixed(2)}: others were at work on the machine`,
     )
-  for (const { lane, peers } of lanes) {
+  for (const { lane, figure, peers } of lanes) {
     for (const peer of peers) {
       if (peer.kind !== 'measured') continue
+      const told = peer.rounds.map(({ note }) => note).filter(note => note !== undefined)
+      if (told.length > 0) notes.push(`${lane}: ${peer.peer}: ${told.at(-1)}`)
+      if (!figure.fromCpu) continue
       const clockError = Math.max(...peer.rounds.map(round => round.clockError))
       if (clockError > MAX_CLOCK_ERROR)
         notes.push(
@@ -51,21 +54,22 @@ export function notesOf({ machine, lanes }: BenchResult): string[] {
   return notes
 }
 
-function rowsOf({ lane, peers }: LaneResult): string[][] {
-  return peers.map((peer, index) => [index === 0 ? lane : '', peer.peer, ...cellsOf(peer)])
+function rowsOf({ lane, figure, peers }: LaneResult): string[][] {
+  return peers.map((peer, index) => [index === 0 ? lane : '', peer.peer, ...cellsOf(peer, figure)])
 }
 
-function cellsOf(peer: PeerResult): string[] {
+function cellsOf(peer: PeerResult, figure: LaneResult['figure']): string[] {
   if (peer.kind === 'absent') return [`absent: ${peer.reason}`]
   if (peer.kind === 'failed') return [`NO RESULT: ${peer.reason.split('\n')[0]?.slice(0, 160)}`]
   const busy = peer.rounds.reduce((sum, round) => sum + round.busy, 0) / peer.rounds.length
+  const { rate } = figure
   return [
-    peer.cpuUs.median.toFixed(1),
+    `${peer.figure.median.toFixed(figure.digits)} ${figure.unit}`,
     peer.ratio ? spreadText(peer.ratio) : '',
-    targetText(peer.ratio, peer.atLeast),
-    peer.callsPerSecond.median.toFixed(0),
-    peer.p50Ms.median.toFixed(2),
-    peer.p99Ms.median.toFixed(2),
+    peer.target ? `${peer.target.text} ${peer.target.reached ? 'reached' : 'MISSED'}` : '',
+    `${peer.rate.median.toFixed(rate.digits)} ${rate.unit}`,
+    peer.p50Ms?.median.toFixed(2) ?? '',
+    peer.p99Ms?.median.toFixed(2) ?? '',
     `${(busy * 100).toFixed(0)} %`,
     peer.version,
   ]
@@ -73,9 +77,4 @@ function cellsOf(peer: PeerResult): string[] {
 
 function spreadText({ median, min, max }: Spread): string {
   return `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`
-}
-
-function targetText(ratio: Spread | undefined, atLeast: number | undefined): string {
-  if (!ratio || atLeast === undefined) return ''
-  return `${atLeast} ${ratio.median >= atLeast ? 'reached' : 'MISSED'}`
 }

@@ -18,7 +18,7 @@ export interface WorkTenant {
 export interface Work {
   readonly lane: Lane
   readonly path: string
-  /** Field that carries the credential, in lower case. */
+  /** Field that carries the credential, in lower case; '' where there is none. */
   readonly field: string
   readonly tenants: readonly WorkTenant[]
   /** Well formed, and of nobody: every proxy must refuse it. */
@@ -59,7 +59,7 @@ export async function prepareWork(lane: Lane, folder: string): Promise<Work> {
   )
   const credentialFile = join(folder, 'credentials.txt')
   writeFileSync(credentialFile, `${tenants.map(({ credential }) => credential).join('\n')}\n`)
-  const field = lane.credential === 'jwt' ? 'authorization' : 'x-api-key'
+  const field = { jwt: 'authorization', 'api-key': 'x-api-key', none: '' }[lane.credential]
   return {
     lane,
     path: '/v1/orders/4711',

@@ -1,7 +1,27 @@
-import { http1ApiKey } from './http1-api-key.ts'
-import { http1Jwt } from './http1-jwt.ts'
-import { http1TlsJwt } from './http1-tls-jwt.ts'
+import { bulkDownload, bulkUpload, tcpBulk, tlsBulk } from './bulk-lanes.ts'
+import { http1ApiKey, http1Jwt, http1TlsApiKey, http1TlsJwt } from './call-lanes.ts'
+import {
+  idleConnections,
+  idleTlsConnections,
+  newConnections,
+  newTlsConnections,
+} from './connection-lanes.ts'
 import type { Lane } from './lane.ts'
+import { websocketMessages } from './websocket.ts'
 
 /** Every lane, in the order of the table. */
-export const LANES: readonly Lane[] = [http1ApiKey, http1Jwt, http1TlsJwt]
+export const LANES: readonly Lane[] = [
+  http1ApiKey,
+  http1Jwt,
+  http1TlsApiKey,
+  http1TlsJwt,
+  bulkDownload,
+  bulkUpload,
+  tcpBulk,
+  tlsBulk,
+  websocketMessages,
+  idleConnections,
+  idleTlsConnections,
+  newConnections,
+  newTlsConnections,
+]

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createMixerClient } from '../../src/runtime/mixer-client.ts'
 import { freePorts } from '../../test/support/free-ports.ts'
+import { WrongAnswer } from '../harness/answer.ts'
 import { LOAD_CPU, PROXY_CPU, Program } from '../harness/program.ts'
-import { WrongAnswer } from '../harness/sample.ts'
 import { AMT } from '../harness/work.ts'
-import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
+import type { Books, Peer, PeerSetup, RunningPeer } from './peer.ts'
 
 const TOKEN = 'token-of-the-benchmark'
 const LEDGER_MS = 10_000
@@ -38,7 +38,7 @@ async function startAmt(setup: PeerSetup): Promise<RunningPeer> {
   const url = `http://127.0.0.1:${mixerPort}`
   return {
     program,
-    audit: async (calls, open) => auditLedger(url, calls, open),
+    audit: async expected => auditLedger(url, expected),
     stop: async () => {
       await program.stop()
       await mixer.stop()
@@ -56,22 +56,17 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
         { name: 'read-order', match: 'GET /v1/orders/:id' },
       ],
     },
-    listeners: [
-      {
-        name: 'public',
-        mode: 'shared',
-        address: `127.0.0.1:${port}`,
-        protocol: 'auto',
-        ...(work.tls && { tls: { certificates: [{ cert: work.tls.cert, key: work.tls.key }] } }),
-      },
-    ],
+    listeners: [listenerOf(work, port)],
     authentication: work.jwt && {
       jwt: [{ issuer: work.jwt.issuer, audiences: [work.jwt.audience], jwks: work.jwt.jwksFile }],
     },
     tenants: work.tenants.map(({ id, credential }) => ({
       id,
-      credentials: work.jwt ? [] : [{ apiKey: digest(credential) }],
-      deployment: { endpoints: [`http://127.0.0.1:${upstream}`] },
+      ...(work.lane.credential === 'none' && { address: '127.0.0.1' }),
+      ...(work.lane.credential === 'api-key' && { credentials: [{ apiKey: digest(credential) }] }),
+      deployment: {
+        endpoints: [`${work.lane.traffic === 'tcp' ? 'tcp' : 'http'}://127.0.0.1:${upstream}`],
+      },
       // All of them watched, none of them reached.
       limits: {
         requests: '1000000/s',
@@ -80,7 +75,7 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
         connections: 10_000,
         ingress: '10GiB/s',
         egress: '10GiB/s',
-        body: '10MiB',
+        body: '10GiB',
       },
     })),
     mixer: { url: `http://127.0.0.1:${mixerPort}`, token: TOKEN, journal: 'journal' },
@@ -90,18 +85,32 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
   }
 }
 
-/** Each call stands in the ledger once. Waits for the last report, which may take two seconds. */
-async function auditLedger(url: string, calls: number, open: number): Promise<void> {
+function listenerOf({ lane, tls }: PeerSetup['work'], port: number): unknown {
+  const common = {
+    name: 'public',
+    ...(tls && { tls: { certificates: [{ cert: tls.cert, key: tls.key }] } }),
+  }
+  return lane.traffic === 'tcp'
+    ? { ...common, mode: 'private', port, protocol: 'tcp' }
+    : { ...common, mode: 'shared', address: `127.0.0.1:${port}`, protocol: 'auto' }
+}
+
+/** Each call stands in the ledger once, and no byte is missing. Waits for the last report, which may take two seconds. */
+async function auditLedger(url: string, { calls, open, bytes }: Books): Promise<void> {
   const client = createMixerClient({ url, token: TOKEN })
   try {
     const deadline = performance.now() + LEDGER_MS
     for (;;) {
       const result = await client.usage({ from: Date.now() - 24 * HOUR_MS })
       if (!result.ok) throw new Error(result.detail)
-      const counted = Number(result.usage.totals.calls)
-      if (counted >= calls && counted <= calls + open) return
+      const { totals } = result.usage
+      const counted = Number(totals.calls)
+      const carried = Number(totals.ingress) + Number(totals.egress)
+      if (counted >= calls && counted <= calls + open && carried >= bytes) return
       if (counted > calls + open || performance.now() > deadline)
-        throw new WrongAnswer(`${calls} calls were answered, the ledger holds ${counted}`)
+        throw new WrongAnswer(
+          `${calls} calls were answered and ${bytes} bytes carried, the ledger holds ${counted} and ${carried}`,
+        )
       await sleep(100)
     }
   } finally {

@@ -2,14 +2,15 @@
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { nginxConfig } from '../deployments/nginx.ts'
 import { findProgram, PROXY_CPU, Program, requireProgram } from '../harness/program.ts'
-import { nginxConfig } from '../harness/upstream.ts'
 import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
 
 export const nginx: Peer = {
   name: 'nginx',
   checks: true,
-  absence: ({ credential }) => {
+  absence: ({ credential, traffic }) => {
+    if (traffic === 'tcp') return 'tunnels need its stream module, which is a package of its own'
     if (credential === 'jwt') return 'auth_jwt is in the commercial edition alone'
     return findProgram('nginx') ? undefined : 'nginx is not installed'
   },
@@ -27,7 +28,12 @@ export const nginx: Peer = {
   },
 }
 
+const UPGRADE = `proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $http_connection;
+      proxy_read_timeout 1h;`
+
 function proxyOf({ work, upstream, port }: PeerSetup): string {
+  const { lane, tls } = work
   const keys = work.tenants.map(({ id, credential }) => `"${credential}" ${id};`)
   const groups = work.tenants.map(
     ({ id }) => `upstream ${id} {
@@ -45,15 +51,19 @@ function proxyOf({ work, upstream, port }: PeerSetup): string {
   }
   ${groups.join('\n  ')}
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port}${tls ? ' ssl' : ''} backlog=4096;
+    ${tls ? `ssl_certificate ${tls.cert}; ssl_certificate_key ${tls.key};` : ''}
     location / {
       if ($tenant = "") { return 401; }
       proxy_http_version 1.1;
       proxy_set_header Host $host;
-      proxy_set_header Connection "";
+      ${lane.traffic === 'websocket' ? UPGRADE : 'proxy_set_header Connection "";'}
       proxy_set_header X-Api-Key "";
       proxy_set_header X-Amt-Tenant $tenant;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      client_max_body_size 0;
+      proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
       proxy_pass http://$tenant;
     }
   }`

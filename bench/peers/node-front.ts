@@ -3,7 +3,7 @@
  * were verified once, so it does: then the comparison is one of forwarding and not of RSA.
  */
 import { createPublicKey, verify } from 'node:crypto'
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { NodeProgramSettings } from './node-program.ts'
 
@@ -11,10 +11,10 @@ const MAX_KEPT_TOKENS = 10_000
 
 export type Identify = (call: IncomingMessage) => string | undefined
 
-export function listen({ port, tls }: NodeProgramSettings, onCall: RequestListener): void {
+export function listen({ port, tls }: NodeProgramSettings, onCall: RequestListener): Server {
   const server = tls ? createTlsServer(tls, onCall) : createServer(onCall)
   server.keepAliveTimeout = 300_000
-  server.listen(port, '127.0.0.1', 4_096)
+  return server.listen(port, '127.0.0.1', 4_096)
 }
 
 /** The field that carries the credential, which does not go upstream. */

@@ -27,7 +27,8 @@ const NODE = `Node ${process.version.slice(1)}`
 export const http2Proxy: Peer = {
   name: 'http2-proxy',
   checks: true,
-  absence: () => absenceOf('http2-proxy'),
+  absence: ({ traffic }) =>
+    traffic === 'tcp' ? 'it forwards calls alone' : absenceOf('http2-proxy'),
   version: () => `${versionOf('http2-proxy')}, ${NODE}`,
   start: async setup => start('http2-proxy', setup),
 }
@@ -35,7 +36,8 @@ export const http2Proxy: Peer = {
 export const undici: Peer = {
   name: 'undici',
   checks: true,
-  absence: () => absenceOf('undici'),
+  absence: ({ traffic }) =>
+    traffic === 'tcp' || traffic === 'websocket' ? 'it forwards calls alone' : absenceOf('undici'),
   version: () => `${versionOf('undici')}, ${NODE}`,
   start: async setup => start('undici', setup),
 }
@@ -44,8 +46,10 @@ export const undici: Peer = {
 export const rawSpike: Peer = {
   name: 'raw-spike',
   checks: false,
-  absence: ({ credential, tls }: Lane) =>
-    credential === 'jwt' || tls ? 'it knows API keys over plain sockets alone' : undefined,
+  absence: ({ traffic, credential, tls }: Lane) =>
+    traffic !== 'calls' || credential !== 'api-key' || tls
+      ? 'it only knows small calls by API key over kept connections without TLS'
+      : undefined,
   version: () => NODE,
   start: async setup => start('raw-spike', setup),
 }

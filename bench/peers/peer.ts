@@ -12,11 +12,20 @@ export interface PeerSetup {
   readonly port: number
 }
 
+/** What the books of a proxy must hold. */
+export interface Books {
+  readonly calls: number
+  /** So many more may have been under way at an end. */
+  readonly open: number
+  /** Bytes both ways, at least. */
+  readonly bytes: number
+}
+
 export interface RunningPeer {
   /** It listens. The processes that it has started carry the traffic, or it does so itself where it has none. */
   readonly program: Program
-  /** Throws if its own books are wrong after that many calls; up to `open` more may have been under way at an end. */
-  audit?(calls: number, open: number): Promise<void>
+  /** Throws if its own books are wrong. */
+  audit?(expected: Books): Promise<void>
   /** Ends everything that it started. */
   stop(): Promise<void>
 }

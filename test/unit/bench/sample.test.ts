@@ -2,10 +2,11 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { type Test, test } from 'tap'
-import { parseAnswer, Sampler } from '../../../bench/harness/sample.ts'
-import { answerTo } from '../../../bench/harness/upstream.ts'
+import { answerTo } from '../../../bench/deployments/deployment.ts'
+import { parseAnswer } from '../../../bench/harness/answer.ts'
+import { Sampler } from '../../../bench/harness/sample.ts'
 import type { Work } from '../../../bench/harness/work.ts'
-import { http1ApiKey } from '../../../bench/lanes/http1-api-key.ts'
+import { http1ApiKey } from '../../../bench/lanes/call-lanes.ts'
 
 const WORK: Work = {
   lane: http1ApiKey,
@@ -21,13 +22,17 @@ const WORK: Work = {
   tls: undefined,
 }
 
-async function sampler(t: Test, onCall: RequestListener): Promise<Sampler> {
+async function sampler(t: Test, onCall: RequestListener, closes = false): Promise<Sampler> {
   const server = createServer(onCall).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
-  const made = await Sampler.open(WORK, typeof address === 'object' && address ? address.port : 0)
+  const made = await Sampler.open(
+    WORK,
+    typeof address === 'object' && address ? address.port : 0,
+    closes,
+  )
   t.teardown(() => {
-    made.close()
+    void made.close()
     server.closeAllConnections()
     server.close()
   })
@@ -86,6 +91,20 @@ await test('answers whose lengths are far apart are an error', async t => {
   await t.rejects(made.next(), /answers of \d+ and \d+ bytes/)
 })
 
+await test('each call on its own connection must end it', async t => {
+  const closing = await sampler(t, right, true)
+  await closing.all()
+  const keeping = await sampler(
+    t,
+    (call, answer) => {
+      answer.setHeader('connection', 'keep-alive')
+      right(call, answer)
+    },
+    true,
+  )
+  await t.rejects(keeping.next(), /connection was kept/)
+})
+
 await test('a proxy that lets a stranger in is found out', async t => {
   await (
     await sampler(
@@ -100,7 +119,7 @@ await test('a proxy that lets a stranger in is found out', async t => {
 await test('an answer is complete at its last byte, and at no byte before', async t => {
   const text = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi'
   for (let end = 0; end < text.length; end += 1) t.equal(parseAnswer(text.slice(0, end)), undefined)
-  t.same(parseAnswer(text), { status: 200, body: 'hi', bytes: text.length })
+  t.same(parseAnswer(text), { status: 200, closes: false, body: 'hi', bytes: text.length })
   t.throws(() => parseAnswer(`${text}!`), { name: 'WrongAnswer', message: /behind/ })
   t.throws(() => parseAnswer('HTTP/1.1 200 OK\r\n\r\n'), {
     name: 'WrongAnswer',

@@ -1,7 +1,7 @@
 /**
  * Load by wrk, and the proof that all answers of a round were right without looking at each of them:
  * - wrk counts connections that fail, time out or are cut, and every answer whose status is not 2xx or 3xx;
- * - a sample of calls beside it (sample.ts) is read byte by byte: status, body, and that all answers have nearly one length;
+ * - a sample of calls beside it (harness/sample.ts) is read byte by byte: status, body, and that all answers have nearly one length;
  * - so the bytes that wrk received must be its number of calls times that length. Answers that were cut, doubled or mixed
  *   with others show in the sum. Only what was under way at the end is open.
  */
@@ -9,11 +9,12 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
-import { LOAD_CPU, requireProgram } from './program.ts'
-import type { AnswerLengths } from './sample.ts'
-import type { Work } from './work.ts'
+import { WrongAnswer } from '../harness/answer.ts'
+import { LOAD_CPU, requireProgram } from '../harness/program.ts'
+import { type AnswerLengths, Sampler } from '../harness/sample.ts'
+import type { Load, LoadTarget, Outcome } from './load.ts'
 
-const run = promisify(execFile)
+const execute = promisify(execFile)
 
 const loadSchema = z.object({
   requests: z.number(),
@@ -31,27 +32,67 @@ const loadSchema = z.object({
 })
 
 /** What wrk measured. */
-export type Load = z.output<typeof loadSchema>
+export type WrkResult = z.output<typeof loadSchema>
+
+export interface WrkOptions {
+  /** Downstream connections. */
+  readonly connections: number
+  /** A new connection for each call, instead of keeping them for the whole round. */
+  readonly close?: boolean
+}
+
+/** As many calls as the proxy takes, on that many connections at once. */
+export function wrk(options: WrkOptions): Load {
+  return async target => {
+    const sampler = await Sampler.open(target.work, target.port, options.close)
+    try {
+      const loading = run(target, options)
+      const [load, samples] = await Promise.all([loading, sampler.during(loading)])
+      const fault = faultOf(load, options.connections, sampler.lengths)
+      if (fault !== undefined) throw new WrongAnswer(fault)
+      return outcomeOf(load, samples, options.connections)
+    } finally {
+      await sampler.close()
+    }
+  }
+}
+
+function outcomeOf(load: WrkResult, samples: number, connections: number): Outcome {
+  const calls = load.requests + samples
+  return {
+    units: calls,
+    seconds: load.durationUs / 1e6,
+    calls,
+    open: connections,
+    bytes: 0,
+    p50Ms: load.p50Us / 1_000,
+    p99Ms: load.p99Us / 1_000,
+  }
+}
 
 /** Runs wrk for that long, with one thread on the CPU of the load. */
-export async function runLoad(work: Work, port: number, seconds: number): Promise<Load> {
-  const running = run(
+async function run(
+  { work, port, seconds }: LoadTarget,
+  { connections, close }: WrkOptions,
+): Promise<WrkResult> {
+  const running = execute(
     requireProgram('taskset', 'util-linux'),
     [
       '-c',
       String(LOAD_CPU),
       requireProgram('wrk'),
       '-t1',
-      `-c${work.lane.connections}`,
+      `-c${connections}`,
       `-d${seconds}s`,
       '--timeout',
       '10s',
       '-s',
       join(import.meta.dirname, 'wrk.lua'),
-      `${work.lane.tls ? 'https' : 'http'}://127.0.0.1:${port}${work.path}`,
+      `${work.tls ? 'https' : 'http'}://127.0.0.1:${port}${work.path}`,
       '--',
       work.field,
       work.credentialFile,
+      close ? 'close' : 'keep-alive',
     ],
     { timeout: seconds * 1_000 + 30_000 },
   )
@@ -65,7 +106,7 @@ export async function runLoad(work: Work, port: number, seconds: number): Promis
 }
 
 /** Reads the line that wrk.lua writes. Throws where there is none. */
-export function parseLoad(output: string): Load {
+export function parseLoad(output: string): WrkResult {
   const line = /^result (\{.*\})$/m.exec(output)?.[1]
   if (line === undefined) throw new Error(`wrk gave no result: ${output.slice(-500)}`)
   return loadSchema.parse(JSON.parse(line))
@@ -73,7 +114,7 @@ export function parseLoad(output: string): Load {
 
 /** What was wrong in a round in which answers had these lengths, or `undefined`. */
 export function faultOf(
-  load: Load,
+  load: WrkResult,
   connections: number,
   { min, max }: AnswerLengths,
 ): string | undefined {

@@ -1,8 +1,8 @@
 import { test } from 'tap'
-import { faultOf, type Load, parseLoad } from '../../../bench/harness/load.ts'
+import { faultOf, parseLoad, type WrkResult } from '../../../bench/loads/wrk.ts'
 
 const NO_ERRORS = { connect: 0, read: 0, write: 0, timeout: 0, status: 0 }
-const GOOD: Load = {
+const GOOD: WrkResult = {
   requests: 1_000,
   bytes: 250_500,
   durationUs: 1e6,

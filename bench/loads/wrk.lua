@@ -1,10 +1,12 @@
 -- One call after the other, each with the credential of the next tenant.
--- Arguments: the field that carries it, and a file with one value a line.
+-- Arguments: the field that carries it, a file with one value a line, and `close` or `keep-alive`.
 local requests, turn = {}, 0
 
 function init(args)
   for line in io.lines(args[2]) do
-    requests[#requests + 1] = wrk.format('GET', nil, { [args[1]] = line })
+    local fields = { [args[1]] = line }
+    if args[3] == 'close' then fields['Connection'] = 'close' end
+    requests[#requests + 1] = wrk.format('GET', nil, fields)
   end
 end
 

@@ -1,4 +1,4 @@
-/** CPU time of processes, from /proc: it stays right on a machine that others use too, where calls a second do not. */
+/** What processes use, from /proc: CPU time stays right on a machine that others use too, where calls a second do not. */
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** `USER_HZ`: the unit of /proc on every Linux, whatever the kernel's own tick. */
@@ -31,6 +31,15 @@ export function cpuSeconds(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + statOf(pid).cpuSeconds, 0)
 }
 
+/** Resident memory, summed over processes. Throws as above. */
+export function residentBytes(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
+    const kib = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    if (kib === undefined) throw new Error(`process ${pid} has no memory: it has ended`)
+    return sum + Number(kib) * 1_024
+  }, 0)
+}
+
 /** Processes that `pid` has started and that run. */
 export function childrenOf(pid: number): number[] {
   return readdirSync('/proc')
@@ -43,6 +52,12 @@ export function childrenOf(pid: number): number[] {
         return false // ended since the directory was read
       }
     })
+}
+
+/** How many files this process may have open at once; what it starts inherits it (Node raises its own limit to it). */
+export function openFileLimit(): number {
+  const hard = /^Max open files +\S+ +(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1]
+  return hard === 'unlimited' ? Infinity : Number(hard)
 }
 
 function statOf(pid: number): ProcessStat {

@@ -1,5 +1,11 @@
 import { test } from 'tap'
-import { childrenOf, cpuSeconds, parseProcessStat } from '../../../bench/harness/cpu-time.ts'
+import {
+  childrenOf,
+  cpuSeconds,
+  openFileLimit,
+  parseProcessStat,
+  residentBytes,
+} from '../../../bench/harness/process-stat.ts'
 
 const STAT =
   '4711 (a (b) c) S 42 4711 4711 0 -1 4194560 100 200 0 0 250 125 7 9 20 0 11 0 100 1000 200'
@@ -22,4 +28,12 @@ await test('the CPU time of running processes is read from the system', async t 
 
 await test('the children of a process are found', async t => {
   t.ok(childrenOf(process.ppid).includes(process.pid))
+})
+
+await test('resident memory and the limit of open files are read from the system', async t => {
+  const { rss } = process.memoryUsage()
+  const bytes = residentBytes([process.pid])
+  t.ok(bytes > rss / 2 && bytes < rss * 2, `${bytes} beside ${rss}`)
+  t.throws(() => residentBytes([2 ** 30]), 'a process that has ended has no figure')
+  t.ok(openFileLimit() > 0)
 })

@@ -1,0 +1,144 @@
+/** One connection of a client that makes one call at a time, and sees each byte of the answer. */
+import { once } from 'node:events'
+import { connect, type OnReadOpts, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { answerTo } from '../deployments/deployment.ts'
+import { type Answer, parseAnswer, WrongAnswer } from './answer.ts'
+import type { Work, WorkTenant } from './work.ts'
+
+const ANSWER_MS = 10_000
+const MAX_ANSWER_BYTES = 65_536
+
+/** Connects to a proxy as the work asks for: over TLS or not; `onread` is for sockets without TLS alone. */
+export async function openSocket(
+  { tls }: Pick<Work, 'tls'>,
+  port: number,
+  onread?: OnReadOpts,
+): Promise<Socket> {
+  const socket = tls
+    ? connectTls({
+        port,
+        host: '127.0.0.1',
+        rejectUnauthorized: false, // who it is was decided by us
+        ecdhCurve: 'X25519', // the same for all: newer libraries would agree on a dearer one
+      })
+    : connect({ port, host: '127.0.0.1', ...(onread && { onread }) })
+  await once(socket, tls ? 'secureConnect' : 'connect')
+  socket.setNoDelay(true)
+  return socket
+}
+
+/** The head of a request with this credential; `more` are lines, each with its CRLF. */
+export function headOf(
+  { field }: Pick<Work, 'field'>,
+  credential: string,
+  line: string,
+  more = '',
+): string {
+  const identity = field === '' ? '' : `${field}: ${credential}\r\n`
+  return `${line} HTTP/1.1\r\nHost: bench\r\n${identity}${more}\r\n`
+}
+
+/** A small call and what is wrong with its answer. */
+export class Call {
+  readonly text: string
+  readonly #tenant: string
+  readonly #body: string
+
+  constructor(work: Work, { id, credential }: WorkTenant, more?: string) {
+    this.text = headOf(work, credential, `GET ${work.path}`, more)
+    this.#tenant = id
+    this.#body = answerTo(work.field === '' ? '' : id, '')
+  }
+
+  /** Throws `WrongAnswer` unless all of the answer is as it must be. */
+  check({ status, body }: Answer): void {
+    if (status !== 200 || body !== this.#body)
+      throw new WrongAnswer(`a call as ${this.#tenant} got ${status} ${body.slice(0, 200)}`)
+  }
+}
+
+export type Answered = (answer: Answer | Error) => void
+
+export class Caller {
+  readonly #socket: Socket
+  #text = ''
+  #answered: Answered | undefined
+  #closing = false
+
+  private constructor(socket: Socket) {
+    this.#socket = socket
+    socket.on('data', (chunk: Buffer) => this.#received(chunk))
+    // Each call looks at the connection; between calls nobody would, and an error must not end the benchmark.
+    socket.on('error', () => {})
+    socket.on('close', () => this.#settle(this.#lost()))
+    socket.setTimeout(ANSWER_MS, () => {
+      if (this.#answered) socket.destroy()
+    })
+  }
+
+  static async open(work: Pick<Work, 'tls'>, port: number): Promise<Caller> {
+    return new Caller(await openSocket(work, port))
+  }
+
+  /** Sends `request` and gives its answer to `answered`, once. The call before must have been answered. */
+  call(request: string, answered: Answered): void {
+    this.#answered = answered
+    if (this.#socket.destroyed) this.#settle(this.#lost())
+    else this.#socket.write(request, 'latin1')
+  }
+
+  /** The same as a promise. */
+  async ask(request: string): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.call(request, answer => {
+        if (answer instanceof Error) reject(answer)
+        else resolve(answer)
+      })
+    })
+  }
+
+  /** Sends more of the request; fulfilled when the system has it, or when the connection is gone: then the call fails. */
+  async send(bytes: Buffer): Promise<void> {
+    return new Promise(resolve => {
+      if (this.#socket.destroyed) resolve()
+      else this.#socket.write(bytes, () => resolve())
+    })
+  }
+
+  /** Fulfilled when it is closed. */
+  async close(): Promise<void> {
+    this.#closing = true
+    if (this.#socket.closed) return
+    const closed = once(this.#socket, 'close')
+    this.#socket.destroy()
+    await closed
+  }
+
+  #received(chunk: Buffer): void {
+    this.#text += chunk.toString('latin1')
+    try {
+      const answer = parseAnswer(this.#text)
+      if (answer) this.#settle(answer)
+      else if (this.#text.length > MAX_ANSWER_BYTES) throw new WrongAnswer('an answer without end')
+    } catch (error) {
+      this.#settle(error instanceof Error ? error : new Error(String(error)))
+      this.#socket.destroy()
+    }
+  }
+
+  #settle(answer: Answer | Error): void {
+    const answered = this.#answered
+    if (!answered) return // nothing was asked for: the next call finds it in the text
+    this.#text = ''
+    this.#answered = undefined
+    answered(answer)
+  }
+
+  #lost(): WrongAnswer {
+    const why = this.#closing
+      ? 'closed by the load'
+      : `no answer; so far ${this.#text.slice(0, 200)}`
+    return new WrongAnswer(why)
+  }
+}
