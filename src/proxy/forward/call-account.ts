@@ -5,10 +5,10 @@
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { Routability } from '../../core/routability.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
+import type { Outbox } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import type { Downstream } from './downstream.ts'
-import type { Outbox } from './outbox.ts'
 
 /** What the books need to know of a request. */
 export interface CallSubject {

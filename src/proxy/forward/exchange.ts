@@ -20,6 +20,7 @@ import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connecti
 import type { TenantDirectory } from '../tenant/directory.ts'
 import { normalizeHost } from '../tenant/host-name.ts'
 import type { Tenant } from '../tenant/tenant.ts'
+import { type Lender, OWN_MEMORY } from '../wire/outbox.ts'
 import { CallAccount } from './call-account.ts'
 import { errorResponse } from './error-response.ts'
 import type { Http1Connection } from './http1-connection.ts'
@@ -61,6 +62,8 @@ export class Exchange implements UpstreamUser {
   #hostDirectory: TenantDirectory | undefined
   #pace: Timer | undefined
   #pacedUpstream = false
+  /** Whose memory the bytes are in that are read at the moment. */
+  #lender: Lender = OWN_MEMORY
 
   constructor(connection: Http1Connection) {
     this.#connection = connection
@@ -195,11 +198,12 @@ export class Exchange implements UpstreamUser {
 
   // === the body of the request
 
-  /** Takes what there is of the body; returns how many bytes it used. */
-  feedBody(bytes: Buffer): number {
+  /** Takes what `bytes[start, end)` has of the body, in the memory of `lender`; returns how many bytes it used. */
+  feedBody(bytes: Buffer, start: number, end: number, lender: Lender): number {
     const body = this.#requestBody
     const discard = this.#phase === 'discarding'
-    const used = body.read(bytes, 0, bytes.length, discard ? DISCARD : this.#toUpstream)
+    this.#lender = lender
+    const used = body.read(bytes, start, end, discard ? DISCARD : this.#toUpstream) - start
     this.#account.received(used)
     this.#awaitsContinue = false
     if (body.error !== undefined) {
@@ -236,8 +240,7 @@ export class Exchange implements UpstreamUser {
       if (outbox === undefined) return
       const chunked = this.#requestBody.kind === BODY_CHUNKED
       if (chunked) outbox.text(chunkHead(end - start))
-      // Node gives each chunk of a flowing socket its own memory, so it needs no copy.
-      outbox.bytes(bytes, start, end, true)
+      outbox.bytes(bytes, start, end, this.#lender)
       if (chunked) outbox.text('\r\n')
     },
   }
@@ -256,7 +259,7 @@ export class Exchange implements UpstreamUser {
   // === the answer
 
   upstreamData(bytes: Buffer, length: number): boolean {
-    if (this.#phase === 'tunnelling') return this.#tunnelFromUpstream(bytes, length)
+    if (this.#phase === 'tunnelling') return this.#tunnelFromUpstream(bytes, 0, length)
     if (this.#phase !== 'forwarding') {
       // An answer to a question that was not asked.
       this.fail('upstream_malformed')
@@ -265,7 +268,9 @@ export class Exchange implements UpstreamUser {
     let at = 0
     let input = bytes
     let end = length
+    this.#lender = this.#upstream?.inbox ?? OWN_MEMORY
     if (this.#partial !== undefined) {
+      this.#lender = OWN_MEMORY
       input = Buffer.concat([this.#partial, bytes.subarray(0, length)])
       end = input.length
       this.#partial = undefined
@@ -280,8 +285,7 @@ export class Exchange implements UpstreamUser {
       if (this.#phase !== 'forwarding') break
     }
     if (this.#isTunnel()) {
-      const rest = input.subarray(at, end)
-      return rest.length === 0 || this.#tunnelFromUpstream(rest, rest.length)
+      return at === end || this.#tunnelFromUpstream(input, at, end)
     }
     if (this.#answerDone) {
       this.#completeAnswer(at === end)
@@ -361,7 +365,7 @@ export class Exchange implements UpstreamUser {
     bodyData: (bytes, start, end) => {
       const { outbox } = this.#connection
       if (this.#chunkedAnswer) outbox.text(chunkHead(end - start))
-      outbox.bytes(bytes, start, end, false)
+      outbox.bytes(bytes, start, end, this.#lender)
       if (this.#chunkedAnswer) outbox.text('\r\n')
     },
   }
@@ -413,7 +417,7 @@ export class Exchange implements UpstreamUser {
 
   upstreamEnded(): void {
     if (this.#phase === 'tunnelling') {
-      this.#connection.downstream.socket.end()
+      this.#connection.outbox.end()
       return
     }
     if (
@@ -483,17 +487,17 @@ export class Exchange implements UpstreamUser {
     return true
   }
 
-  #tunnelFromUpstream(bytes: Buffer, length: number): boolean {
-    this.#connection.outbox.bytes(bytes, 0, length, false)
+  #tunnelFromUpstream(bytes: Buffer, start: number, end: number): boolean {
+    this.#connection.outbox.bytes(bytes, start, end, this.#upstream?.inbox)
     return this.#sendDownstream()
   }
 
-  tunnelFromDownstream(bytes: Buffer): void {
+  tunnelFromDownstream(bytes: Buffer, start: number, end: number): void {
     const upstream = this.#upstream
     if (upstream === undefined) return
-    this.#account.received(bytes.length)
+    this.#account.received(end - start)
     this.#account.count()
-    upstream.outbox.bytes(bytes, 0, bytes.length, true)
+    upstream.outbox.bytes(bytes, start, end, this.#connection.inbox)
     this.#connection.wait('idle', this.#connection.context.config.timeouts.idle)
     if (!upstream.flush()) this.#connection.pauseForUpstream(true)
     this.#paceIngress()
@@ -611,12 +615,14 @@ export class Exchange implements UpstreamUser {
   #paceIngress(): void {
     const wait = this.#account.ingressDebtMs
     if (wait < 1) return
+    this.#connection.inbox.staySmall()
     this.#connection.pauseForPace(true)
     this.#armPace(wait)
   }
 
   #paceEgress(wait: number): void {
     this.#pacedUpstream = true
+    this.#upstream?.inbox.staySmall()
     this.#armPace(wait)
   }
 

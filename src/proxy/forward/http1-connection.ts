@@ -7,11 +7,12 @@ import { INCOMPLETE, INVALID } from '../../codec/http1/field-section.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
+import { Inbox } from '../wire/inbox.ts'
+import { Outbox, OWN_MEMORY } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
 import { errorResponse } from './error-response.ts'
 import { Exchange } from './exchange.ts'
-import { Outbox } from './outbox.ts'
 
 /** Bytes that may wait behind a call that is under way; beyond that the socket is not read. */
 const MAX_WAITING_BYTES = 64 * 1024
@@ -26,14 +27,19 @@ type Waiting = 'idle' | 'header' | 'body' | 'response' | 'linger'
 export class Http1Connection {
   readonly downstream: Downstream
   readonly context: WorkerContext
+  readonly inbox: Inbox
   readonly outbox: Outbox
   readonly account: ConnectionAccount
   readonly #exchange: Exchange
   readonly #head: RequestHead
   readonly #timer: Timer
   #waiting: Waiting = 'idle'
-  /** Bytes not used yet. */
+  /** `#input[#at, #end)` is not used yet. */
   #input: Buffer = EMPTY
+  #at = 0
+  #end = 0
+  /** Whether `#input` is memory of the inbox, and so only valid until this arrival has been dealt with. */
+  #borrowed = false
   #pumping = false
   /** No further call is read. */
   #ending = false
@@ -50,7 +56,9 @@ export class Http1Connection {
   constructor(context: WorkerContext, downstream: Downstream, onClosed: () => void) {
     this.context = context
     this.downstream = downstream
-    this.outbox = new Outbox(downstream.socket)
+    this.inbox = new Inbox(context.readBuffers, (bytes, length) => this.#receive(bytes, length))
+    this.outbox = new Outbox(downstream.socket, () => this.#drained())
+    this.outbox.attach()
     this.account = new ConnectionAccount(
       context,
       downstream.listener.index,
@@ -61,8 +69,6 @@ export class Http1Connection {
     this.#timer = new Timer(this)
     this.#onClosed = onClosed
     const { socket } = downstream
-    socket.on('data', (chunk: Buffer) => this.receive(chunk))
-    socket.on('drain', () => this.#drained())
     socket.on('end', () => this.#receivedEnd())
     // What went wrong does not matter any more; 'close' follows and cleans up.
     socket.on('error', () => {})
@@ -76,59 +82,100 @@ export class Http1Connection {
     this.pump()
   }
 
-  /** Takes bytes from the socket; also those that detection read before the connection was made. */
-  receive(chunk: Buffer): void {
-    this.context.clock.refresh()
-    if (this.#lingering) return
-    if (this.#exchange.tunnelling) {
-      this.#exchange.tunnelFromDownstream(chunk)
-      return
+  /** Begins to read; `first` is what detection has read before the connection was made. */
+  start(first: Buffer | undefined): void {
+    if (first !== undefined) {
+      this.#input = first
+      this.#end = first.length
+      this.pump()
     }
-    this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk])
+    this.inbox.attach(this.downstream.socket)
+  }
+
+  #receive(bytes: Buffer, length: number): boolean {
+    this.context.clock.refresh()
+    if (this.#lingering) return true
+    if (this.#exchange.tunnelling) {
+      this.#exchange.tunnelFromDownstream(bytes, 0, length)
+      return !this.#paused
+    }
+    if (this.#waitingBytes === 0) {
+      this.#input = bytes
+      this.#at = 0
+      this.#end = length
+      this.#borrowed = true
+    } else this.#append(bytes.subarray(0, length))
     this.pump()
+    if (this.#borrowed) this.#keepRest()
+    return !this.#paused
+  }
+
+  get #waitingBytes(): number {
+    return this.#end - this.#at
+  }
+
+  #append(bytes: Buffer): void {
+    this.#input = Buffer.concat([this.#input.subarray(this.#at, this.#end), bytes])
+    this.#at = 0
+    this.#end = this.#input.length
+  }
+
+  /** What this arrival leaves behind is copied: its memory is read into next. */
+  #keepRest(): void {
+    this.#borrowed = false
+    this.#input =
+      this.#at < this.#end ? Buffer.from(this.#input.subarray(this.#at, this.#end)) : EMPTY
+    this.#at = 0
+    this.#end = this.#input.length
+  }
+
+  #dropInput(): void {
+    this.#input = EMPTY
+    this.#at = 0
+    this.#end = 0
   }
 
   /** Uses the input as far as the exchange lets it. Also called by the exchange when it can go on. */
   pump(): void {
     if (this.#pumping || this.#closed) return
     this.#pumping = true
-    while (this.#input.length > 0 && this.#step());
+    while (this.#at < this.#end && this.#step());
     this.#pumping = false
     if (this.#closed) return
     this.#exchange.flushUpstream()
     this.outbox.flush()
-    this.#pauseForInput(this.#input.length >= MAX_WAITING_BYTES)
-    if (this.#inputEnded && this.#input.length === 0) this.#exchange.downstreamEnded()
+    this.#pauseForInput(this.#waitingBytes >= MAX_WAITING_BYTES)
+    if (this.#inputEnded && this.#waitingBytes === 0) this.#exchange.downstreamEnded()
     if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
   }
 
   /** Whether the client has said all, and all of it has been used as far as it can be. */
   get #endOfInput(): boolean {
-    return this.#inputEnded && (this.#input.length === 0 || !this.#nextCallWaits)
+    return this.#inputEnded && (this.#waitingBytes === 0 || !this.#nextCallWaits)
   }
 
   /** A client that does not read its answers gets no further ones, and one beyond its bandwidth gets them later. */
   get #nextCallWaits(): boolean {
-    return this.downstream.socket.writableNeedDrain || this.#pausedByPace
+    return this.outbox.blocked || this.#pausedByPace
   }
 
   /** One step over the input; false where it has to wait. */
   #step(): boolean {
     if (this.#lingering) {
-      this.#input = EMPTY
+      this.#dropInput()
       return false
     }
     const exchange = this.#exchange
     if (exchange.tunnelling) {
-      const rest = this.#input
-      this.#input = EMPTY
-      exchange.tunnelFromDownstream(rest)
+      exchange.tunnelFromDownstream(this.#input, this.#at, this.#end)
+      this.#dropInput()
       return false
     }
     if (exchange.active) {
       if (!exchange.wantsBody) return false
-      const used = exchange.feedBody(this.#input)
-      this.#consume(used)
+      const lender = this.#borrowed ? this.inbox : OWN_MEMORY
+      const used = exchange.feedBody(this.#input, this.#at, this.#end, lender)
+      this.#at += used
       return used > 0
     }
     return !this.#ending && !this.#nextCallWaits && this.#readHead()
@@ -136,7 +183,8 @@ export class Http1Connection {
 
   #readHead(): boolean {
     const head = this.#head
-    const end = head.read(this.#input, 0, this.#input.length)
+    const start = this.#at
+    const end = head.read(this.#input, start, this.#end)
     if (end === INVALID) {
       this.reject(head.error, true)
       return false
@@ -145,13 +193,9 @@ export class Http1Connection {
       if (this.#waiting !== 'header') this.wait('header', this.context.config.timeouts.header)
       return false
     }
-    this.#consume(end)
-    this.#exchange.begin(head, end)
+    this.#at = end
+    this.#exchange.begin(head, end - start)
     return true
-  }
-
-  #consume(bytes: number): void {
-    this.#input = bytes === this.#input.length ? EMPTY : this.#input.subarray(bytes)
   }
 
   /** Arms the timer of the connection for the next thing to happen. */
@@ -191,7 +235,7 @@ export class Http1Connection {
   reject(code: ErrorCode, close: boolean): void {
     this.context.stats.rejected(code, this.downstream.listener.index)
     this.outbox.text(errorResponse(code, { requestId: '', close, head: false, retryAfterMs: 0 }))
-    this.#input = EMPTY
+    this.#dropInput()
     this.#ending = true
     this.outbox.flush()
     if (!this.#pumping) this.#finish()
@@ -205,6 +249,7 @@ export class Http1Connection {
       return
     }
     this.wait('idle', this.context.config.timeouts.idle)
+    this.inbox.sate()
     if (!this.#pumping) this.pump()
   }
 
@@ -212,15 +257,14 @@ export class Http1Connection {
   #finish(): void {
     if (this.#lingering || this.#closed) return
     this.#lingering = true
-    this.#input = EMPTY
-    const { socket } = this.downstream
+    this.#dropInput()
     // A peer that is slow to read the last answer is not idle before it has it.
     this.wait('linger', this.context.config.timeouts.idle)
-    socket.end(() => {
+    this.outbox.end(() => {
       if (!this.#closed) this.wait('linger', LINGER_MS)
     })
     // Closing with unread bytes in the kernel would reset the connection, and with it an answer that is under way.
-    if (!this.#inputEnded) socket.resume()
+    if (!this.#inputEnded) this.inbox.resume()
   }
 
   /** The deployment has ended an upgraded connection: what it sent last still arrives. */
@@ -238,7 +282,7 @@ export class Http1Connection {
   /** The worker is shutting down: an idle connection ends, a call goes on and is the last one. */
   drain(): void {
     this.#ending = true
-    if (!this.#exchange.active && this.#input.length === 0) this.#finish()
+    if (!this.#exchange.active && this.#waitingBytes === 0) this.#finish()
   }
 
   // Fields of their own, not one table by reason: three look-ups a call by a variable name, which V8 cannot inline.
@@ -261,10 +305,13 @@ export class Http1Connection {
     this.#pauseOrResume()
   }
 
+  get #paused(): boolean {
+    return this.#pausedByInput || this.#pausedByUpstream || this.#pausedByPace
+  }
+
   #pauseOrResume(): void {
-    const { socket } = this.downstream
-    if (this.#pausedByInput || this.#pausedByUpstream || this.#pausedByPace) socket.pause()
-    else socket.resume()
+    if (this.#paused) this.inbox.pause()
+    else this.inbox.resume()
   }
 
   #receivedEnd(): void {
@@ -280,7 +327,8 @@ export class Http1Connection {
     this.context.wheel.cancel(this.#timer)
     this.#exchange.abort('client_closed')
     this.account.close()
-    this.#input = EMPTY
+    this.inbox.close()
+    this.#dropInput()
     this.#onClosed?.()
     this.#onClosed = undefined
   }

@@ -8,10 +8,11 @@ import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connection.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
+import { Inbox } from '../wire/inbox.ts'
+import { type Lender, Outbox, OWN_MEMORY } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
-import { Outbox } from './outbox.ts'
 
 /** What may be kept of a client that speaks before its deployment is reached. */
 const MAX_EARLY_BYTES = 64 * 1024
@@ -22,6 +23,7 @@ export class Tunnel implements UpstreamUser {
   readonly #verdict: RoutedVerdict
   readonly #runtime: TenantRuntime
   readonly #account: ConnectionAccount
+  readonly #inbox: Inbox
   readonly #outbox: Outbox
   readonly #idle = new Timer(this)
   /** Ends a rest that the tenant's bandwidth asks for. */
@@ -53,19 +55,19 @@ export class Tunnel implements UpstreamUser {
     this.#verdict = verdict
     this.#runtime = context.runtimes.of(verdict.tenant)
     this.#account = new ConnectionAccount(context, downstream.listener.index, context.meter.tunnel)
-    this.#outbox = new Outbox(downstream.socket)
+    this.#inbox = new Inbox(context.readBuffers, (bytes, length) => this.#receive(bytes, length))
+    this.#outbox = new Outbox(downstream.socket, () => this.#downstreamDrained())
+    this.#outbox.attach()
     this.#startedAt = context.clock.monotonic()
     this.#onClosed = onClosed
     const { socket } = downstream
-    socket.on('data', (chunk: Buffer) => this.receive(chunk))
-    socket.on('drain', () => this.#downstreamDrained())
     socket.on('end', () => this.#downstreamEnded())
     socket.on('error', () => {})
     socket.on('close', () => this.#close())
   }
 
-  /** Connects; separate from construction, so that what detection has read can be given to `receive` first. */
-  start(): void {
+  /** Connects, and begins to read; `first` is what detection has read. */
+  start(first: Buffer | undefined): void {
     const { tenant, routability } = this.#verdict
     if (!this.#account.open(tenant, routability)) {
       this.#context.stats.limited(tenant.id, 'connections')
@@ -74,17 +76,21 @@ export class Tunnel implements UpstreamUser {
     }
     this.#touch()
     this.#upstream = this.#runtime.pool.connect(this)
+    if (first !== undefined && first.length > 0) this.#keepEarly(first)
+    this.#inbox.attach(this.#downstream.socket)
   }
 
-  receive(chunk: Buffer): void {
+  #receive(bytes: Buffer, length: number): boolean {
     this.#context.clock.refresh()
-    if (this.#connected) {
-      this.#send(chunk)
-      return
-    }
+    if (!this.#connected) return this.#keepEarly(Buffer.from(bytes.subarray(0, length)))
+    this.#send(bytes, length, this.#inbox)
+    return !this.#upstreamBlocked && !this.#resting
+  }
+
+  #keepEarly(chunk: Buffer): boolean {
     this.#early.push(chunk)
     this.#earlyBytes += chunk.length
-    if (this.#earlyBytes >= MAX_EARLY_BYTES) this.#downstream.socket.pause()
+    return this.#earlyBytes < MAX_EARLY_BYTES
   }
 
   /** The client will send no more; what it sent before the deployment was there goes first. */
@@ -96,34 +102,34 @@ export class Tunnel implements UpstreamUser {
     this.#connected = true
     const early = this.#early
     this.#early = []
-    for (const chunk of early) this.#send(chunk)
-    if (!this.#upstreamBlocked && !this.#resting) this.#downstream.socket.resume()
+    for (const chunk of early) this.#send(chunk, chunk.length, OWN_MEMORY)
+    if (!this.#upstreamBlocked && !this.#resting) this.#inbox.resume()
     if (this.#downstream.socket.readableEnded) this.#upstream?.end()
   }
 
-  #send(chunk: Buffer): void {
+  #send(bytes: Buffer, length: number, lender: Lender): void {
     const upstream = this.#upstream
     const { row } = this.#account
     if (upstream === undefined || row === undefined) return
     const { meter, clock } = this.#context
     this.#touch()
-    this.#ingress += chunk.length
-    meter.ingress(row, chunk.length, clock.now())
-    const wait = this.#runtime.limiter.ingress.spend(chunk.length, clock.monotonic())
-    upstream.outbox.bytes(chunk, 0, chunk.length, true)
+    this.#ingress += length
+    meter.ingress(row, length, clock.now())
+    const wait = this.#runtime.limiter.ingress.spend(length, clock.monotonic())
+    upstream.outbox.bytes(bytes, 0, length, lender)
     this.#upstreamBlocked = !upstream.flush()
     if (wait >= 1) this.#rest(wait)
-    if (this.#upstreamBlocked) this.#downstream.socket.pause()
+    if (this.#upstreamBlocked) this.#inbox.pause()
   }
 
   upstreamDrained(): void {
     this.#upstreamBlocked = false
-    if (!this.#resting) this.#downstream.socket.resume()
+    if (!this.#resting) this.#inbox.resume()
   }
 
   upstreamData(bytes: Buffer, length: number): boolean {
     this.#touch()
-    this.#outbox.bytes(bytes, 0, length, false)
+    this.#outbox.bytes(bytes, 0, length, this.#upstream?.inbox)
     const wait = this.#countEgress(length)
     this.#downstreamBlocked = !this.#outbox.flush()
     if (wait >= 1) this.#rest(wait)
@@ -146,7 +152,7 @@ export class Tunnel implements UpstreamUser {
   }
 
   upstreamEnded(): void {
-    this.#downstream.socket.end()
+    this.#outbox.end()
   }
 
   upstreamClosed(error: ErrorCode): void {
@@ -188,14 +194,16 @@ export class Tunnel implements UpstreamUser {
 
   #rest(ms: number): void {
     this.#resting = true
-    this.#downstream.socket.pause()
+    this.#inbox.staySmall()
+    this.#upstream?.inbox.staySmall()
+    this.#inbox.pause()
     this.#upstream?.pause()
     this.#context.wheel.arm(this.#pace, ms, this.#context.clock.monotonic())
   }
 
   #paced(): void {
     this.#resting = false
-    if (!this.#upstreamBlocked) this.#downstream.socket.resume()
+    if (!this.#upstreamBlocked) this.#inbox.resume()
     if (!this.#downstreamBlocked) this.#upstream?.resume()
   }
 
@@ -213,6 +221,7 @@ export class Tunnel implements UpstreamUser {
     const { wheel } = this.#context
     wheel.cancel(this.#idle)
     wheel.cancel(this.#pace)
+    this.#inbox.close()
     const upstream = this.#upstream
     this.#upstream = undefined
     if (upstream !== undefined) this.#endUpstream(upstream)

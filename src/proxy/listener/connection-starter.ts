@@ -229,8 +229,7 @@ export class ConnectionStarter {
       this.#connections.delete(connection),
     )
     this.#connections.add(connection)
-    if (first !== undefined) connection.receive(first)
-    socket.resume()
+    connection.start(first)
   }
 
   #startTunnel(
@@ -254,9 +253,7 @@ export class ConnectionStarter {
       this.#connections.delete(tunnel),
     )
     this.#connections.add(tunnel)
-    if (first !== undefined && first.length > 0) tunnel.receive(first)
-    tunnel.start()
-    socket.resume()
+    tunnel.start(first)
   }
 
   #downstream(

@@ -8,7 +8,8 @@ import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
 import { cut } from '../forward/downstream.ts'
-import { Outbox } from '../forward/outbox.ts'
+import { Inbox } from '../wire/inbox.ts'
+import { Outbox } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Endpoint } from './endpoint.ts'
 
@@ -28,6 +29,7 @@ export interface UpstreamUser {
 export class UpstreamConnection {
   readonly endpoint: Endpoint
   readonly socket: Socket
+  readonly inbox: Inbox
   readonly outbox: Outbox
   user: UpstreamUser | undefined
   connected = false
@@ -49,17 +51,10 @@ export class UpstreamConnection {
     this.endpoint = endpoint
     this.#onGone = onGone
     this.#timer = new Timer(this)
-    // One buffer serves all connections of the worker: what arrives is used or copied before the next read.
-    const onread = {
-      buffer: context.readBuffer,
-      callback: (length: number, bytes: Uint8Array): boolean => this.#read(length, bytes as Buffer),
-    }
     const address = { host: endpoint.host, port: endpoint.port, noDelay: true, allowHalfOpen: true }
-    this.socket =
-      tls === undefined
-        ? connectTcp({ ...address, onread })
-        : connectTls({ ...tls, ...address, onread } as TlsOptions)
-    this.outbox = new Outbox(this.socket)
+    this.socket = tls === undefined ? connectTcp(address) : connectTls({ ...tls, ...address })
+    this.inbox = new Inbox(context.readBuffers, (bytes, length) => this.#read(bytes, length))
+    this.outbox = new Outbox(this.socket, () => this.user?.upstreamDrained())
     this.#listen(tls === undefined ? 'connect' : 'secureConnect')
     context.wheel.arm(this.#timer, context.config.timeouts.connect, context.clock.monotonic())
   }
@@ -71,9 +66,10 @@ export class UpstreamConnection {
       this.connected = true
       this.#context.wheel.cancel(this.#timer)
       this.endpoint.connectionMade()
+      this.outbox.attach()
       this.user?.upstreamConnected()
+      this.inbox.attach(socket)
     })
-    socket.on('drain', () => this.user?.upstreamDrained())
     socket.on('end', () => {
       if (this.user === undefined) this.destroy()
       else this.user.upstreamEnded()
@@ -84,7 +80,7 @@ export class UpstreamConnection {
     socket.on('close', () => this.#closed())
   }
 
-  #read(length: number, bytes: Buffer): boolean {
+  #read(bytes: Buffer, length: number): boolean {
     this.#context.clock.refresh()
     // Bytes that belong to no call: the deployment broke the rules, and nobody may ever see them.
     if (this.user === undefined) {
@@ -100,25 +96,25 @@ export class UpstreamConnection {
   }
 
   resume(): void {
-    this.socket.resume()
+    this.inbox.resume()
   }
 
   pause(): void {
-    this.socket.pause()
+    this.inbox.pause()
   }
 
   /** No more will be sent. */
   end(): void {
-    const { socket } = this
     // In the middle of an arrival, Node 26.10 loses the records behind the one that it tells of when a TLS socket is ended.
-    if (socket instanceof TLSSocket) setImmediate(() => socket.end())
-    else socket.end()
+    if (this.socket instanceof TLSSocket) setImmediate(() => this.outbox.end())
+    else this.outbox.end()
   }
 
   /** Waits for the next call, for `ms` at most. */
   rest(ms: number, now: number): void {
     this.user = undefined
     this.reused = true
+    this.inbox.sate()
     this.#context.wheel.arm(this.#timer, ms, now)
   }
 
@@ -147,6 +143,7 @@ export class UpstreamConnection {
   #closed(): void {
     this.#context.clock.refresh()
     this.#context.wheel.cancel(this.#timer)
+    this.inbox.close()
     const { user } = this
     this.user = undefined
     if (!this.connected) this.endpoint.connectionFailed(this.#context.clock.monotonic())

@@ -14,6 +14,7 @@ import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
+import type { ReadBuffers } from '../wire/read-buffers.ts'
 import type { TenantRuntimes } from './tenant-runtimes.ts'
 
 export interface WorkerContext {
@@ -36,8 +37,8 @@ export interface WorkerContext {
   /** For peers in `trustedProxies`, whose `x-forwarded-*` lines stay. */
   readonly trustedRequestHead: RequestHead
   readonly responseHead: ResponseHead
-  /** The buffer into which every upstream socket reads. */
-  readonly readBuffer: Buffer
+  /** What all sockets read into. */
+  readonly readBuffers: ReadBuffers
   /** Makes an id for a call. */
   readonly nextRequestId: () => string
   /** Swapped whole on a reload. */

@@ -18,6 +18,7 @@ import { OperationMatcher } from '../metering/operations.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
 import { TenantDirectory } from '../tenant/directory.ts'
+import { ReadBuffers } from '../wire/read-buffers.ts'
 import type { WorkerContext } from './context.ts'
 import { EndpointCensus } from './endpoint-census.ts'
 import { TenantRuntimes } from './tenant-runtimes.ts'
@@ -27,8 +28,6 @@ const REPORT_MS = 250
 const TICK_MS = 50
 /** A socket needs one or two. */
 const MAX_CLOSING_TURNS = 1_000
-/** One read of a socket; Node's own size for flowing sockets. */
-const READ_BUFFER_BYTES = 64 * 1024
 
 export interface WorkerDeps {
   readonly clock: Clock
@@ -195,7 +194,7 @@ function createContext(
     requestHead: new RequestHead(fields.request, caps, path),
     trustedRequestHead: new RequestHead(fields.trustedRequest, caps, path),
     responseHead: new ResponseHead(fields.response, caps),
-    readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+    readBuffers: new ReadBuffers(),
     nextRequestId: requestIds(),
     directory,
     draining: false,

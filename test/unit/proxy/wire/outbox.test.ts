@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream'
 import { test } from 'tap'
-import { Outbox } from '../../../../src/proxy/forward/outbox.ts'
+import { Outbox, OWN_MEMORY } from '../../../../src/proxy/wire/outbox.ts'
 
 const LARGE = 8 * 1024 + 1
 
@@ -39,11 +39,17 @@ class Sink extends Duplex {
   }
 }
 
+function attached(sink: Sink, onDrained = (): void => {}): Outbox {
+  const outbox = new Outbox(sink, onDrained)
+  outbox.attach()
+  return outbox
+}
+
 await test('what a turn has to send leaves in one write', async t => {
   const sink = new Sink()
-  const outbox = new Outbox(sink)
+  const outbox = attached(sink)
   outbox.text('head\xe4\r\n')
-  outbox.bytes(Buffer.from('..body\xff..', 'latin1'), 2, 7, false)
+  outbox.bytes(Buffer.from('..body\xff..', 'latin1'), 2, 7)
   outbox.text('end')
   t.equal(sink.writes.length, 0, 'nothing before it is flushed')
   t.equal(outbox.unsent, 15)
@@ -51,6 +57,7 @@ await test('what a turn has to send leaves in one write', async t => {
   t.equal(sink.writes.length, 1)
   t.equal(sink.text, 'head\xe4\r\nbody\xffend', 'one character a byte')
   t.equal(outbox.total, 15)
+  await new Promise(resolve => setImmediate(resolve))
   t.equal(outbox.unsent, 0)
   t.ok(outbox.flush())
   t.equal(sink.writes.length, 1, 'nothing is written of nothing')
@@ -58,12 +65,12 @@ await test('what a turn has to send leaves in one write', async t => {
 
 await test('large pieces keep their order among text, in one write too', async t => {
   const sink = new Sink({ highWaterMark: 1e6 })
-  const outbox = new Outbox(sink)
+  const outbox = attached(sink)
   const large = Buffer.alloc(LARGE, 'b')
   outbox.text('a')
-  outbox.bytes(large, 0, LARGE, false)
+  outbox.bytes(large, 0, LARGE)
   outbox.text('c')
-  outbox.bytes(large, 0, LARGE, true)
+  outbox.bytes(large, 0, LARGE, OWN_MEMORY)
   t.equal(outbox.total, 2 * LARGE + 2)
   t.equal(outbox.unsent, 2 * LARGE + 2)
   outbox.flush()
@@ -74,11 +81,11 @@ await test('large pieces keep their order among text, in one write too', async t
 await test('copies a large piece whose buffer is used again', async t => {
   const sink = new Sink({ highWaterMark: 1e6 })
   sink.held = true
-  const outbox = new Outbox(sink)
+  const outbox = attached(sink)
   const buffer = Buffer.alloc(LARGE, 'a')
-  outbox.bytes(buffer, 0, LARGE, false)
+  outbox.bytes(buffer, 0, LARGE)
   buffer.fill('b')
-  outbox.bytes(buffer, 0, 3, false)
+  outbox.bytes(buffer, 0, 3)
   buffer.fill('c')
   outbox.flush()
   sink.release()
@@ -88,16 +95,55 @@ await test('copies a large piece whose buffer is used again', async t => {
 await test('says when the socket has enough, and what has not left', async t => {
   const sink = new Sink({ highWaterMark: 10 })
   sink.held = true
-  const outbox = new Outbox(sink)
+  const drained = Promise.withResolvers<void>()
+  const outbox = attached(sink, drained.resolve)
   outbox.text('123456')
   t.ok(outbox.flush())
   outbox.text('789012')
   t.notOk(outbox.flush())
   t.equal(outbox.unsent, 12)
   t.equal(outbox.total, 12)
-  const drained = new Promise(resolve => sink.once('drain', resolve))
   sink.release()
-  await drained
-  t.ok(outbox.flush())
+  await drained.promise
+  t.ok(outbox.unsent < 10)
+  await new Promise(resolve => setImmediate(resolve))
   t.equal(outbox.unsent, 0)
+  t.equal(sink.text, '123456789012')
+})
+
+await test('ends the socket behind all that waits', async t => {
+  const sink = new Sink({ highWaterMark: 10 })
+  sink.held = true
+  const outbox = attached(sink)
+  outbox.text('one')
+  outbox.flush()
+  outbox.text('two')
+  const ended = new Promise<void>(resolve => outbox.end(resolve))
+  t.notOk(sink.writableEnded, 'not before what was put in')
+  sink.release()
+  await ended
+  t.equal(sink.text, 'onetwo')
+})
+
+await test('gives lent memory back when it has left, and copies what cannot be lent', async t => {
+  const sink = new Sink({ highWaterMark: 1e6 })
+  sink.held = true
+  const given = Promise.withResolvers<void>()
+  let lent = 0
+  const lender = {
+    lend: (): boolean => ++lent > 0,
+    returned: given.resolve,
+  }
+  const outbox = attached(sink)
+  const buffer = Buffer.alloc(LARGE, 'a')
+  outbox.bytes(buffer, 0, LARGE, lender)
+  outbox.flush()
+  t.equal(sink.writes[0]?.[0]?.buffer, buffer.buffer, 'no copy')
+  outbox.bytes(buffer, 0, LARGE, lender)
+  t.equal(lent, 1, 'a write is under way: the second piece is copied')
+  buffer.fill('b')
+  sink.release()
+  await given.promise
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(sink.text, 'b'.repeat(LARGE) + 'a'.repeat(LARGE))
 })

@@ -1,0 +1,120 @@
+/** Reads a socket into memory that is used again, and tells its owner of every read. */
+import type { Duplex } from 'node:stream'
+import { SocketHandle } from '../../runtime/socket-handle.ts'
+import type { Lender } from './outbox.ts'
+import type { ReadBuffers } from './read-buffers.ts'
+
+/** `bytes[0, length)` has arrived and is valid during the call. False stops reading until `resume`. */
+export type Receive = (bytes: Buffer, length: number) => boolean
+
+export class Inbox implements Lender {
+  readonly #buffers: ReadBuffers
+  readonly #receive: Receive
+  #socket: Duplex | undefined
+  #handle: SocketHandle | undefined
+  /** Read into next: the shared one, or one of its own. */
+  #buffer: Buffer
+  /** Whether its own buffer should go back as soon as it can. */
+  #sated = false
+  /** Whether reads should stay small. */
+  #small = false
+  /** Whether a write still needs what is in the buffer. */
+  #lent = false
+  #paused = false
+
+  constructor(buffers: ReadBuffers, receive: Receive) {
+    this.#buffers = buffers
+    this.#receive = receive
+    this.#buffer = buffers.shared
+  }
+
+  /** Takes over reading. What the stream of the socket had read ahead comes first, within this call. */
+  attach(socket: Duplex): void {
+    this.#socket = socket
+    this.#handle = SocketHandle.of(socket)
+    if (this.#handle === undefined) {
+      socket.on('data', (chunk: Buffer) => {
+        if (!this.#receive(chunk, chunk.length)) this.pause()
+      })
+      if (!this.#paused) socket.resume()
+      return
+    }
+    const early = socket.readableLength > 0 ? (socket.read() as Buffer | null) : null
+    this.#handle.readInto(this.#buffer, length => this.#take(length))
+    if (early !== null && !this.#receive(early, early.length)) this.#paused = true
+    this.#startOrStop()
+  }
+
+  #take(length: number): Buffer | undefined {
+    const buffer = this.#buffer
+    if (!this.#receive(buffer, length)) this.#paused = true
+    if (this.#paused || this.#lent) this.#handle?.stop()
+    if (length === buffer.length && buffer === this.#buffers.shared && !this.#small) {
+      this.#sated = false
+      this.#buffer = this.#buffers.take() ?? buffer
+    } else if (this.#sated && !this.#lent) this.#giveBack()
+    return this.#buffer === buffer ? undefined : this.#buffer
+  }
+
+  /** A transfer is over: a buffer of its own is not needed beyond the next read. */
+  sate(): void {
+    this.#sated = true
+    this.#small = false
+  }
+
+  /** This transfer is held to a bandwidth: large reads would pass in bursts. */
+  staySmall(): void {
+    this.#sated = true
+    this.#small = true
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#startOrStop()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#startOrStop()
+  }
+
+  #startOrStop(): void {
+    const rest = this.#paused || this.#lent
+    if (this.#handle !== undefined) {
+      if (rest) this.#handle.stop()
+      else this.#handle.start()
+    } else if (rest) this.#socket?.pause()
+    else this.#socket?.resume()
+  }
+
+  /** Of a stream every chunk has memory of its own; of a handle only a buffer of one connection can be spared. */
+  lend(): boolean {
+    if (this.#handle === undefined) return true
+    if (this.#buffer === this.#buffers.shared) return false
+    this.#lent = true
+    return true
+  }
+
+  returned(): void {
+    if (!this.#lent) return
+    this.#lent = false
+    this.#startOrStop()
+  }
+
+  /** The socket is closed. */
+  close(): void {
+    if (this.#lent) {
+      // Its write is cancelled, but who knows when.
+      this.#buffers.drop()
+      this.#buffer = this.#buffers.shared
+      this.#lent = false
+    } else this.#giveBack()
+  }
+
+  #giveBack(): void {
+    this.#sated = false
+    if (this.#buffer === this.#buffers.shared) return
+    this.#buffers.give(this.#buffer)
+    this.#buffer = this.#buffers.shared
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Gathers what one turn has to send on a socket, so that a head and a small body leave in one write. Text is Latin-1,
+ * one character a byte: a small piece of a body goes that way too, which is cheaper than a second buffer and a writev.
+ * A large piece goes as it is, without a copy, where its memory can be lent until it has left.
+ */
+import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
+import { PENDING, SocketHandle, type WriteSettled } from '../../runtime/socket-handle.ts'
+
+/** Node copies text of up to 16 KiB on the stack for an immediate write; beyond that a buffer is cheaper. */
+const SMALL_BYTES = 8 * 1024
+
+/** Whose memory a piece is in. */
+export interface Lender {
+  /** True promises that the bytes stay as they are until `returned`. */
+  lend(): boolean
+  returned(): void
+}
+
+/** Memory that nobody writes to any more. */
+export const OWN_MEMORY: Lender = { lend: () => true, returned: () => {} }
+
+export class Outbox {
+  /** Bytes put in since the beginning. */
+  total = 0
+  readonly #socket: Duplex
+  readonly #onDrained: () => void
+  #handle: SocketHandle | undefined
+  /** Whether a write that is pending means that the kernel has enough. In TLS every write is, until the turn is over. */
+  #plain = false
+  #text = ''
+  #pieces: Buffer[] = []
+  /** Whether whoever makes the bytes should rest until `onDrained`; it is always called then. */
+  blocked = false
+  /** Bytes in `#text` and `#pieces`. */
+  #queued = 0
+  /** Bytes of the write that is under way; there is one at a time. */
+  #pending = 0
+  #lender: Lender | undefined
+  #ending: { readonly done: (() => void) | undefined } | undefined
+  /** One for all writes. */
+  readonly #settled: WriteSettled = status => this.#writeSettled(status)
+
+  /** `onDrained` is called when more may be sent after `flush` returned false. The socket is used from `attach` on. */
+  constructor(socket: Duplex, onDrained: () => void) {
+    this.#socket = socket
+    this.#onDrained = onDrained
+  }
+
+  /** The socket is connected. */
+  attach(): void {
+    this.#handle = SocketHandle.of(this.#socket)
+    this.#plain = this.#handle !== undefined && !(this.#socket instanceof TLSSocket)
+  }
+
+  /** Bytes that the kernel may not have yet. */
+  get unsent(): number {
+    if (this.#pending === 0) return this.#queued
+    const held = this.#handle === undefined ? this.#pending : this.#handle.unsent
+    return this.#queued + Math.min(this.#pending, held)
+  }
+
+  get #idle(): boolean {
+    return this.#queued === 0 && this.#pending === 0
+  }
+
+  text(text: string): void {
+    this.total += text.length
+    this.#queued += text.length
+    this.#text += text
+  }
+
+  /** Adds `bytes[start, end)`. They are copied unless `lender` can spare them; then `flush` must follow in this turn. */
+  bytes(bytes: Buffer, start: number, end: number, lender?: Lender): void {
+    const length = end - start
+    this.total += length
+    this.#queued += length
+    if (length <= SMALL_BYTES) {
+      this.#text += bytes.toString('latin1', start, end)
+      return
+    }
+    this.#textToPiece()
+    const piece = bytes.subarray(start, end)
+    this.#pieces.push(this.#borrow(lender) ? piece : Buffer.from(piece))
+  }
+
+  /** Whether `lender` lends; from one at a time, and only what leaves at once or is waited for. */
+  #borrow(lender: Lender | undefined): boolean {
+    if (lender === undefined || this.#pending > 0) return false
+    if (this.#lender !== undefined && this.#lender !== lender) return false
+    if (!lender.lend()) return false
+    this.#lender = lender
+    return true
+  }
+
+  /** Hands everything on; false where whoever makes it should rest until `onDrained`. */
+  flush(): boolean {
+    if (this.#pending === 0 && this.#queued > 0) this.#send()
+    if (this.#pending > 0 && !this.blocked)
+      this.blocked = this.#plain || this.unsent >= this.#socket.writableHighWaterMark
+    return !this.blocked
+  }
+
+  /** Ends the socket behind all that was put in; `done` is called when the end has left. Nothing may follow. */
+  end(done?: () => void): void {
+    this.flush()
+    this.#ending = { done }
+    if (this.#idle) this.#socket.end(done)
+  }
+
+  #send(): void {
+    const size = this.#queued
+    this.#queued = 0
+    const status = this.#write()
+    if (status === PENDING) {
+      this.#pending = size
+      return
+    }
+    this.#giveBack()
+    // As the stream would do it: 'error' and 'close' follow.
+    if (status < 0) this.#fail(status)
+  }
+
+  #write(): number {
+    if (this.#pieces.length === 0) {
+      const text = this.#text
+      this.#text = ''
+      return this.#handle === undefined
+        ? this.#writeToStream([text])
+        : this.#handle.writeText(text, this.#settled)
+    }
+    this.#textToPiece()
+    const pieces = this.#pieces
+    this.#pieces = []
+    return this.#handle === undefined
+      ? this.#writeToStream(pieces)
+      : this.#handle.writeBytes(pieces, this.#settled)
+  }
+
+  #writeToStream(pieces: readonly (Buffer | string)[]): number {
+    const socket = this.#socket
+    const last = pieces.length - 1
+    const done = (error?: Error | null): void => this.#writeSettled(error ? -1 : 0)
+    socket.cork()
+    for (const [index, piece] of pieces.entries())
+      socket.write(piece, 'latin1', index === last ? done : undefined)
+    socket.uncork()
+    return PENDING
+  }
+
+  #textToPiece(): void {
+    if (this.#text === '') return
+    this.#pieces.push(Buffer.from(this.#text, 'latin1'))
+    this.#text = ''
+  }
+
+  #writeSettled(status: number): void {
+    this.#pending = 0
+    this.#giveBack()
+    if (status < 0) {
+      this.#fail(status)
+      return
+    }
+    // What was put in meanwhile; it was flushed, or the turn that put it in would not be over.
+    if (this.#queued > 0) this.#send()
+    if (this.#ending !== undefined && this.#idle) this.#socket.end(this.#ending.done)
+    if (!this.blocked || (this.#plain && this.#pending > 0)) return
+    this.blocked = false
+    this.#onDrained()
+  }
+
+  #giveBack(): void {
+    const lender = this.#lender
+    if (lender === undefined) return
+    this.#lender = undefined
+    lender.returned()
+  }
+
+  #fail(status: number): void {
+    this.#socket.destroy(new Error(`write failed with ${status}`))
+  }
+}
