@@ -1,34 +1,25 @@
-/** Requests made up for the fuzzers, what they are made of, and the damage that is done to them. */
+/** Valid requests and answers, made up by fast-check, and what a reader must find in them. */
 import fc from 'fast-check'
-import { bytesOf, loadHttp1Cases } from '../support/http1-cases.ts'
+import type { ReadAnswer, ReadRequest } from './codec-reading.ts'
 
-/** How long one property may run; `AMT_FUZZ_MS` for a long run. */
-export const BUDGET_MS = Number(process.env['AMT_FUZZ_MS'] ?? 5_000)
-/** `AMT_FUZZ_SEED` repeats a run. */
-export const SEED = Number(process.env['AMT_FUZZ_SEED'] ?? Date.now() & 0x7fffffff)
+/** How a body is told to end, and how it is cut into chunks. */
+interface MadeBody {
+  readonly chunked: boolean
+  /** Of a body in chunks each chunk, else one piece. */
+  readonly pieces: readonly string[]
+  readonly extension: string
+  readonly trailers: readonly string[]
+}
 
-/** Runs until the time is over, however many that are. `part` is the share of the budget. */
-export const parameters = (part: number): fc.Parameters<unknown> => ({
-  seed: SEED,
-  numRuns: 10_000_000,
-  interruptAfterTimeLimit: BUDGET_MS * part,
-  markInterruptAsFailure: false,
-})
-
-export interface Made {
+interface MadeRequest extends MadeBody {
   readonly method: string
   readonly target: string
   readonly minor: number
   /** Lines other than those for host and framing. */
   readonly lines: readonly string[]
-  readonly chunked: boolean
-  /** Of a body in chunks each piece, else one piece. */
-  readonly body: readonly string[]
-  readonly extension: string
-  readonly trailers: readonly string[]
 }
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY']
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY', "a!#$%&'*+"]
 const TARGETS = ['/', '/a?b=c', '//a', '/%00', '/a/../b', 'http://a.example/b?c', '/{}|^`"<>', '/*']
 const LINES = [
   'Accept: */*',
@@ -52,104 +43,116 @@ const LINES = [
 ]
 const byte = fc.integer({ min: 0, max: 255 }).map(code => String.fromCharCode(code))
 const piece = fc.oneof(
-  fc.string({ unit: byte, maxLength: 40 }),
+  fc.string({ unit: byte, maxLength: 30 }),
   fc.constantFrom('0\r\n\r\n', '\r\n', 'GET /2 HTTP/1.1\r\nHost: b\r\n\r\n', 'x'.repeat(300)),
+  fc.constantFrom('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', '5\r\nhello\r\n'),
 )
-
-export const messages: fc.Arbitrary<Made> = fc.record({
-  method: fc.constantFrom(...METHODS),
-  target: fc.constantFrom(...TARGETS),
-  minor: fc.constantFrom(1, 1, 1, 0),
-  lines: fc.uniqueArray(fc.constantFrom(...LINES), { maxLength: 6 }),
+const body: fc.Arbitrary<MadeBody> = fc.record({
   chunked: fc.boolean(),
-  body: fc.array(piece, { maxLength: 4 }),
-  extension: fc.constantFrom('', '', ';a', ';a="b;c"'),
-  trailers: fc.array(fc.constantFrom('x: y', 'Content-Length: 9', 'Expires: 0'), { maxLength: 2 }),
+  pieces: fc.array(piece, { maxLength: 4 }),
+  extension: fc.constantFrom('', '', ';a', ';a="b;c"', ';a=b;c'),
+  trailers: fc.array(fc.constantFrom('x: y', 'Content-Length: 9', 'Expires: 0', 'obs:\xe4'), {
+    maxLength: 2,
+  }),
 })
 
-export function inChunks({ chunked, minor }: Made): boolean {
-  return chunked && minor === 1
-}
+const request: fc.Arbitrary<MadeRequest> = fc
+  .tuple(
+    fc.record({
+      method: fc.constantFrom(...METHODS),
+      target: fc.constantFrom(...TARGETS),
+      minor: fc.constantFrom(1, 1, 1, 0),
+      lines: fc.uniqueArray(fc.constantFrom(...LINES), { maxLength: 6 }),
+    }),
+    body,
+  )
+  .map(([head, rest]) => ({ ...head, ...rest, chunked: rest.chunked && head.minor === 1 }))
 
-export function textOf(made: Made): string {
-  const { method, target, minor, lines, body, extension, trailers } = made
-  const data = body.join('')
-  const framing = inChunks(made)
-    ? ['Transfer-Encoding: chunked']
-    : data === ''
-      ? []
-      : [`Content-Length: ${data.length}`]
-  const chunks = body
+/** One to four requests in a row on one connection. */
+export const pipelines = fc.array(request, { minLength: 1, maxLength: 4 })
+
+/** Lines that frame `made`, and what stands behind the head. */
+function framed({ chunked, pieces, extension, trailers }: MadeBody): {
+  lines: readonly string[]
+  data: string
+} {
+  const data = pieces.join('')
+  if (!chunked) return { lines: data === '' ? [] : [`Content-Length: ${data.length}`], data }
+  const chunks = pieces
     .filter(each => each !== '')
     .map(each => `${each.length.toString(16)}${extension}\r\n${each}\r\n`)
   const end = `0${extension}\r\n${trailers.map(line => `${line}\r\n`).join('')}\r\n`
-  const head = [`${method} ${target} HTTP/1.${minor}`, 'Host: a.example', ...lines, ...framing]
-  return `${head.join('\r\n')}\r\n\r\n${inChunks(made) ? `${chunks.join('')}${end}` : data}`
+  return { lines: ['Transfer-Encoding: chunked'], data: `${chunks.join('')}${end}` }
 }
 
-interface Damage {
-  readonly kind: 'replace' | 'insert' | 'delete' | 'repeat'
-  readonly at: number
-  readonly text: string
+const head = (lines: readonly string[]): string => `${lines.join('\r\n')}\r\n\r\n`
+
+export function requestText(made: MadeRequest): string {
+  const { method, target, minor, lines } = made
+  const { lines: framing, data } = framed(made)
+  return (
+    head([`${method} ${target} HTTP/1.${minor}`, 'Host: a.example', ...lines, ...framing]) + data
+  )
 }
 
-/** What turns one reading of a message into another. */
-const TELLING = [
-  '\r',
-  '\n',
-  '\r\n',
-  '\0',
-  ' ',
-  '\t',
-  ':',
-  ',',
-  ';',
-  '0',
-  '-',
-  '+',
-  '\x0b',
-  '\x85',
-  '\xa0',
-  '_',
-  '#',
-  '@',
-]
-const SMUGGLED = [
-  '\r\nContent-Length: 3',
-  '\r\nTransfer-Encoding: chunked',
-  '\r\nTransfer-Encoding: x',
-  '\r\n folded',
-  'Content-Length : 3\r\n',
-  '\r\nHost: b',
-  '\r\n\r\n',
-  '0x',
-]
-const damage: fc.Arbitrary<Damage> = fc.record({
-  kind: fc.constantFrom('replace', 'insert', 'delete', 'repeat'),
-  at: fc.nat(600),
-  text: fc.oneof(fc.constantFrom(...TELLING), fc.constantFrom(...SMUGGLED), byte),
-})
-
-function damaged(text: string, { kind, at, text: by }: Damage): string {
-  const place = at % (text.length + 1)
-  const [before, behind] = [text.slice(0, place), text.slice(place)]
-  if (kind === 'insert') return before + by + behind
-  if (kind === 'delete') return before + behind.slice(by.length)
-  if (kind === 'replace') return before + by + behind.slice(by.length)
-  return before + behind.slice(0, 20) + behind
+/** What is found of a body and its trailers. */
+function foundBody({ chunked, pieces, trailers }: MadeBody): { body: string; trailers: string } {
+  const kept = chunked ? trailers.filter(line => !line.startsWith('Content-Length')) : []
+  return { body: pieces.join(''), trailers: kept.map(line => `${line}\r\n`).join('') }
 }
 
-/** Requests that others wrote, where they are to be had: what damage begins with, besides requests of our own. */
-export const CORPUS: readonly string[] = (loadHttp1Cases() ?? [])
-  .map(each => bytesOf(each).toString('latin1'))
-  .filter(text => text.length < 2_000)
+export function foundRequest(made: MadeRequest): Partial<ReadRequest> {
+  const { method, target, minor } = made
+  return { method, target, minor, done: true, ...foundBody(made) }
+}
 
-const begin =
-  CORPUS.length === 0
-    ? messages.map(textOf)
-    : fc.oneof(messages.map(textOf), fc.constantFrom(...CORPUS))
+interface MadeAnswer extends MadeBody {
+  readonly method: string
+  readonly interim: readonly number[]
+  readonly status: number
+  readonly untilClose: boolean
+}
 
-/** Bytes, as text, that are nearly a request. */
-export const mutants: fc.Arbitrary<string> = fc
-  .tuple(begin, fc.array(damage, { maxLength: 4 }))
-  .map(([text, all]) => all.reduce(damaged, text))
+/** An answer to a request with `method`, with interim ones before it. */
+export const answers: fc.Arbitrary<MadeAnswer> = fc
+  .tuple(
+    fc.record({
+      method: fc.constantFrom('GET', 'GET', 'GET', 'HEAD'),
+      interim: fc.array(fc.constantFrom(100, 102, 103, 199), { maxLength: 3 }),
+      status: fc.constantFrom(200, 200, 204, 205, 206, 301, 304, 404, 500, 599),
+      untilClose: fc.constantFrom(false, false, true),
+    }),
+    body,
+  )
+  .map(([around, rest]) => ({ ...around, ...rest }))
+
+function hasBody({ method, status }: MadeAnswer): boolean {
+  return method !== 'HEAD' && status !== 204 && status !== 304
+}
+
+export function answerText(made: MadeAnswer): string {
+  const { interim, status, untilClose } = made
+  const { lines, data } = framed(made)
+  const before = interim.map(each => head([`HTTP/1.1 ${each} Wait`, 'Link: </a>'])).join('')
+  if (!hasBody(made))
+    return before + head([`HTTP/1.1 ${status} x`, ...(status === 204 ? [] : lines)])
+  if (untilClose) return before + head([`HTTP/1.1 ${status} x`, 'X: y']) + made.pieces.join('')
+  const framing = lines.length === 0 ? ['Content-Length: 0'] : lines
+  return before + head([`HTTP/1.1 ${status}`, 'X: y', ...framing]) + data
+}
+
+export function foundAnswers(made: MadeAnswer): Partial<ReadAnswer>[] {
+  const { interim, status, untilClose, pieces } = made
+  const before = interim.map(each => ({ status: each, body: '', trailers: '', done: true }))
+  const found = hasBody(made)
+    ? untilClose
+      ? { body: pieces.join(''), trailers: '', done: false }
+      : { ...foundBody(made), done: true }
+    : { body: '', trailers: '', done: true }
+  return [...before, { status, ...found }]
+}
+
+/** Whether bytes behind the answer belong to it. */
+export function endsWithConnection(made: MadeAnswer): boolean {
+  return hasBody(made) && made.untilClose
+}

@@ -2,9 +2,9 @@
  * A proxy in front of a deployment that answers one call of a client with any bytes, and each other call as it should.
  * What matters is what the client sees, what becomes of the connections, and that nobody else sees any of it.
  */
-import { once } from 'node:events'
-import net from 'node:net'
+import type net from 'node:net'
 import { readAnswers } from './http1-verdict.ts'
+import { RawClient, turns } from './raw-client.ts'
 import {
   answerTo,
   type RecordedConnection,
@@ -14,8 +14,6 @@ import {
 import { type RunningProxy, startProxy } from './start-proxy.ts'
 import type { StrictAnswer } from './strict-http1.ts'
 
-/** On an idle machine a case takes a few milliseconds. */
-const DEADLINE_MS = 5_000
 /** Turns of the event loop that an answer may take to pass the proxy, which is in this process: it takes about five. */
 const TURNS = 25
 
@@ -168,72 +166,4 @@ async function play(
   if (script.settled || script.ending !== 'open') return
   script.waited = true
   socket.end()
-}
-
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise(resolve => setImmediate(resolve))
-}
-
-class RawClient {
-  #chunks: Buffer[] = []
-  readonly #socket: net.Socket
-  #look: (() => void) | undefined
-  #reset = false
-
-  private constructor(socket: net.Socket) {
-    this.#socket = socket
-    socket.on('data', (chunk: Buffer) => {
-      this.#chunks.push(chunk)
-      this.#look?.()
-    })
-    socket.on('error', () => {
-      this.#reset = true
-    })
-    socket.on('close', () => this.#look?.())
-  }
-
-  static async connect(port: number): Promise<RawClient> {
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
-    await once(socket, 'connect')
-    return new RawClient(socket)
-  }
-
-  get received(): Buffer {
-    const whole = Buffer.concat(this.#chunks)
-    this.#chunks = [whole]
-    return whole
-  }
-
-  get closed(): boolean {
-    return this.#socket.closed
-  }
-
-  /** Whether it was closed as one closes behind a whole answer. */
-  get ended(): boolean {
-    return this.closed && !this.#reset
-  }
-
-  send(text: string): void {
-    this.#socket.write(Buffer.from(text, 'latin1'))
-  }
-
-  /** Waits until `holds`, or the connection is gone; false where that takes too long. */
-  until(holds: () => boolean): Promise<boolean> {
-    return new Promise(resolve => {
-      const leave = (held: boolean): void => {
-        clearTimeout(timer)
-        this.#look = undefined
-        resolve(held)
-      }
-      const timer = setTimeout(leave, DEADLINE_MS, false)
-      this.#look = () => {
-        if (this.closed || holds()) leave(true)
-      }
-      this.#look()
-    })
-  }
-
-  close(): void {
-    this.#socket.destroy()
-  }
 }

@@ -1,0 +1,47 @@
+/** The corpus, and what damage makes of it, sent through a whole proxy: see `RequestLab` for what must hold. */
+import { t as root, test } from 'tap'
+import { turns } from '../support/raw-client.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { budgetMs, SEED, Search, timeoutMs } from './budget.ts'
+import { corpusLine, damagedRequest, REQUESTS } from './corpus.ts'
+import { MemoryWatch } from './memory.ts'
+import { inPieces } from './mutate.ts'
+import { RequestLab } from './request-lab.ts'
+
+root.setTimeout(timeoutMs('proxy-requests'))
+/** A search that finds more than this has found one fault very often. */
+const MAX_FINDINGS = 5
+const WARM = 500
+const TURNS = 1_000
+
+await test('no damaged request gets through as anything but what it is', async t => {
+  t.comment(`FUZZ_SEED=${SEED}`)
+  const random = SeededRandom.fork(SEED, 3)
+  const lab = await RequestLab.start()
+  const memory = new MemoryWatch()
+  const search = new Search('proxy, requests', budgetMs('proxy-requests'), line => t.comment(line))
+  let pieces: string[] = []
+  const onThrow = (error: Error): void => {
+    console.error(`thrown at ${corpusLine({ name: error.message, pieces })}`)
+  }
+  process.on('uncaughtExceptionMonitor', onThrow)
+  let findings = 0
+  const state = (): string =>
+    `${REQUESTS.length} in the corpus, ${lab.arrived} requests arrived, ${lab.refused} refused`
+  while (findings < MAX_FINDINGS && search.next(state)) {
+    if (search.cases === WARM) memory.begin()
+    pieces = inPieces(random, damagedRequest(random))
+    const problems = await lab.run(pieces)
+    if (problems.length === 0) continue
+    findings++
+    t.fail(`${problems.join('; ')}: ${corpusLine({ name: problems[0] ?? '', pieces })}`)
+  }
+  const { worker } = lab.proxy
+  for (let turn = 0; turn < TURNS && worker.openConnections > 0; turn++) await turns(1)
+  t.equal(worker.openConnections, 0, 'no connection is left')
+  if (search.cases > 2 * WARM) t.equal(memory.growth(), 0, 'no memory is left')
+  t.equal(lab.proxy.rejected('internal_error'), 0)
+  t.ok(lab.arrived > 10 && lab.refused > 10, 'saw both')
+  await lab.close()
+  process.off('uncaughtExceptionMonitor', onThrow)
+})
