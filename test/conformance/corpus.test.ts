@@ -1,9 +1,9 @@
 /** What the fuzzers have found, each case for itself: nothing of it may come back. */
 import { test } from 'tap'
-import { answerFaults } from '../fuzz/answer-judge.ts'
-import { corpusLine, FOUND_ANSWERS, FOUND_REQUESTS } from '../fuzz/corpus.ts'
-import { RequestLab } from '../fuzz/request-lab.ts'
 import { AnswerLab } from '../support/answer-lab.ts'
+import { answerFaults } from '../support/fuzz/answer-judge.ts'
+import { corpusLine, FOUND_ANSWERS, FOUND_REQUESTS } from '../support/fuzz/corpus.ts'
+import { RequestLab } from '../support/fuzz/request-lab.ts'
 
 await test('each request of the corpus gets through as what it is, or not at all', async t => {
   const lab = await RequestLab.start()

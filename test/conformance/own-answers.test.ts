@@ -1,11 +1,11 @@
 /**
- * A deployment gives the answers of `own/answers.ts`, whole and cut in two: what the client gets, what becomes of both
+ * A deployment gives the answers of `support/own/answers.ts`, whole and cut in two: what the client gets, what becomes of both
  * connections, and that the next calls get their own answers.
  */
 import { test } from 'tap'
 import { type AnswerCase, AnswerLab, type AnswerOutcome } from '../support/answer-lab.ts'
+import { OWN_ANSWERS, type OwnAnswer } from '../support/own/answers.ts'
 import { codeOf } from '../support/proxy-lab.ts'
-import { OWN_ANSWERS, type OwnAnswer } from './own/answers.ts'
 
 function faults({ wanted, kept, method }: OwnAnswer, outcome: AnswerOutcome): string[] {
   const { answers, closed, upstreamOpen, reused, problems } = outcome

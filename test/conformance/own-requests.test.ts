@@ -1,9 +1,9 @@
-/** The proxy meets the requests of `own/requests.ts`: exact answer, state of both connections, next calls. */
+/** The proxy meets the requests of `support/own/requests.ts`: exact answer, state of both connections, next calls. */
 import { test } from 'tap'
 import { runCase } from '../support/http1-case-run.ts'
+import { OWN_REQUESTS } from '../support/own/requests.ts'
 import { recordingDeployment } from '../support/raw-peer.ts'
 import { startProxy } from '../support/start-proxy.ts'
-import { OWN_REQUESTS } from './own/requests.ts'
 
 await test('each request gets exactly its answer, and a refused one leaves nothing behind', async t => {
   const ids = OWN_REQUESTS.map(({ id }) => id)

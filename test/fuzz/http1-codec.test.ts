@@ -5,10 +5,8 @@
  */
 import fc from 'fast-check'
 import { t as root, test } from 'tap'
-import { SeededRandom } from '../support/seeded-random.ts'
-import { cutsOf, latin1 } from '../unit/codec/http1/every-split.ts'
-import { budgetMs, SEED, timeoutMs } from './budget.ts'
-import { judgeForwarded, readAnswer, readRequests } from './codec-reading.ts'
+import { budgetMs, SEED, timeoutMs } from '../support/fuzz/budget.ts'
+import { judgeForwarded, readAnswer, readRequests } from '../support/fuzz/codec-reading.ts'
 import {
   answers,
   answerText,
@@ -17,8 +15,10 @@ import {
   foundRequest,
   pipelines,
   requestText,
-} from './http1-messages.ts'
-import { mutate } from './mutate.ts'
+} from '../support/fuzz/http1-messages.ts'
+import { mutate } from '../support/fuzz/mutate.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { cutsOf, latin1 } from '../unit/codec/http1/every-split.ts'
 
 root.setTimeout(timeoutMs('codec'))
 

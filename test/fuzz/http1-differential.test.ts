@@ -6,12 +6,18 @@
 import { METHODS } from 'node:http'
 import { t as root, test } from 'tap'
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE } from '../../src/codec/http1/framing.ts'
+import { budgetMs, SEED, Search, timeoutMs } from '../support/fuzz/budget.ts'
+import { type ReadRequest, readAnswer, readRequests, table } from '../support/fuzz/codec-reading.ts'
+import {
+  ANSWERS,
+  corpusLine,
+  damagedAnswer,
+  damagedRequest,
+  REQUESTS,
+} from '../support/fuzz/corpus.ts'
 import { NodeRequestReader, nodeReadsAnswer } from '../support/node-http.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import type { Fields } from '../support/strict-http1.ts'
-import { budgetMs, SEED, Search, timeoutMs } from './budget.ts'
-import { type ReadRequest, readAnswer, readRequests, table } from './codec-reading.ts'
-import { ANSWERS, corpusLine, damagedAnswer, damagedRequest, REQUESTS } from './corpus.ts'
 
 root.setTimeout(timeoutMs('differential'))
 const NEXT = 'GET /next-one HTTP/1.1\r\nHost: next\r\n\r\n'

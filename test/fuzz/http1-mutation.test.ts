@@ -6,14 +6,20 @@ import { t as root, type Test, test } from 'tap'
 import { INVALID } from '../../src/codec/http1/field-section.ts'
 import { BODY_UNTIL_CLOSE } from '../../src/codec/http1/framing.ts'
 import { RequestHead } from '../../src/codec/http1/request-head.ts'
+import { isTolerated, strictAnswers, strictRequests } from '../support/fuzz/agreement.ts'
+import { budgetMs, SEED, Search, timeoutMs } from '../support/fuzz/budget.ts'
+import { judgeForwarded, readAnswer, readRequests, table } from '../support/fuzz/codec-reading.ts'
+import {
+  ANSWERS,
+  corpusLine,
+  damagedAnswer,
+  damagedRequest,
+  REQUESTS,
+} from '../support/fuzz/corpus.ts'
+import { inPieces } from '../support/fuzz/mutate.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { readAtEverySplit } from '../unit/codec/http1/every-split.ts'
 import { requestReader } from '../unit/codec/http1/heads.ts'
-import { isTolerated, strictAnswers, strictRequests } from './agreement.ts'
-import { budgetMs, SEED, Search, timeoutMs } from './budget.ts'
-import { judgeForwarded, readAnswer, readRequests, table } from './codec-reading.ts'
-import { ANSWERS, corpusLine, damagedAnswer, damagedRequest, REQUESTS } from './corpus.ts'
-import { inPieces } from './mutate.ts'
 
 root.setTimeout(timeoutMs('mutation'))
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')

@@ -1,13 +1,13 @@
 /** A deployment that answers with the corpus and what damage makes of it: see `answer-judge.ts` for what must hold. */
 import { t as root, test } from 'tap'
 import { AnswerLab } from '../support/answer-lab.ts'
+import { answerFaults, type Tally } from '../support/fuzz/answer-judge.ts'
+import { budgetMs, SEED, Search, timeoutMs } from '../support/fuzz/budget.ts'
+import { ANSWERS, type AnswerLine, corpusLine, damagedAnswer } from '../support/fuzz/corpus.ts'
+import { MemoryWatch } from '../support/fuzz/memory.ts'
+import { inPieces } from '../support/fuzz/mutate.ts'
 import { turns } from '../support/raw-client.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
-import { answerFaults, type Tally } from './answer-judge.ts'
-import { budgetMs, SEED, Search, timeoutMs } from './budget.ts'
-import { ANSWERS, type AnswerLine, corpusLine, damagedAnswer } from './corpus.ts'
-import { MemoryWatch } from './memory.ts'
-import { inPieces } from './mutate.ts'
 
 root.setTimeout(timeoutMs('proxy-answers'))
 /** A search that finds more than this has found one fault very often. */

@@ -1,12 +1,12 @@
 /** The corpus, and what damage makes of it, sent through a whole proxy: see `RequestLab` for what must hold. */
 import { t as root, test } from 'tap'
+import { budgetMs, SEED, Search, timeoutMs } from '../support/fuzz/budget.ts'
+import { corpusLine, damagedRequest, REQUESTS } from '../support/fuzz/corpus.ts'
+import { MemoryWatch } from '../support/fuzz/memory.ts'
+import { inPieces } from '../support/fuzz/mutate.ts'
+import { RequestLab } from '../support/fuzz/request-lab.ts'
 import { turns } from '../support/raw-client.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
-import { budgetMs, SEED, Search, timeoutMs } from './budget.ts'
-import { corpusLine, damagedRequest, REQUESTS } from './corpus.ts'
-import { MemoryWatch } from './memory.ts'
-import { inPieces } from './mutate.ts'
-import { RequestLab } from './request-lab.ts'
 
 root.setTimeout(timeoutMs('proxy-requests'))
 /** A search that finds more than this has found one fault very often. */

@@ -3,16 +3,12 @@
  * Whatever was sent, this must hold: a strict reader and Node take what reached the deployment, as what the client sent;
  * each request that got there was answered, in order; nothing is left half-sent; the next client gets its own answer.
  */
-import { readAnswers } from '../support/http1-verdict.ts'
-import { NodeRequestReader } from '../support/node-http.ts'
-import { RawClient, turns } from '../support/raw-client.ts'
-import {
-  type RecordedRequest,
-  type RecordingDeployment,
-  recordingDeployment,
-} from '../support/raw-peer.ts'
-import { type RunningProxy, startProxy } from '../support/start-proxy.ts'
-import { type StrictAnswer, valuesOf } from '../support/strict-http1.ts'
+import { readAnswers } from '../http1-verdict.ts'
+import { NodeRequestReader } from '../node-http.ts'
+import { RawClient, turns } from '../raw-client.ts'
+import { type RecordedRequest, type RecordingDeployment, recordingDeployment } from '../raw-peer.ts'
+import { type RunningProxy, startProxy } from '../start-proxy.ts'
+import { type StrictAnswer, valuesOf } from '../strict-http1.ts'
 import { isTolerated, strictRequests } from './agreement.ts'
 import { nodeRequestFault } from './second-opinion.ts'
 

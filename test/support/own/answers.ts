@@ -2,7 +2,7 @@
  * Answers of a deployment, byte by byte, and what must become of them: they pass, or the client gets 502, or an answer
  * that has begun is cut. RFC 9112 sections 4 to 7 and 9, RFC 9110 section 15.
  */
-import type { AnswerCase } from '../../support/answer-lab.ts'
+import type { AnswerCase } from '../answer-lab.ts'
 
 export interface OwnAnswer extends AnswerCase {
   readonly name: string

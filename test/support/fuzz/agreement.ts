@@ -4,7 +4,7 @@ import {
   readStrictRequest,
   type StrictAnswer,
   type StrictRequest,
-} from '../support/strict-http1.ts'
+} from '../strict-http1.ts'
 
 /** What a strict reader makes of bytes, message by message; `rule` is what ended it, '' where nothing did. */
 export interface StrictSequence<Message> {

@@ -3,15 +3,15 @@
  * have found (`test/fixtures/corpus`, one JSON line a case; `conformance/corpus.test.ts` runs each of those for itself).
  */
 import { readFileSync } from 'node:fs'
-import { OWN_ANSWERS } from '../conformance/own/answers.ts'
-import { OWN_REQUESTS } from '../conformance/own/requests.ts'
-import type { AnswerCase } from '../support/answer-lab.ts'
-import { bytesOf, loadHttp1Cases } from '../support/http1-cases.ts'
-import type { SeededRandom } from '../support/seeded-random.ts'
+import type { AnswerCase } from '../answer-lab.ts'
+import { bytesOf, loadHttp1Cases } from '../http1-cases.ts'
+import { OWN_ANSWERS } from '../own/answers.ts'
+import { OWN_REQUESTS } from '../own/requests.ts'
+import type { SeededRandom } from '../seeded-random.ts'
 import { readRequests } from './codec-reading.ts'
 import { mutate } from './mutate.ts'
 
-const FOLDER = new URL('../fixtures/corpus/', import.meta.url)
+const FOLDER = new URL('../../fixtures/corpus/', import.meta.url)
 /** Longer ones are about caps; mutating them takes time and finds the same cap again. */
 const MAX_BYTES = 3_000
 

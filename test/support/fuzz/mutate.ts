@@ -2,7 +2,7 @@
  * Damage that knows what HTTP/1.1 is made of: lines, numbers, chunk sizes, separators. Text is one character a byte. It
  * only takes and gives text and numbers: the same seed gives the same case.
  */
-import type { SeededRandom } from '../support/seeded-random.ts'
+import type { SeededRandom } from '../seeded-random.ts'
 
 /** What turns one reading of a message into another. */
 // biome-ignore format: a table

@@ -2,7 +2,7 @@
  * Requests of this project's own, byte by byte: each is refused with one error and nothing else, or arrives as what it
  * says. They stand for every rule of RFC 9112 and RFC 9110 that the proxy holds requests to, and for every cap.
  */
-import type { Http1Case } from '../../support/http1-cases.ts'
+import type { Http1Case } from '../http1-cases.ts'
 
 type Wanted = readonly [method: string, target: string, body: string]
 type Refused = readonly [name: string, text: string, code: keyof typeof STATUS]

@@ -2,8 +2,8 @@
  * What a client may have got where a deployment sent certain bytes: the answer that a strict reader finds there, or 502,
  * or an answer that is cut and shows it. Never a byte that does not belong to its call.
  */
-import type { AnswerCase, AnswerOutcome } from '../support/answer-lab.ts'
-import { type StrictAnswer, valuesOf } from '../support/strict-http1.ts'
+import type { AnswerCase, AnswerOutcome } from '../answer-lab.ts'
+import { type StrictAnswer, valuesOf } from '../strict-http1.ts'
 import { isTolerated, type StrictSequence, strictAnswers } from './agreement.ts'
 import { nodeAnswerFault } from './second-opinion.ts'
 

@@ -1,8 +1,8 @@
 /** What Node's own parser (llhttp) says to bytes that the proxy wrote: it must read them as a strict reader does. */
 import { METHODS } from 'node:http'
-import { type NodeRequestReader, nodeReadsAnswer } from '../support/node-http.ts'
-import type { RecordedRequest } from '../support/raw-peer.ts'
-import type { Fields, StrictAnswer } from '../support/strict-http1.ts'
+import { type NodeRequestReader, nodeReadsAnswer } from '../node-http.ts'
+import type { RecordedRequest } from '../raw-peer.ts'
+import type { Fields, StrictAnswer } from '../strict-http1.ts'
 
 const NEXT = Buffer.from('GET /next-one HTTP/1.1\r\nHost: next\r\n\r\n')
 

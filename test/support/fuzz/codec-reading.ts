@@ -2,15 +2,15 @@
  * The codec as the proxy uses it, on bytes that come in pieces: message after message, up to the first that is refused or
  * incomplete. What it reads must not depend on the pieces, and what it accepts leaves it as a message of one meaning.
  */
-import { BodyReader } from '../../src/codec/http1/body.ts'
-import { chunkEnd, chunkHead } from '../../src/codec/http1/chunked.ts'
-import { INCOMPLETE, INVALID } from '../../src/codec/http1/field-section.ts'
-import { FieldTable } from '../../src/codec/http1/field-table.ts'
-import { BODY_CHUNKED, BODY_LENGTH, type BodyKind } from '../../src/codec/http1/framing.ts'
-import { RequestHead } from '../../src/codec/http1/request-head.ts'
-import { ResponseHead } from '../../src/codec/http1/response-head.ts'
-import { originForm } from '../../src/codec/http1/target.ts'
-import { readStrictRequest, valuesOf } from '../support/strict-http1.ts'
+import { BodyReader } from '../../../src/codec/http1/body.ts'
+import { chunkEnd, chunkHead } from '../../../src/codec/http1/chunked.ts'
+import { INCOMPLETE, INVALID } from '../../../src/codec/http1/field-section.ts'
+import { FieldTable } from '../../../src/codec/http1/field-table.ts'
+import { BODY_CHUNKED, BODY_LENGTH, type BodyKind } from '../../../src/codec/http1/framing.ts'
+import { RequestHead } from '../../../src/codec/http1/request-head.ts'
+import { ResponseHead } from '../../../src/codec/http1/response-head.ts'
+import { originForm } from '../../../src/codec/http1/target.ts'
+import { readStrictRequest, valuesOf } from '../strict-http1.ts'
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')
 export const table = new FieldTable([], ['x-amt-', 'x-forwarded-'])
