@@ -45,7 +45,7 @@ export class Call {
   readonly #tenant: string
   readonly #body: string
 
-  constructor(work: Work, { id, credential }: WorkTenant, more?: string) {
+  constructor(work: Pick<Work, 'field' | 'path'>, { id, credential }: WorkTenant, more?: string) {
     this.text = headOf(work, credential, `GET ${work.path}`, more)
     this.#tenant = id
     this.#body = answerTo(work.field === '' ? '' : id, '')

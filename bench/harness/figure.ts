@@ -54,6 +54,14 @@ export const MEMORY_A_CONNECTION: Figure = {
   rate: perSecond('connection'),
 }
 
+export const LATENCY: Figure = {
+  unit: 'ms p99',
+  digits: 2,
+  fromCpu: false,
+  of: ({ p99Ms }) => p99Ms ?? Number.NaN,
+  rate: perSecond('call'),
+}
+
 function cpuOf(what: string): Figure {
   return {
     unit: `CPU µs a ${what}`,

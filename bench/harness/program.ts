@@ -1,15 +1,18 @@
 /** Programs that the benchmark starts: each on one CPU, and none left behind. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
 import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 
 /** Load generator, upstream, mixer and the benchmark itself. */
 export const LOAD_CPU = 0
 /** The measured proxy has this one for itself. */
 export const PROXY_CPU = 1
+
+const execute = promisify(execFile)
 
 const START_MS = 20_000
 const STOP_MS = 8_000
@@ -33,6 +36,25 @@ export function requireProgram(name: string, debianPackage: string = name): stri
 export function pinSelf(): void {
   const taskset = requireProgram('taskset', 'util-linux')
   execFileSync(taskset, ['-acp', String(LOAD_CPU), String(process.pid)], { stdio: 'ignore' })
+}
+
+/** Runs a program that ends by itself within so many seconds, and gives what it printed. Rejected where it fails. */
+export async function runProgram(
+  cpu: number,
+  command: readonly string[],
+  seconds: number,
+): Promise<string> {
+  const args = ['-c', String(cpu), ...command]
+  const running = execute(requireProgram('taskset', 'util-linux'), args, {
+    timeout: seconds * 1_000,
+  })
+  const endWithMe = (): void => void running.child.kill()
+  process.once('exit', endWithMe)
+  try {
+    return (await running).stdout
+  } finally {
+    process.off('exit', endWithMe)
+  }
 }
 
 export class Program {

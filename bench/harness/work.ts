@@ -17,6 +17,8 @@ export interface WorkTenant {
 
 export interface Work {
   readonly lane: Lane
+  /** Where its files are. */
+  readonly folder: string
   readonly path: string
   /** Field that carries the credential, in lower case; '' where there is none. */
   readonly field: string
@@ -62,6 +64,7 @@ export async function prepareWork(lane: Lane, folder: string): Promise<Work> {
   const field = { jwt: 'authorization', 'api-key': 'x-api-key', none: '' }[lane.credential]
   return {
     lane,
+    folder,
     path: '/v1/orders/4711',
     field,
     tenants,

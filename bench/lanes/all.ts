@@ -6,6 +6,7 @@ import {
   newConnections,
   newTlsConnections,
 } from './connection-lanes.ts'
+import { halfLoad } from './half-load.ts'
 import type { Lane } from './lane.ts'
 import { websocketMessages } from './websocket.ts'
 
@@ -15,6 +16,7 @@ export const LANES: readonly Lane[] = [
   http1Jwt,
   http1TlsApiKey,
   http1TlsJwt,
+  halfLoad,
   bulkDownload,
   bulkUpload,
   tcpBulk,

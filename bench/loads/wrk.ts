@@ -5,16 +5,12 @@
  * - so the bytes that wrk received must be its number of calls times that length. Answers that were cut, doubled or mixed
  *   with others show in the sum. Only what was under way at the end is open.
  */
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { z } from 'zod'
 import { WrongAnswer } from '../harness/answer.ts'
-import { LOAD_CPU, requireProgram } from '../harness/program.ts'
+import { LOAD_CPU, requireProgram, runProgram } from '../harness/program.ts'
 import { type AnswerLengths, Sampler } from '../harness/sample.ts'
 import type { Load, LoadTarget, Outcome } from './load.ts'
-
-const execute = promisify(execFile)
 
 const loadSchema = z.object({
   requests: z.number(),
@@ -75,34 +71,22 @@ async function run(
   { work, port, seconds }: LoadTarget,
   { connections, close }: WrkOptions,
 ): Promise<WrkResult> {
-  const running = execute(
-    requireProgram('taskset', 'util-linux'),
-    [
-      '-c',
-      String(LOAD_CPU),
-      requireProgram('wrk'),
-      '-t1',
-      `-c${connections}`,
-      `-d${seconds}s`,
-      '--timeout',
-      '10s',
-      '-s',
-      join(import.meta.dirname, 'wrk.lua'),
-      `${work.tls ? 'https' : 'http'}://127.0.0.1:${port}${work.path}`,
-      '--',
-      work.field,
-      work.credentialFile,
-      close ? 'close' : 'keep-alive',
-    ],
-    { timeout: seconds * 1_000 + 30_000 },
-  )
-  const endWithMe = (): void => void running.child.kill()
-  process.once('exit', endWithMe)
-  try {
-    return parseLoad((await running).stdout)
-  } finally {
-    process.off('exit', endWithMe)
-  }
+  const command = [
+    requireProgram('wrk'),
+    '-t1',
+    `-c${connections}`,
+    `-d${seconds}s`,
+    '--timeout',
+    '10s',
+    '-s',
+    join(import.meta.dirname, 'wrk.lua'),
+    `${work.tls ? 'https' : 'http'}://127.0.0.1:${port}${work.path}`,
+    '--',
+    work.field,
+    work.credentialFile,
+    close ? 'close' : 'keep-alive',
+  ]
+  return parseLoad(await runProgram(LOAD_CPU, command, seconds + 30))
 }
 
 /** Reads the line that wrk.lua writes. Throws where there is none. */

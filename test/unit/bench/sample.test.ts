@@ -10,6 +10,7 @@ import { http1ApiKey } from '../../../bench/lanes/call-lanes.ts'
 
 const WORK: Work = {
   lane: http1ApiKey,
+  folder: '',
   path: '/v1/orders/1',
   field: 'x-api-key',
   tenants: [
