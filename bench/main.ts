@@ -1,8 +1,9 @@
 /** `npm run bench`: AMT beside other proxies on the same work. README.md beside this file says how to read it. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { cpuProfileSchema, selfTimeLines, selfTimes } from './harness/cpu-profile.ts'
 import { describeMachine } from './harness/machine.ts'
 import { pinSelf, requireProgram } from './harness/program.ts'
 import type { BenchResult, LaneResult } from './harness/result.ts'
@@ -20,9 +21,12 @@ interface Options {
   readonly seconds: number
   readonly rounds: number
   readonly json?: string
+  readonly profile?: boolean
   readonly list?: boolean
 }
 
+/** Functions that `--profile` prints. */
+const PROFILE_LINES = 30
 const RESULTS = join(import.meta.dirname, 'results')
 
 await new Command('bench')
@@ -32,6 +36,7 @@ await new Command('bench')
   .option('--seconds <number>', 'length of a round', upTo(600), 5)
   .option('--rounds <number>', 'rounds, in each of which every peer has its turn', upTo(100), 5)
   .option('--json <file>', 'where to write the result (default: a new file in bench/results)')
+  .option('--profile', 'profile the worker of AMT, and print where its time went')
   .option('--list', 'print lanes and peers, and which of them are here')
   .addHelpText(
     'after',
@@ -59,22 +64,30 @@ async function main(options: Options): Promise<void> {
   const started = new Date().toISOString()
   const machine = describeMachine()
   pinSelf()
-  const results = await runAll(lanes, peers, options)
+  mkdirSync(RESULTS, { recursive: true })
+  const stem = join(RESULTS, started.replaceAll(/[:.]/g, '-'))
+  const results = await runAll({ lanes, peers, stem }, options)
   const { seconds, rounds } = options
   const result: BenchResult = { started, machine, seconds, rounds, lanes: results }
   console.log(tableOf(result))
   for (const note of notesOf(result)) console.error(`note: ${note}`)
-  const file = options.json ?? join(RESULTS, `${started.replaceAll(/[:.]/g, '-')}.json`)
+  const file = options.json ?? `${stem}.json`
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`)
   console.error(`written to ${file}`)
   if (results.some(({ peers }) => peers.some(({ kind }) => kind === 'failed'))) process.exitCode = 1
 }
 
+interface Plan {
+  readonly lanes: readonly Lane[]
+  readonly peers: readonly Peer[]
+  /** Path of the results, without the ending. */
+  readonly stem: string
+}
+
 async function runAll(
-  lanes: readonly Lane[],
-  peers: readonly Peer[],
-  { seconds, rounds }: Options,
+  { lanes, peers, stem }: Plan,
+  { seconds, rounds, ...options }: Options,
 ): Promise<LaneResult[]> {
   const folder = mkdtempSync(join(tmpdir(), 'amt-bench-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -85,9 +98,22 @@ async function runAll(
     const own = join(folder, lane.name)
     mkdirSync(own)
     const progress = (line: string): void => console.error(line)
-    results.push(await runLane(lane, { peers, seconds, rounds, folder: own, progress }))
+    const profile = options.profile ? `${stem}-${lane.name}.cpuprofile` : undefined
+    const result = await runLane(lane, { peers, seconds, rounds, folder: own, profile, progress })
+    results.push(result)
+    if (profile !== undefined) for (const line of profileLines(profile, result)) progress(line)
   }
   return results
+}
+
+/** Where the time of AMT went in a lane, most of it first. The figure is that of a process that was watched: too high. */
+function* profileLines(file: string, { figure, peers }: LaneResult): Generator<string> {
+  const own = peers.find(({ peer }) => peer === amt.name)
+  if (own?.kind !== 'measured') return
+  const profile = cpuProfileSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
+  const times = selfTimes(profile, dirname(import.meta.dirname))
+  yield* selfTimeLines(times, PROFILE_LINES, { ...figure, median: own.figure.median })
+  yield `written to ${file}`
 }
 
 function* listing(): Generator<string> {

@@ -15,6 +15,7 @@ export interface ContestantSetup {
   readonly upstream: number
   /** In which it gets a folder of its own. */
   readonly parent: string
+  readonly profile?: string | undefined
 }
 
 export class Contestant {
@@ -34,11 +35,14 @@ export class Contestant {
   }
 
   /** Started, and right for each tenant and for a stranger. Rejected if it is not; then nothing of it runs. */
-  static async start(peer: Peer, { work, upstream, parent }: ContestantSetup): Promise<Contestant> {
+  static async start(
+    peer: Peer,
+    { work, upstream, parent, profile }: ContestantSetup,
+  ): Promise<Contestant> {
     const folder = join(parent, peer.name)
     mkdirSync(folder)
     const [port = 0] = await freePorts(1)
-    const running = await peer.start({ work, folder, upstream, port })
+    const running = await peer.start({ work, folder, upstream, port, profile })
     const contestant = new Contestant(peer, work, port, running)
     try {
       await contestant.#prove()

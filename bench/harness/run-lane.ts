@@ -20,6 +20,8 @@ export interface LaneOptions {
   readonly rounds: number
   /** An empty one for this lane alone. */
   readonly folder: string
+  /** File for a CPU profile of AMT, if one is asked for. */
+  readonly profile?: string | undefined
   /** One line at a time, on what is being done. */
   readonly progress: (line: string) => void
 }
@@ -78,7 +80,7 @@ class LaneRun {
     mkdirSync(home)
     const program = await this.#lane.deployment(home, upstream)
     this.#stopDeployment = async () => program.stop()
-    const setup = { work, upstream, parent: folder }
+    const setup = { work, upstream, parent: folder, profile: this.#options.profile }
     for (const peer of peers) {
       if (peer.absence(this.#lane) !== undefined) continue
       await this.#attempt(peer, async () => {

@@ -1,12 +1,13 @@
 /** AMT itself as operators run it: a primary and a worker, everything on, usage reported to a mixer of its own. */
 import { createHash } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createMixerClient } from '../../src/runtime/mixer-client.ts'
 import { freePorts } from '../../test/support/free-ports.ts'
 import { WrongAnswer } from '../harness/answer.ts'
-import { LOAD_CPU, PROXY_CPU, Program } from '../harness/program.ts'
+import { childrenOf } from '../harness/process-stat.ts'
+import { LOAD_CPU, PROXY_CPU, Program, requireProgram } from '../harness/program.ts'
 import { AMT } from '../harness/work.ts'
 import type { Books, Peer, PeerSetup, RunningPeer } from './peer.ts'
 
@@ -33,8 +34,10 @@ async function startAmt(setup: PeerSetup): Promise<RunningPeer> {
   const mixer = new Program('amt mixer', LOAD_CPU, [AMT, 'mixer', '--config', file])
   await mixer.says(/"msg":"mixer is ready"/)
   const command = [AMT, 'proxy', '--config', file, '--workers', '1']
-  const program = new Program('amt proxy', PROXY_CPU, command)
+  const profiled = setup.profile === undefined ? command : [...profiling(setup.folder), ...command]
+  const program = new Program('amt proxy', PROXY_CPU, profiled)
   await program.says(/"msg":"ready"/)
+  const [worker] = childrenOf(program.pid)
   const url = `http://127.0.0.1:${mixerPort}`
   return {
     program,
@@ -42,8 +45,22 @@ async function startAmt(setup: PeerSetup): Promise<RunningPeer> {
     stop: async () => {
       await program.stop()
       await mixer.stop()
+      if (setup.profile !== undefined) keepProfile(setup.folder, worker, setup.profile)
     },
   }
+}
+
+/** What goes before a command so that each Node in it leaves a profile in `folder` when it ends. */
+function profiling(folder: string): string[] {
+  const options = `--cpu-prof --cpu-prof-dir=${folder}`
+  return [requireProgram('env', 'coreutils'), `NODE_OPTIONS=${options}`]
+}
+
+/** The profile of the worker alone: `CPU.DATE.TIME.PID.….cpuprofile`. */
+function keepProfile(folder: string, worker: number | undefined, file: string): void {
+  const found = readdirSync(folder).find(name => name.split('.')[3] === String(worker))
+  if (found === undefined) throw new Error(`the worker left no profile in ${folder}`)
+  copyFileSync(join(folder, found), file)
 }
 
 function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unknown {

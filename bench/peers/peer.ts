@@ -10,6 +10,8 @@ export interface PeerSetup {
   readonly upstream: number
   /** Where to listen, on 127.0.0.1. */
   readonly port: number
+  /** Where to leave a CPU profile of the process that carries the traffic, if one is asked for. AMT alone does it. */
+  readonly profile?: string | undefined
 }
 
 /** What the books of a proxy must hold. */
