@@ -71,6 +71,15 @@ function firstCause(error: unknown): unknown {
   return error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error
 }
 
+/** c-ares' words for "no such name", "no such record" and "cannot be a name"; `dns.lookup` uses the first one too. */
+const UNKNOWN_NAME_CODES: ReadonlySet<string> = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME'])
+
+/** Whether a name has no address, by somebody who knows; any other failure says nothing of the name. */
+export function isNameUnknown(error: unknown): boolean {
+  const code = nodeErrorCode(error)
+  return code !== undefined && UNKNOWN_NAME_CODES.has(code)
+}
+
 const RESET_CODES: ReadonlySet<string> = new Set([
   'ECONNRESET',
   'ECONNABORTED',

@@ -2,6 +2,7 @@ import { test } from 'tap'
 import {
   describeListenError,
   isConnectionReset,
+  isNameUnknown,
   isNotFound,
   tlsFailureReason,
   upstreamConnectError,
@@ -21,6 +22,19 @@ await test('a failed listen names the thing, the reason and the code', async t =
   t.match(describeListenError(failure('EADDRNOTAVAIL'), what), 'does not have the address')
   t.equal(describeListenError(failure('EWEIRD'), what), `${what}: cannot listen: it failed`)
   t.equal(describeListenError('text', what), `${what}: cannot listen: text`)
+})
+
+await test('only who knows can say that a name has no address', async t => {
+  for (const code of ['ENOTFOUND', 'ENODATA', 'EBADNAME']) t.ok(isNameUnknown(failure(code)), code)
+  for (const code of [
+    'ETIMEOUT',
+    'ESERVFAIL',
+    'EREFUSED',
+    'ECONNREFUSED',
+    'EAI_AGAIN',
+    'ECANCELLED',
+  ])
+    t.notOk(isNameUnknown(failure(code)), code)
 })
 
 await test('failures to connect to a deployment have their error codes', async t => {
