@@ -30,3 +30,10 @@ export const size = (): Quantity => quantity(parseSize, SIZE_HINT)
 export const rate = (): Quantity => quantity(parseRate, RATE_HINT)
 /** Bytes a second. */
 export const bandwidth = (): Quantity => quantity(parseBandwidth, BANDWIDTH_HINT)
+
+/** `off` or a quantity; off is 0. */
+export function offOr(
+  given: Quantity,
+): z.ZodUnion<[z.ZodPipe<z.ZodLiteral<'off'>, z.ZodTransform<number, 'off'>>, Quantity]> {
+  return z.union([z.literal('off').transform(() => 0), given])
+}

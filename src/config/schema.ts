@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { fieldName, hostPort, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
-import { duration } from './quantities.ts'
+import { bandwidth, duration, offOr } from './quantities.ts'
 import {
   type credential,
   type deployment,
@@ -214,10 +214,27 @@ const timeouts = z.strictObject({
     .describe('How long a deployment may take to begin its answer.'),
   idle: duration()
     .prefault('5m')
-    .describe('How long a connection or tunnel without traffic is kept.'),
+    .describe('How long a connection, tunnel or begun answer without traffic is kept.'),
+  call: offOr(duration())
+    .default(0)
+    .describe(
+      'How long a call may take from its head to the end of its answer; upgraded ones are free of it. Off by default: downloads and event streams are long.',
+    ),
   drain: duration()
     .prefault('30s')
     .describe('How long running calls and tunnels have to end on shutdown.'),
+})
+
+const minimumRate = z.strictObject({
+  request: offOr(bandwidth())
+    .prefault('240B/s')
+    .describe('The least rate at which a request body must arrive, or off.'),
+  response: offOr(bandwidth())
+    .prefault('240B/s')
+    .describe('The least rate at which a client must take an answer that waits for it, or off.'),
+  window: duration()
+    .prefault('30s')
+    .describe('Over how long a rate is measured; time in which we did not read is left out.'),
 })
 
 const mixer = z.strictObject({
@@ -259,6 +276,9 @@ export const configSchema = z.strictObject({
   limits: serviceLimits.prefault({}).describe('Limits of every tenant that has none of its own.'),
   http1: http1.prefault({}).describe('How HTTP/1.1 is read: caps, and what becomes of paths.'),
   timeouts: timeouts.prefault({}).describe('How long things may take.'),
+  minimumRate: minimumRate
+    .prefault({})
+    .describe('What a client must move at least: slower ones are cut off.'),
   mixer: mixer.describe('The mixer: where usage goes.'),
   ledger: z
     .string()

@@ -42,6 +42,9 @@ export const ERRORS = {
   // Time.
   header_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the request head did not arrive in time' },
   body_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the request body stopped arriving' },
+  body_too_slow: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the request body arrived too slowly' },
+  read_too_slow: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the answer was read too slowly' },
+  call_timeout: { source: 'proxy', http: 504, grpc: 4, flag: 'UT', title: 'the call took longer than a call may take' },
   idle_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the connection was idle for too long' },
   client_closed: { source: 'downstream', http: 499, grpc: 1, flag: 'DC', title: 'the client closed the connection' },
   // Identity.

@@ -8,8 +8,7 @@
  */
 import type { Duplex } from 'node:stream'
 
-/** Results of a write; anything below zero is an error of libuv. */
-export const SENT = 0
+/** A write that has not left yet. Its other results are 0 and, below that, the errors of libuv. */
 export const PENDING = 1
 
 /** Is told the end of a write that was PENDING: 0, or an error of libuv. */

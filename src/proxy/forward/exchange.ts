@@ -3,29 +3,31 @@
  * end of the answer. The object is reused for the next call; `#serial` tells late events of a former one apart.
  *
  * A call goes through these phases: checking (credential) → connecting → forwarding → idle, or discarding where it was
- * refused and the rest of its body is still to come; an upgrade ends in tunnelling.
+ * refused and the rest of its body is still to come; an upgrade ends in tunnelling. Bytes are the business of the two
+ * relays, numbers of the account; this is where they are put together.
  */
-import type { BodySink } from '../../codec/http1/body.ts'
-import { BodyReader } from '../../codec/http1/body.ts'
-import { chunkEnd, chunkHead } from '../../codec/http1/chunked.ts'
-import { INCOMPLETE, INVALID } from '../../codec/http1/field-section.ts'
-import { SLOT } from '../../codec/http1/field-table.ts'
-import { BODY_CHUNKED, BODY_LENGTH, BODY_UNTIL_CLOSE } from '../../codec/http1/framing.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
-import { Timer } from '../../core/timer-wheel.ts'
 import { classify } from '../classify/classify.ts'
 import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connection.ts'
-import type { TenantDirectory } from '../tenant/directory.ts'
-import { normalizeHost } from '../tenant/host-name.ts'
-import type { Tenant } from '../tenant/tenant.ts'
+import { HostMemo } from '../tenant/host-memo.ts'
 import { type Lender, OWN_MEMORY } from '../wire/outbox.ts'
+import { admit } from './admission.ts'
+import {
+  ANSWER_DONE,
+  ANSWER_MALFORMED,
+  ANSWER_SWITCHED,
+  type AnsweredCall,
+  AnswerRelay,
+} from './answer-relay.ts'
+import { BandwidthPause } from './bandwidth-pause.ts'
 import { CallAccount } from './call-account.ts'
 import { errorResponse } from './error-response.ts'
 import type { Http1Connection } from './http1-connection.ts'
+import { RequestRelay } from './request-relay.ts'
 import { RequestWriter } from './request-writer.ts'
-import { downstreamFraming, responseHeadText } from './response-writer.ts'
+import { switchingHeadText } from './response-writer.ts'
 
 type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 'tunnelling'
 
@@ -34,44 +36,36 @@ const MAX_DISCARD_BYTES = 64 * 1024
 /** Endpoints that are tried before a call is refused as `upstream_connect`. */
 const MAX_CONNECT_ATTEMPTS = 3
 
-export class Exchange implements UpstreamUser {
+export class Exchange implements UpstreamUser, AnsweredCall {
   readonly #connection: Http1Connection
   readonly #request: RequestWriter
   readonly #account: CallAccount
-  readonly #requestBody: BodyReader
-  readonly #responseBody: BodyReader
+  readonly #body: RequestRelay
+  readonly #answer: AnswerRelay
+  readonly #pause: BandwidthPause
+  readonly #hosts = new HostMemo()
   #phase: Phase = 'idle'
   #serial = 0
   #upstream: UpstreamConnection | undefined
   #attempts = 0
-  /** Bytes of an unfinished response head. */
-  #partial: Buffer | undefined
+  /** Whether the client has got a final answer, or its beginning. */
   #answered = false
-  #answerDone = false
-  /** Whether the body goes downstream in chunks. */
-  #chunkedAnswer = false
   #keepAlive = true
   /** Whether the client has asked for 100, has not got it, and has sent nothing of its body. */
   #awaitsContinue = false
-  #upstreamReusable = false
-  #bodyBytes = 0
+  /** Whether the deployment is not read because the client does not read. */
   #upstreamPaused = false
-  /** The host of the last call, whose it was, and by which snapshot. */
-  #host = ''
-  #hostTenant: Tenant | undefined
-  #hostDirectory: TenantDirectory | undefined
-  #pace: Timer | undefined
-  #pacedUpstream = false
-  /** Whose memory the bytes are in that are read at the moment. */
-  #lender: Lender = OWN_MEMORY
 
   constructor(connection: Http1Connection) {
+    const { context, downstream, outbox } = connection
     this.#connection = connection
-    const { fields, caps } = connection.context
-    this.#request = new RequestWriter(connection.context, connection.downstream)
-    this.#account = new CallAccount(connection.context, connection.downstream, connection.outbox)
-    this.#requestBody = new BodyReader(fields.request, caps)
-    this.#responseBody = new BodyReader(fields.response, caps)
+    this.#request = new RequestWriter(context, downstream)
+    this.#account = new CallAccount(context, downstream, outbox)
+    this.#body = new RequestRelay(context)
+    this.#answer = new AnswerRelay(context, outbox, { request: this.#request, call: this })
+    this.#pause = new BandwidthPause(connection, () => {
+      if (!this.#upstreamPaused) this.#upstream?.resume()
+    })
   }
 
   get active(): boolean {
@@ -84,8 +78,15 @@ export class Exchange implements UpstreamUser {
 
   /** Whether body bytes can be taken now. */
   get wantsBody(): boolean {
-    return (this.#phase === 'forwarding' || this.#phase === 'discarding') && !this.#requestBody.done
+    return (this.#phase === 'forwarding' || this.#phase === 'discarding') && !this.#body.done
   }
+
+  /** Bytes of the present call's body that have come. */
+  get bodyBytes(): number {
+    return this.#body.bytes
+  }
+
+  // === from the head to a deployment
 
   /** Begins the call of `head`, which took `consumed` bytes. */
   begin(head: RequestHead, consumed: number): void {
@@ -94,32 +95,31 @@ export class Exchange implements UpstreamUser {
     this.#phase = 'checking'
     this.#attempts = 0
     this.#answered = false
-    this.#answerDone = false
-    this.#bodyBytes = 0
-    this.#upstreamReusable = false
     this.#upstreamPaused = false
-    this.#pacedUpstream = false
-    this.#partial = undefined
+    this.#pause.holdsUpstream = false
+    this.#answer.reset()
     this.#request.take(head)
     this.#account.begin(this.#request, consumed)
-    this.#requestBody.begin(head.kind, head.length)
+    this.#body.begin(head)
     this.#awaitsContinue = this.#request.expectsContinue
     this.#keepAlive = head.minor === 1 ? !head.connection.close : head.connection.keepAlive
-    const { evidence } = downstream
+    this.#connection.beginDeadline()
     if (this.#request.ambiguousCredentials) {
       this.#refuse('credential_ambiguous', 0)
       return
     }
     const { authorization, apiKey } = this.#request
+    const { evidence } = downstream
     const wait = context.authenticator.check(evidence, authorization, apiKey, context.clock.now())
-    if (wait === undefined) {
-      this.#route()
-      return
-    }
+    if (wait === undefined) this.#route()
+    else this.#routeLater(wait)
+  }
+
+  #routeLater(checked: Promise<void>): void {
     // The head was in time, however long its check takes.
-    this.#connection.wait('response', context.config.timeouts.response)
+    this.#connection.wait('response', this.#connection.context.config.timeouts.response)
     const serial = this.#serial
-    void wait.then(() => {
+    void checked.then(() => {
       if (serial !== this.#serial || this.#phase !== 'checking') return
       this.#route()
       this.#connection.pump()
@@ -131,53 +131,34 @@ export class Exchange implements UpstreamUser {
     const { context, downstream, account } = this.#connection
     const { evidence } = downstream
     // After the check: the snapshot may have changed while it waited.
-    evidence.hostTenant = this.#tenantOfHost(this.#request.host)
+    evidence.hostTenant = this.#hosts.tenantOf(this.#request.host, context.authenticator.directory)
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       this.#refuse(verdict.error, 0)
       return
     }
-    const { tenant, routability } = verdict
-    const runtime = context.runtimes.of(tenant)
-    if (this.#requestBody.remaining > runtime.limiter.maxBodyBytes) {
-      context.stats.limited(tenant.id, 'body')
-      this.#refuse('body_too_large', 0)
+    const refusal = admit(context, verdict, {
+      bodyBytes: this.#body.remaining,
+      call: this.#account,
+      connection: account,
+    })
+    if (refusal === undefined) {
+      this.#connect()
       return
     }
-    if (!account.open(tenant, routability)) {
-      context.stats.limited(tenant.id, 'connections')
-      this.#keepAlive = false
-      this.#refuse('too_many_connections', 0)
-      return
-    }
-    if (!runtime.limiter.beginCall()) {
-      context.stats.limited(tenant.id, 'concurrency')
-      this.#refuse('tenant_overloaded', 0)
-      return
-    }
-    this.#account.route(runtime, routability)
-    const now = context.clock.monotonic()
-    const retryAfter = runtime.limiter.takeCall(now)
-    if (retryAfter > 0) {
-      context.stats.limited(tenant.id, 'requests')
-      this.#refuse('rate_limited', retryAfter)
-      return
-    }
-    this.#phase = 'connecting'
-    this.#upstream = runtime.pool.acquire(this, now)
-    if (this.#upstream.connected) this.#sendHead(this.#upstream)
-    else this.#connection.wait('response', context.config.timeouts.response)
+    context.stats.limited(verdict.tenant.id, refusal.limit)
+    if (refusal.code === 'too_many_connections') this.#keepAlive = false
+    this.#refuse(refusal.code, refusal.retryAfterMs)
   }
 
-  /** Looked up once for calls in a row that ask for the same host. */
-  #tenantOfHost(host: string): Tenant | undefined {
-    const { directory } = this.#connection.context.authenticator
-    if (host !== this.#host || directory !== this.#hostDirectory) {
-      this.#host = host
-      this.#hostDirectory = directory
-      this.#hostTenant = directory.byHost(normalizeHost(host))
-    }
-    return this.#hostTenant
+  #connect(): void {
+    const { runtime } = this.#account
+    const { context } = this.#connection
+    if (runtime === undefined) return
+    this.#phase = 'connecting'
+    this.#upstream = runtime.pool.acquire(this, context.clock.monotonic())
+    if (this.#upstream.connected) this.#sendHead(this.#upstream)
+    else this.#connection.wait('response', context.config.timeouts.response)
   }
 
   upstreamConnected(): void {
@@ -191,19 +172,24 @@ export class Exchange implements UpstreamUser {
     this.#phase = 'forwarding'
     upstream.outbox.text(this.#request.headText(this.#account.tenantId, upstream.endpoint))
     this.#account.sent(upstream.endpoint.authority)
-    if (this.#requestBody.done || this.#awaitsContinue)
+    if (this.#body.done || this.#awaitsContinue)
       this.#connection.wait('response', timeouts.response)
-    else this.#connection.wait('body', timeouts.body)
+    else this.#awaitBody()
+  }
+
+  #awaitBody(): void {
+    this.#connection.wait('body', this.#connection.context.config.timeouts.body)
+    this.#connection.watchUpload()
   }
 
   // === the body of the request
 
   /** Takes what `bytes[start, end)` has of the body, in the memory of `lender`; returns how many bytes it used. */
   feedBody(bytes: Buffer, start: number, end: number, lender: Lender): number {
-    const body = this.#requestBody
     const discard = this.#phase === 'discarding'
-    this.#lender = lender
-    const used = body.read(bytes, start, end, discard ? DISCARD : this.#toUpstream) - start
+    const body = this.#body
+    body.aim(discard ? undefined : this.#upstream?.outbox, lender)
+    const used = body.read(bytes, start, end)
     this.#account.received(used)
     this.#awaitsContinue = false
     if (body.error !== undefined) {
@@ -211,38 +197,27 @@ export class Exchange implements UpstreamUser {
       return 0
     }
     if (this.#phase === 'idle') return 0
-    this.#bodyBytes += used
-    if (!discard && this.#bodyBytes > this.#account.maxBodyBytes) {
+    if (discard) {
+      if (body.done) this.#finish()
+      else if (body.bytes > MAX_DISCARD_BYTES) this.#finishWithoutKeepAlive()
+      return used
+    }
+    if (body.bytes > this.#account.maxBodyBytes) {
       this.fail('body_too_large')
       return 0
     }
-    if (discard) {
-      if (body.done) this.#finish()
-      else if (this.#bodyBytes > MAX_DISCARD_BYTES) this.#finishWithoutKeepAlive()
-      return used
-    }
-    const { timeouts } = this.#connection.context.config
-    if (body.done) {
-      if (body.kind === BODY_CHUNKED) this.#upstream?.outbox.text(chunkEnd(body.trailers))
-      this.#connection.wait(
-        this.#answered ? 'idle' : 'response',
-        this.#answered ? timeouts.idle : timeouts.response,
-      )
-    } else this.#connection.wait('body', timeouts.body)
+    if (body.done) this.#bodySent()
+    else this.#awaitBody()
     this.#account.count()
-    this.#paceIngress()
+    this.#pause.holdDownstream(this.#account.ingressDebtMs)
     return used
   }
 
-  readonly #toUpstream: BodySink = {
-    bodyData: (bytes, start, end) => {
-      const outbox = this.#upstream?.outbox
-      if (outbox === undefined) return
-      const chunked = this.#requestBody.kind === BODY_CHUNKED
-      if (chunked) outbox.text(chunkHead(end - start))
-      outbox.bytes(bytes, start, end, this.#lender)
-      if (chunked) outbox.text('\r\n')
-    },
+  #bodySent(): void {
+    const { timeouts } = this.#connection.context.config
+    this.#connection.unwatchUpload()
+    if (this.#answered) this.#connection.wait('answer', timeouts.idle)
+    else this.#connection.wait('response', timeouts.response)
   }
 
   /** Sends what the last turn left for the deployment. */
@@ -265,138 +240,62 @@ export class Exchange implements UpstreamUser {
       this.fail('upstream_malformed')
       return false
     }
-    let at = 0
-    let input = bytes
-    let end = length
-    this.#lender = this.#upstream?.inbox ?? OWN_MEMORY
-    if (this.#partial !== undefined) {
-      this.#lender = OWN_MEMORY
-      input = Buffer.concat([this.#partial, bytes.subarray(0, length)])
-      end = input.length
-      this.#partial = undefined
+    const answer = this.#answer
+    const progress = answer.read(bytes, length, this.#upstream?.inbox ?? OWN_MEMORY)
+    if (progress === ANSWER_MALFORMED) {
+      this.fail('upstream_malformed')
+      return false
     }
-    while (at < end && !this.#answerDone) {
-      const next = this.#answered
-        ? this.#readAnswerBody(input, at, end)
-        : this.#readAnswerHead(input, at, end)
-      if (next < 0) return false
-      if (next === at) break
-      at = next
-      if (this.#phase !== 'forwarding') break
-    }
-    if (this.#isTunnel()) {
-      return at === end || this.#tunnelFromUpstream(input, at, end)
-    }
-    if (this.#answerDone) {
-      this.#completeAnswer(at === end)
+    const { position, end } = answer
+    if (progress === ANSWER_SWITCHED)
+      return position === end || this.#tunnelFromUpstream(answer.input, position, end)
+    if (progress === ANSWER_DONE) {
+      this.#completeAnswer(position === end)
       return true
     }
     return this.#sendDownstream()
   }
 
-  /** A method, so that the compiler does not hold on to what it knew before the phase changed. */
-  #isTunnel(): boolean {
-    return this.#phase === 'tunnelling'
+  answerInterim(status: number): void {
+    if (status !== 100 || !this.#awaitsContinue) return
+    this.#awaitsContinue = false
+    this.#awaitBody()
   }
 
-  /** Position behind the head, the same position where more is needed, or -1 where the call has failed. */
-  #readAnswerHead(input: Buffer, start: number, end: number): number {
+  answerBegins(status: number, untilClose: boolean): boolean {
     const { context } = this.#connection
-    const head = context.responseHead
-    const next = head.read(input, start, end, this.#request.method === 'HEAD')
-    if (next === INCOMPLETE) {
-      this.#partial = Buffer.from(input.subarray(start, end))
-      return start
-    }
-    if (next === INVALID || !this.#acceptHead(head)) {
-      this.fail('upstream_malformed')
-      return -1
-    }
-    return next
-  }
-
-  #acceptHead(head: ResponseHead): boolean {
-    const { context } = this.#connection
-    if (head.status === 101) return this.#upgrade(head)
-    if (head.status < 200) {
-      // An interim answer: passed on as it is, unless the client is too old to know one (RFC 9110 §15.2).
-      if (head.status === 100 && this.#awaitsContinue) {
-        this.#awaitsContinue = false
-        this.#connection.wait('body', context.config.timeouts.body)
-      }
-      if (this.#request.minor === 1)
-        this.#connection.outbox.text(`HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}\r\n`)
-      return true
-    }
     this.#answered = true
-    this.#account.answer(head.status)
-    this.#responseBody.begin(head.kind, head.length)
-    this.#upstreamReusable = head.minor === 1 ? !head.connection.close : head.connection.keepAlive
-    const framing = downstreamFraming(head, this.#request.minor)
-    this.#chunkedAnswer = framing.chunked
-    if (framing.untilClose || context.draining) this.#keepAlive = false
+    this.#account.answer(status)
+    if (untilClose || context.draining) this.#keepAlive = false
     // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
-    if (this.#awaitsContinue && !this.#requestBody.done) this.#keepAlive = false
-    // A body that the client is still sending has no taker once the deployment has answered: see #completeAnswer.
-    this.#connection.outbox.text(
-      responseHeadText(head, framing, {
-        requestId: this.#request.requestId,
-        keepAlive: this.#keepAlive,
-        minor: this.#request.minor,
-      }),
-    )
-    this.#answerDone = this.#responseBody.done
-    if (this.#requestBody.done) this.#connection.wait('idle', context.config.timeouts.idle)
-    return true
-  }
-
-  #readAnswerBody(input: Buffer, start: number, end: number): number {
-    const body = this.#responseBody
-    const next = body.read(input, start, end, this.#toDownstream)
-    if (body.error !== undefined) {
-      this.fail('upstream_malformed')
-      return -1
-    }
-    this.#answerDone = body.done
-    return next
-  }
-
-  readonly #toDownstream: BodySink = {
-    bodyData: (bytes, start, end) => {
-      const { outbox } = this.#connection
-      if (this.#chunkedAnswer) outbox.text(chunkHead(end - start))
-      outbox.bytes(bytes, start, end, this.#lender)
-      if (this.#chunkedAnswer) outbox.text('\r\n')
-    },
+    if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
+    if (this.#body.done) this.#connection.wait('answer', context.config.timeouts.idle)
+    return this.#keepAlive
   }
 
   /** Counts and sends what arrived; false where the deployment has to wait for the client, or for its bandwidth. */
   #sendDownstream(): boolean {
-    const { context, outbox } = this.#connection
-    if (this.#answered) this.#connection.wait('idle', context.config.timeouts.idle)
+    const { context } = this.#connection
+    if (this.#phase === 'tunnelling') this.#connection.wait('idle', context.config.timeouts.idle)
+    else if (this.#answered) this.#connection.wait('answer', context.config.timeouts.idle)
     const wait = this.#account.count()
-    this.#upstreamPaused = !outbox.flush()
-    if (wait > 0) this.#paceEgress(wait)
-    return !this.#upstreamPaused && !this.#pacedUpstream
+    this.#upstreamPaused = !this.#connection.flush()
+    if (wait > 0) this.#pause.holdUpstream(wait, this.#upstream)
+    return !this.#upstreamPaused && !this.#pause.holdsUpstream
   }
 
   downstreamDrained(): void {
     this.#upstreamPaused = false
-    if (!this.#pacedUpstream) this.#upstream?.resume()
+    if (!this.#pause.holdsUpstream) this.#upstream?.resume()
   }
 
   /** The answer is whole. `clean` says that nothing came behind it. */
   #completeAnswer(clean: boolean): void {
-    const { outbox } = this.#connection
-    if (this.#chunkedAnswer) outbox.text(chunkEnd(this.#responseBody.trailers))
-    this.#letUpstreamGo(
-      clean &&
-        this.#upstreamReusable &&
-        this.#requestBody.done &&
-        this.#responseBody.kind !== BODY_UNTIL_CLOSE,
-    )
+    this.#answer.writeEnd()
+    this.#letUpstreamGo(clean && this.#answer.reusable && this.#body.done)
     this.#account.settle('-')
-    if (this.#requestBody.done) this.#finish()
+    // A body that the client is still sending has no taker once the deployment has answered.
+    if (this.#body.done) this.#finish()
     else this.#discardRest()
   }
 
@@ -420,13 +319,7 @@ export class Exchange implements UpstreamUser {
       this.#connection.outbox.end()
       return
     }
-    if (
-      this.#phase === 'forwarding' &&
-      this.#answered &&
-      this.#responseBody.mayClose &&
-      !this.#answerDone
-    ) {
-      this.#answerDone = true
+    if (this.#phase === 'forwarding' && this.#answer.endByClose()) {
       this.#completeAnswer(false)
       this.#connection.pump()
       return
@@ -459,7 +352,7 @@ export class Exchange implements UpstreamUser {
       if (this.#attempts >= Math.min(runtime.pool.endpoints.length, MAX_CONNECT_ATTEMPTS))
         return false
     } else {
-      const stale = this.#phase === 'forwarding' && upstream.reused && this.#partial === undefined
+      const stale = this.#phase === 'forwarding' && upstream.reused && this.#answer.untouched
       if (!stale || !this.#request.repeatable || this.#attempts > 0) return false
       this.#attempts++
       this.#phase = 'connecting'
@@ -470,18 +363,17 @@ export class Exchange implements UpstreamUser {
 
   // === upgrades
 
-  #upgrade(head: ResponseHead): boolean {
-    const { connection, fields } = head
-    if (this.#request.upgrade === '' || !connection.upgrade || !this.#requestBody.done) return false
-    const { outbox } = this.#connection
+  answerSwitches(head: ResponseHead): boolean {
+    if (this.#request.upgrade === '' || !head.connection.upgrade || !this.#body.done) return false
+    const { outbox, context } = this.#connection
     this.#answered = true
     this.#account.answer(101)
-    outbox.text(
-      `HTTP/1.1 101 ${head.reason}\r\n${head.lines}connection: upgrade\r\nupgrade: ${fields.values[SLOT.upgrade]}\r\nx-request-id: ${this.#request.requestId}\r\n\r\n`,
-    )
-    this.#account.count()
+    outbox.text(switchingHeadText(head, this.#request.requestId))
     this.#phase = 'tunnelling'
-    this.#connection.wait('idle', this.#connection.context.config.timeouts.idle)
+    this.#connection.endDeadline()
+    this.#account.count()
+    this.#connection.flush()
+    this.#connection.wait('idle', context.config.timeouts.idle)
     // What the client sent ahead of the answer goes first.
     queueMicrotask(() => this.#connection.pump())
     return true
@@ -492,15 +384,15 @@ export class Exchange implements UpstreamUser {
     return this.#sendDownstream()
   }
 
-  tunnelFromDownstream(bytes: Buffer, start: number, end: number): void {
+  tunnelFromDownstream(bytes: Buffer, start: number, end: number, lender: Lender): void {
     const upstream = this.#upstream
     if (upstream === undefined) return
     this.#account.received(end - start)
     this.#account.count()
-    upstream.outbox.bytes(bytes, start, end, this.#connection.inbox)
+    upstream.outbox.bytes(bytes, start, end, lender)
     this.#connection.wait('idle', this.#connection.context.config.timeouts.idle)
     if (!upstream.flush()) this.#connection.pauseForUpstream(true)
-    this.#paceIngress()
+    this.#pause.holdDownstream(this.#account.ingressDebtMs)
   }
 
   // === the ways in which a call ends
@@ -511,7 +403,7 @@ export class Exchange implements UpstreamUser {
    */
   downstreamEnded(): void {
     if (this.#phase === 'tunnelling') this.#upstream?.end()
-    if (this.#phase === 'idle' || this.#requestBody.done) return
+    if (this.#phase === 'idle' || this.#body.done) return
     this.abort('client_closed')
     this.#connection.destroy()
   }
@@ -522,7 +414,7 @@ export class Exchange implements UpstreamUser {
     context.stats.rejected(code, downstream.listener.index)
     this.#answerError(code, retryAfterMs)
     this.#account.refuse(code)
-    if (this.#requestBody.done) this.#finish()
+    if (this.#body.done) this.#finish()
     else this.#discardRest()
   }
 
@@ -541,11 +433,11 @@ export class Exchange implements UpstreamUser {
     if (!this.#account.wasSent) context.stats.rejected(code, downstream.listener.index)
     if (this.#answered) {
       this.#account.settle(ERRORS[code].flag)
-      this.#phase = 'idle'
+      this.#leave()
       this.#connection.destroy()
       return
     }
-    if (!this.#requestBody.done) this.#keepAlive = false
+    if (!this.#body.done) this.#keepAlive = false
     this.#answerError(code, 0)
     this.#account.fail(code)
     this.#finish()
@@ -554,35 +446,28 @@ export class Exchange implements UpstreamUser {
 
   /** The client is gone. */
   abort(code: ErrorCode): void {
-    if (this.#pace) this.#connection.context.wheel.cancel(this.#pace)
+    this.#pause.cancel()
     if (this.#phase === 'idle') return
     this.#letUpstreamGo(false)
     if (this.#phase === 'tunnelling') this.#account.cut('-')
     else this.#account.abort(code)
-    this.#phase = 'idle'
-    this.#serial++
+    this.#leave()
   }
 
   #answerError(code: ErrorCode, retryAfterMs: number): void {
-    const length = this.#requestBody.remaining
-    if (
-      !this.#requestBody.done &&
-      this.#requestBody.kind === BODY_LENGTH &&
-      length > MAX_DISCARD_BYTES
-    )
-      this.#keepAlive = false
+    if (this.#body.declaresMoreThan(MAX_DISCARD_BYTES)) this.#keepAlive = false
     // A client that waits for 100 may send its body or not (RFC 9110 §10.1.1): what comes next cannot be told.
-    if (this.#awaitsContinue && !this.#requestBody.done) this.#keepAlive = false
+    if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
+    if (this.#request.minor === 0) this.#keepAlive = false
     this.#answered = true
     this.#connection.outbox.text(
       errorResponse(code, {
         requestId: this.#request.requestId,
-        close: !this.#keepAlive || this.#request.minor === 0,
+        close: !this.#keepAlive,
         head: this.#request.method === 'HEAD',
         retryAfterMs,
       }),
     )
-    if (this.#request.minor === 0) this.#keepAlive = false
   }
 
   /** Reads the rest of a body that nobody wants, if it is short enough to keep the connection for it. */
@@ -592,9 +477,9 @@ export class Exchange implements UpstreamUser {
       this.#finish()
       return
     }
-    this.#connection.wait('body', this.#connection.context.config.timeouts.body)
+    this.#awaitBody()
     this.#connection.pump()
-    this.#connection.outbox.flush()
+    this.#connection.flush()
   }
 
   #finishWithoutKeepAlive(): void {
@@ -603,50 +488,21 @@ export class Exchange implements UpstreamUser {
   }
 
   #finish(): void {
-    this.#phase = 'idle'
-    this.#serial++
-    this.#connection.outbox.flush()
-    this.#paceNextCall()
+    this.#leave()
+    this.#connection.flush()
+    // An answer that came in one piece could not be held back; the next call of the connection can.
+    if (this.#keepAlive) {
+      const { ingressDebtMs, egressDebtMs } = this.#account
+      this.#pause.holdDownstream(Math.max(ingressDebtMs, egressDebtMs))
+    }
     this.#connection.callDone(this.#keepAlive)
   }
 
-  // === bandwidth
-
-  #paceIngress(): void {
-    const wait = this.#account.ingressDebtMs
-    if (wait < 1) return
-    this.#connection.inbox.staySmall()
-    this.#connection.pauseForPace(true)
-    this.#armPace(wait)
-  }
-
-  #paceEgress(wait: number): void {
-    this.#pacedUpstream = true
-    this.#upstream?.inbox.staySmall()
-    this.#armPace(wait)
-  }
-
-  /** An answer that came in one piece could not be held back; the next call of the connection can. */
-  #paceNextCall(): void {
-    const wait = Math.max(this.#account.ingressDebtMs, this.#account.egressDebtMs)
-    if (wait < 1 || !this.#keepAlive) return
-    this.#connection.pauseForPace(true)
-    this.#armPace(wait)
-  }
-
-  #armPace(wait: number): void {
-    const { wheel, clock } = this.#connection.context
-    this.#pace ??= new Timer(this)
-    wheel.arm(this.#pace, wait, clock.monotonic())
-  }
-
-  timerExpired(): void {
-    this.#connection.pauseForPace(false)
-    this.#connection.pump()
-    if (!this.#pacedUpstream) return
-    this.#pacedUpstream = false
-    if (!this.#upstreamPaused) this.#upstream?.resume()
+  /** No event that belongs to this call counts any more. */
+  #leave(): void {
+    this.#phase = 'idle'
+    this.#serial++
+    this.#connection.endDeadline()
+    this.#connection.unwatchUpload()
   }
 }
-
-const DISCARD: BodySink = { bodyData: () => {} }

@@ -8,11 +8,12 @@ import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { Inbox } from '../wire/inbox.ts'
-import { Outbox, OWN_MEMORY } from '../wire/outbox.ts'
+import { type Lender, Outbox, OWN_MEMORY } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
 import { errorResponse } from './error-response.ts'
 import { Exchange } from './exchange.ts'
+import { RateGuard } from './rate-guard.ts'
 
 /** Bytes that may wait behind a call that is under way; beyond that the socket is not read. */
 const MAX_WAITING_BYTES = 64 * 1024
@@ -22,7 +23,7 @@ const LINGER_MS = 1_000
 const EMPTY = Buffer.alloc(0)
 
 /** What the timer of the connection is waiting for. */
-type Waiting = 'idle' | 'header' | 'body' | 'response' | 'linger'
+type Waiting = 'idle' | 'header' | 'body' | 'response' | 'answer' | 'linger'
 
 export class Http1Connection {
   readonly downstream: Downstream
@@ -48,6 +49,11 @@ export class Http1Connection {
   #inputEnded = false
   #closed = false
   #onClosed: (() => void) | undefined
+  /** Of the whole call; only where `timeouts.call` is set. */
+  #deadline: Timer | undefined
+  /** Of a body that is on its way, and of a client that does not read; made when there is such a thing. */
+  #uploadGuard: RateGuard | undefined
+  #readGuard: RateGuard | undefined
   /** Why the socket is not read. */
   #pausedByInput = false
   #pausedByUpstream = false
@@ -78,6 +84,7 @@ export class Http1Connection {
 
   #drained(): void {
     this.context.clock.refresh()
+    this.#readGuard?.stop()
     this.#exchange.downstreamDrained()
     this.pump()
   }
@@ -96,7 +103,7 @@ export class Http1Connection {
     this.context.clock.refresh()
     if (this.#lingering) return true
     if (this.#exchange.tunnelling) {
-      this.#exchange.tunnelFromDownstream(bytes, 0, length)
+      this.#exchange.tunnelFromDownstream(bytes, 0, length, this.inbox)
       return !this.#paused
     }
     if (this.#waitingBytes === 0) {
@@ -108,6 +115,11 @@ export class Http1Connection {
     this.pump()
     if (this.#borrowed) this.#keepRest()
     return !this.#paused
+  }
+
+  /** Whose memory `#input` is. */
+  get #lender(): Lender {
+    return this.#borrowed ? this.inbox : OWN_MEMORY
   }
 
   get #waitingBytes(): number {
@@ -143,7 +155,7 @@ export class Http1Connection {
     this.#pumping = false
     if (this.#closed) return
     this.#exchange.flushUpstream()
-    this.outbox.flush()
+    this.flush()
     this.#pauseForInput(this.#waitingBytes >= MAX_WAITING_BYTES)
     if (this.#inputEnded && this.#waitingBytes === 0) this.#exchange.downstreamEnded()
     if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
@@ -167,14 +179,13 @@ export class Http1Connection {
     }
     const exchange = this.#exchange
     if (exchange.tunnelling) {
-      exchange.tunnelFromDownstream(this.#input, this.#at, this.#end)
+      exchange.tunnelFromDownstream(this.#input, this.#at, this.#end, this.#lender)
       this.#dropInput()
       return false
     }
     if (exchange.active) {
       if (!exchange.wantsBody) return false
-      const lender = this.#borrowed ? this.inbox : OWN_MEMORY
-      const used = exchange.feedBody(this.#input, this.#at, this.#end, lender)
+      const used = exchange.feedBody(this.#input, this.#at, this.#end, this.#lender)
       this.#at += used
       return used > 0
     }
@@ -198,6 +209,55 @@ export class Http1Connection {
     return true
   }
 
+  /** Sends what the outbox holds; false where more should wait until it has drained. */
+  flush(): boolean {
+    if (this.outbox.flush()) return true
+    if (!this.#exchange.tunnelling) this.#watchReader()
+    return false
+  }
+
+  #watchReader(): void {
+    this.#readGuard ??= new RateGuard(this.context, this.context.config.minimumRate.response, {
+      moved: () => this.outbox.total - this.outbox.unsent,
+      heldUp: () => false,
+      tooSlow: () => this.#readTooSlow(),
+    })
+    this.#readGuard.watch()
+  }
+
+  #readTooSlow(): void {
+    if (this.#exchange.active) this.#exchange.fail('read_too_slow')
+    else this.context.stats.rejected('read_too_slow', this.downstream.listener.index)
+    this.destroy()
+  }
+
+  /** A call begins, and with it the time that it may take. */
+  beginDeadline(): void {
+    const { wheel, clock, config } = this.context
+    const { call } = config.timeouts
+    if (call === 0) return
+    this.#deadline ??= new Timer({ timerExpired: () => this.#exchange.fail('call_timeout') })
+    wheel.arm(this.#deadline, call, clock.monotonic())
+  }
+
+  endDeadline(): void {
+    if (this.#deadline !== undefined) this.context.wheel.cancel(this.#deadline)
+  }
+
+  /** A body is on its way, and more of it is wanted. */
+  watchUpload(): void {
+    this.#uploadGuard ??= new RateGuard(this.context, this.context.config.minimumRate.request, {
+      moved: () => this.#exchange.bodyBytes,
+      heldUp: () => this.#paused,
+      tooSlow: () => this.#exchange.fail('body_too_slow'),
+    })
+    this.#uploadGuard.watch()
+  }
+
+  unwatchUpload(): void {
+    this.#uploadGuard?.stop()
+  }
+
   /** Arms the timer of the connection for the next thing to happen. */
   wait(what: Waiting, ms: number): void {
     this.#waiting = what
@@ -215,6 +275,10 @@ export class Http1Connection {
         return
       case 'response':
         this.#exchange.fail('upstream_timeout')
+        return
+      case 'answer':
+        // Begun and not gone on: held up by a client that takes nothing, or by the deployment.
+        this.#exchange.fail(this.outbox.blocked ? 'read_too_slow' : 'upstream_timeout')
         return
       case 'idle':
         if (this.#exchange.active) this.#exchange.fail('idle_timeout')
@@ -237,7 +301,7 @@ export class Http1Connection {
     this.outbox.text(errorResponse(code, { requestId: '', close, head: false, retryAfterMs: 0 }))
     this.#dropInput()
     this.#ending = true
-    this.outbox.flush()
+    this.flush()
     if (!this.#pumping) this.#finish()
   }
 
@@ -270,7 +334,7 @@ export class Http1Connection {
   /** The deployment has ended an upgraded connection: what it sent last still arrives. */
   endTunnel(): void {
     this.#ending = true
-    this.outbox.flush()
+    this.flush()
     this.#finish()
   }
 
@@ -301,6 +365,7 @@ export class Http1Connection {
 
   pauseForPace(paused: boolean): void {
     if (this.#pausedByPace === paused) return
+    if (paused) this.inbox.staySmall()
     this.#pausedByPace = paused
     this.#pauseOrResume()
   }
@@ -310,8 +375,10 @@ export class Http1Connection {
   }
 
   #pauseOrResume(): void {
-    if (this.#paused) this.inbox.pause()
-    else this.inbox.resume()
+    if (this.#paused) {
+      this.#uploadGuard?.excuse()
+      this.inbox.pause()
+    } else this.inbox.resume()
   }
 
   #receivedEnd(): void {
@@ -325,6 +392,8 @@ export class Http1Connection {
     this.#closed = true
     this.context.clock.refresh()
     this.context.wheel.cancel(this.#timer)
+    this.#readGuard?.stop()
+    this.#uploadGuard?.stop()
     this.#exchange.abort('client_closed')
     this.account.close()
     this.inbox.close()

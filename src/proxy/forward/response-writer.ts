@@ -66,3 +66,11 @@ export function responseHeadText(
     : 'connection: close\r\n'
   return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}${framing.lines}${connection}x-request-id: ${requestId}\r\n\r\n`
 }
+
+/** The 101 that ends HTTP/1.1 on a connection. */
+export function switchingHeadText(
+  { reason, lines, fields }: ResponseHead,
+  requestId: string,
+): string {
+  return `HTTP/1.1 101 ${reason}\r\n${lines}connection: upgrade\r\nupgrade: ${fields.values[SLOT.upgrade]}\r\nx-request-id: ${requestId}\r\n\r\n`
+}

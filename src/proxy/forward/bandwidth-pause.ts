@@ -1,0 +1,61 @@
+/**
+ * Holds one call to the bandwidth of its tenant: who sends too fast is not read for as long as the account says. The
+ * object serves all calls of a connection, one after the other.
+ */
+import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
+import type { UpstreamConnection } from '../pool/upstream-connection.ts'
+import type { WorkerContext } from '../worker/context.ts'
+
+/** The connection from downstream. */
+export interface PacedDownstream {
+  readonly context: WorkerContext
+  /** Stops or resumes reading; what was read is not used meanwhile either. */
+  pauseForPace(paused: boolean): void
+  pump(): void
+}
+
+export class BandwidthPause implements TimerOwner {
+  /** Whether the deployment is not read because of it. */
+  holdsUpstream = false
+  readonly #downstream: PacedDownstream
+  readonly #onUpstreamFree: () => void
+  #timer: Timer | undefined
+
+  /** `onUpstreamFree` is called when the deployment may be read again. */
+  constructor(downstream: PacedDownstream, onUpstreamFree: () => void) {
+    this.#downstream = downstream
+    this.#onUpstreamFree = onUpstreamFree
+  }
+
+  /** The client rests for `ms`. */
+  holdDownstream(ms: number): void {
+    if (ms < 1) return
+    this.#downstream.pauseForPace(true)
+    this.#arm(ms)
+  }
+
+  /** The deployment rests for `ms`; the caller stops reading. */
+  holdUpstream(ms: number, upstream: UpstreamConnection | undefined): void {
+    this.holdsUpstream = true
+    upstream?.inbox.staySmall()
+    this.#arm(ms)
+  }
+
+  #arm(ms: number): void {
+    const { wheel, clock } = this.#downstream.context
+    this.#timer ??= new Timer(this)
+    wheel.arm(this.#timer, ms, clock.monotonic())
+  }
+
+  cancel(): void {
+    if (this.#timer) this.#downstream.context.wheel.cancel(this.#timer)
+  }
+
+  timerExpired(): void {
+    this.#downstream.pauseForPace(false)
+    this.#downstream.pump()
+    if (!this.holdsUpstream) return
+    this.holdsUpstream = false
+    this.#onUpstreamFree()
+  }
+}

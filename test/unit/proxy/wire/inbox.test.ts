@@ -1,0 +1,143 @@
+/** How the sockets of a worker share the memory that they read into. */
+import { once } from 'node:events'
+import { duplexPair } from 'node:stream'
+import { test } from 'tap'
+import { Inbox } from '../../../../src/proxy/wire/inbox.ts'
+import { ReadBuffers } from '../../../../src/proxy/wire/read-buffers.ts'
+import { socketPair } from '../../../support/socket-pair.ts'
+
+/** Calls `look` for each arrival until it returns true. */
+function readsUntil(look: (bytes: Buffer, length: number) => boolean): {
+  receive: (bytes: Buffer, length: number) => boolean
+  done: Promise<void>
+} {
+  const done = Promise.withResolvers<void>()
+  const receive = (bytes: Buffer, length: number): boolean => {
+    if (look(bytes, length)) done.resolve()
+    return true
+  }
+  return { receive, done: done.promise }
+}
+
+await test('small reads go into the shared buffer, which cannot be lent', async t => {
+  const { near, far } = await socketPair(t)
+  const buffers = new ReadBuffers()
+  const seen: Buffer[] = []
+  const { receive, done } = readsUntil(bytes => seen.push(bytes) > 0)
+  const inbox = new Inbox(buffers, receive)
+  inbox.attach(near)
+  far.write('small')
+  await done
+  t.equal(seen[0], buffers.shared)
+  t.notOk(inbox.lend())
+})
+
+await test('who fills the shared buffer reads on into one of its own, until it is sated', async t => {
+  const { near, far } = await socketPair(t)
+  const buffers = new ReadBuffers()
+  let own: Buffer | undefined
+  const grown = readsUntil(bytes => {
+    if (bytes !== buffers.shared) own = bytes
+    return own !== undefined
+  })
+  const inbox = new Inbox(buffers, grown.receive)
+  inbox.attach(near)
+  far.write(Buffer.alloc(4 * 1024 * 1024))
+  await grown.done
+  t.ok(inbox.lend(), 'its memory is nobody else’s')
+  inbox.returned()
+  inbox.close()
+  t.equal(buffers.take(), own, 'it goes back with the connection')
+})
+
+await test('a connection that is held to a bandwidth keeps to small reads', async t => {
+  const { near, far } = await socketPair(t)
+  const buffers = new ReadBuffers()
+  const total = 1024 * 1024
+  let read = 0
+  let largest = 0
+  const all = readsUntil((bytes, length) => {
+    read += length
+    largest = Math.max(largest, bytes.length)
+    return read === total
+  })
+  const inbox = new Inbox(buffers, all.receive)
+  inbox.staySmall()
+  inbox.attach(near)
+  far.write(Buffer.alloc(total))
+  await all.done
+  t.equal(largest, buffers.shared.length)
+})
+
+await test('nothing is read over memory that is lent, whoever resumes', async t => {
+  const { near, far } = await socketPair(t)
+  const buffers = new ReadBuffers()
+  let reads = 0
+  let released = false
+  const lent = Promise.withResolvers<void>()
+  const more = Promise.withResolvers<void>()
+  const inbox: Inbox = new Inbox(buffers, bytes => {
+    reads++
+    if (released) more.resolve()
+    else if (bytes !== buffers.shared && inbox.lend()) lent.resolve()
+    return true
+  })
+  inbox.attach(near)
+  far.write(Buffer.alloc(8 * 1024 * 1024))
+  await lent.promise
+  const before = reads
+  inbox.resume()
+  for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.equal(reads, before)
+  released = true
+  inbox.returned()
+  await more.promise
+  t.ok(reads > before)
+})
+
+await test('what the stream had read ahead comes first', async t => {
+  const { near, far } = await socketPair(t)
+  near.pause()
+  far.write('early')
+  await once(near, 'readable')
+  let text = ''
+  const all = readsUntil((bytes, length) => {
+    text += bytes.toString('latin1', 0, length)
+    return text === 'earlylate'
+  })
+  new Inbox(new ReadBuffers(), all.receive).attach(near)
+  far.write('late')
+  await all.done
+  t.equal(text, 'earlylate')
+})
+
+await test('a stream that is no socket is read through its events', async t => {
+  const [near, far] = duplexPair()
+  let text = ''
+  const all = readsUntil((bytes, length) => {
+    text += bytes.toString('latin1', 0, length)
+    return text === 'abc'
+  })
+  const inbox = new Inbox(new ReadBuffers(), all.receive)
+  inbox.attach(near)
+  t.ok(inbox.lend(), 'each chunk has memory of its own')
+  far.write('abc')
+  await all.done
+  inbox.pause()
+  t.ok(near.isPaused())
+  inbox.resume()
+  t.notOk(near.isPaused())
+})
+
+await test('there is a limit to large buffers', t => {
+  const buffers = new ReadBuffers()
+  const taken: Buffer[] = []
+  for (let buffer = buffers.take(); buffer !== undefined; buffer = buffers.take())
+    taken.push(buffer)
+  t.equal(taken.length, 64)
+  buffers.give(taken[0] as Buffer)
+  t.equal(buffers.take(), taken[0])
+  buffers.drop()
+  t.not(buffers.take(), undefined)
+  t.end()
+})
