@@ -72,3 +72,76 @@ await test('after close, what is under way ends', async t => {
   lookup.close()
   t.same(await answer, { kind: 'down' })
 })
+
+/** A system whose every answer the test gives, and a DNS server that knows nothing. */
+async function withSystem(
+  t: Test,
+  system: (name: string) => Promise<string[]>,
+  zone: Zone = {},
+): Promise<DnsLookup> {
+  const server = await dnsServer(t, zone)
+  const lookup = new DnsLookup({ servers: [server.address], timeoutMs: 100, system })
+  t.teardown(() => lookup.close())
+  return lookup
+}
+
+function failure(code: string): Error {
+  return Object.assign(new Error(code), { code })
+}
+
+await test('what DNS does not know the system may, and what it knows is not asked there', async t => {
+  const asked: string[] = []
+  const lookup = await withSystem(
+    t,
+    async name => {
+      asked.push(name)
+      return ['10.0.0.7', '::1']
+    },
+    { 'web.test': ['10.0.0.1'] },
+  )
+  t.match(await lookup.find('short', false), {
+    kind: 'found',
+    addresses: ['10.0.0.7', '::1'],
+    ttlMs: 30_000,
+    fromSystem: true,
+  })
+  t.match(await lookup.find('web.test', true), { addresses: ['10.0.0.1'], fromSystem: false })
+  t.same(asked, ['short'])
+})
+
+await test('while DNS is down the system is asked only if that is wanted', async t => {
+  const lookup = await withSystem(t, async () => ['10.0.0.7'], { 'web.test': 'broken' })
+  t.same(await lookup.find('web.test', false), { kind: 'down' })
+  t.match(await lookup.find('web.test', true), { kind: 'found', fromSystem: true })
+})
+
+await test('a name is unknown only where the last who was asked knows that', async t => {
+  let code = 'ENOTFOUND'
+  const lookup = await withSystem(t, () => Promise.reject(failure(code)), { 'web.test': 'broken' })
+  t.same(await lookup.find('none.test', false), { kind: 'unknown' })
+  t.same(await lookup.find('web.test', true), { kind: 'down' }, 'DNS might have known')
+  code = 'EAI_AGAIN'
+  t.same(await lookup.find('none.test', false), { kind: 'down' }, 'the system might have known')
+})
+
+await test('the system is asked for two names at a time, so that files do not wait for names', async t => {
+  const asked: { name: string; answer: () => void }[] = []
+  const lookup = await withSystem(
+    t,
+    name =>
+      new Promise(resolve => {
+        asked.push({ name, answer: () => resolve(['10.0.0.7']) })
+      }),
+  )
+  const names = Array.from({ length: 5 }, (_, index) => `${index}.localhost`)
+  const answers = names.map(async name => lookup.find(name, false))
+  for (const [index, answer] of answers.entries()) {
+    t.same(
+      asked.map(({ name }) => name),
+      names.slice(0, index + 2),
+    )
+    asked[index]?.answer()
+    await answer
+    await new Promise(resolve => setImmediate(resolve))
+  }
+})
