@@ -3,8 +3,10 @@ import { z } from 'zod'
 import {
   BANDWIDTH_HINT,
   DURATION_HINT,
+  PERCENTAGE_HINT,
   parseBandwidth,
   parseDuration,
+  parsePercentage,
   parseRate,
   parseSize,
   RATE_HINT,
@@ -30,6 +32,8 @@ export const size = (): Quantity => quantity(parseSize, SIZE_HINT)
 export const rate = (): Quantity => quantity(parseRate, RATE_HINT)
 /** Bytes a second. */
 export const bandwidth = (): Quantity => quantity(parseBandwidth, BANDWIDTH_HINT)
+/** 0 to 1. */
+export const fraction = (): Quantity => quantity(parsePercentage, PERCENTAGE_HINT)
 
 /** `off` or a quantity; off is 0. */
 export function offOr(

@@ -165,7 +165,7 @@ function checkBinding({ tenant, binding, place }: Binding, known: Known, verdict
 }
 
 function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {
-  const { endpoints, tls } = value.deployment
+  const { endpoints, tls, ejection } = value.deployment
   for (const [index, endpoint] of endpoints.entries()) {
     const at = placeIn(place, 'deployment', 'endpoints', index)
     const [scheme = '', address = ''] = endpoint.split('://')
@@ -178,6 +178,10 @@ function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verd
     }
     if (fault !== undefined) verdicts.problem(at, fault)
     else if (port < 1 || port > 65_535) verdicts.problem(at, `port ${port} must be from 1 to 65535`)
+  }
+  if (ejection !== undefined && ejection.max < ejection.base) {
+    const message = 'the longest ejection must not be shorter than base, the first one'
+    verdicts.problem(placeIn(place, 'deployment', 'ejection', 'max'), message)
   }
   if (!tls) return
   const at = placeIn(place, 'deployment', 'tls')

@@ -4,16 +4,11 @@
  * Only the form of single values is decided here; what must hold between values is in `rules.ts`.
  */
 import { z } from 'zod'
+import type { deployment } from './deployment-schema.ts'
 import { fieldName, hostPort, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
-import {
-  type credential,
-  type deployment,
-  limitFields,
-  type tenantLimits,
-  tenantSchema,
-} from './tenant-schema.ts'
+import { type credential, limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
 
 const operation = z.strictObject({
   name: name().describe('Name in usage records and metrics.'),

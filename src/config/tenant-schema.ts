@@ -1,8 +1,9 @@
 /** A tenant in the configuration: inline, as a file of a directory, or as a line of a tenants file. */
 import { z } from 'zod'
 import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../core/tenant-id.ts'
-import { digest, path } from './forms.ts'
-import { bandwidth, duration, rate, size } from './quantities.ts'
+import { deployment } from './deployment-schema.ts'
+import { digest } from './forms.ts'
+import { bandwidth, rate, size } from './quantities.ts'
 
 export const credential = z.union([
   z.strictObject({
@@ -27,51 +28,6 @@ export const credential = z.union([
   }),
   z.strictObject({ apiKey: digest().describe('SHA-256 of an API key; `amt key` makes both.') }),
 ])
-
-const endpoint = z
-  .string()
-  .regex(
-    /^(http|https|h2c|h2|tcp|tls):\/\/(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):\d{1,5}$/,
-    'must be http, https, h2c, h2, tcp or tls, then ://HOST:PORT',
-  )
-
-export const deployment = z.strictObject({
-  endpoints: z
-    .array(endpoint)
-    .min(1)
-    .max(256)
-    .describe(
-      'Where the deployment listens: http, https, h2c, h2, tcp or tls. For a tunnel, http and tcp are the same place.',
-    ),
-  health: z
-    .strictObject({
-      path: z
-        .string()
-        .startsWith('/', 'must begin with "/"')
-        .describe('Path that answers 2xx or 3xx while the endpoint is well.'),
-      interval: duration().prefault('5s').describe('Time between two checks.'),
-      timeout: duration().prefault('2s').describe('A check that takes longer has failed.'),
-    })
-    .optional()
-    .describe('Active health checks over HTTP.'),
-  tls: z
-    .strictObject({
-      ca: path()
-        .optional()
-        .describe(
-          'PEM file: authorities for the certificate of the deployment; the system’s by default.',
-        ),
-      serverName: z
-        .string()
-        .min(1)
-        .optional()
-        .describe('Name that the certificate must have; the host of the endpoint by default.'),
-      cert: path().optional().describe('PEM file: certificate shown to the deployment.'),
-      key: path().optional().describe('PEM file: its key.'),
-    })
-    .optional()
-    .describe('For https, h2 and tls endpoints, which are always verified.'),
-})
 
 export const limitFields = {
   requests: rate().optional().describe('Calls a time; no limit by default.'),

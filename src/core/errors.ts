@@ -61,6 +61,9 @@ export const ERRORS = {
   too_many_connections: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many connections' },
   // Deployments.
   upstream_connect: { source: 'upstream', http: 503, grpc: 14, flag: 'UF', title: 'the deployment cannot be reached' },
+  upstream_unresolved: { source: 'upstream', http: 503, grpc: 14, flag: 'DF', title: 'the deployment cannot be found' },
+  upstream_queue_full: { source: 'upstream', http: 503, grpc: 14, flag: 'UO', title: 'too many calls wait for the deployment' },
+  upstream_queue_timeout: { source: 'upstream', http: 503, grpc: 14, flag: 'UO', title: 'no connection to the deployment became free in time' },
   upstream_connect_timeout: { source: 'upstream', http: 504, grpc: 14, flag: 'UF', title: 'the deployment did not accept the connection in time' },
   upstream_tls: { source: 'upstream', http: 502, grpc: 14, flag: 'UF', title: 'the deployment could not prove who it is' },
   upstream_timeout: { source: 'upstream', http: 504, grpc: 4, flag: 'UT', title: 'the deployment did not answer in time' },

@@ -10,6 +10,7 @@ export const DURATION_HINT = 'a duration such as 250ms, 5s, 10m or 2h'
 export const SIZE_HINT = 'a size such as 512B, 64KiB or 10MiB'
 export const RATE_HINT = 'a rate such as 100/s, 6000/m or 50000/h'
 export const BANDWIDTH_HINT = 'a bandwidth such as 512KiB/s or 10MiB/s'
+export const PERCENTAGE_HINT = 'a percentage from 0% to 100%'
 
 /** `250ms`, `5s`, `1.5m`, `2h`, `30d` → milliseconds. */
 export function parseDuration(text: string): number | undefined {
@@ -38,8 +39,14 @@ export function parseBandwidth(text: string): number | undefined {
   return bytes !== undefined && bytes > 0 ? bytes : undefined
 }
 
+/** `50%` → 0.5. */
+export function parsePercentage(text: string): number | undefined {
+  const value = parseQuantity(text, { '%': 1 })
+  return value !== undefined && value <= 100 ? value / 100 : undefined
+}
+
 function parseQuantity(text: string, units: Record<string, number>): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)([A-Za-z]+)$/.exec(text)
+  const match = /^(\d+(?:\.\d+)?)([A-Za-z]+|%)$/.exec(text)
   const unit = match?.[2]
   if (!match || unit === undefined || !Object.hasOwn(units, unit)) return undefined
   const value = Number(match[1]) * (units[unit] ?? Number.NaN)

@@ -14,6 +14,9 @@ import {
   tenant,
 } from '../support/proxy-lab.ts'
 
+/** Draws the first of the endpoints, wherever it may be drawn. */
+const FIRST = (): number => 0
+
 await proxyTest(
   'a dead deployment is 503 with problem details and retry-after, at once and each time',
   async (t, lab) => {
@@ -145,9 +148,10 @@ await proxyTest(
     const { port } = dead
     await dead.close()
     const endpoints = [port, alive.port].map(each => `http://127.0.0.1:${each}`)
-    const proxy = await lab.proxy({
-      tenants: [tenant('acme', alive, { deployment: { endpoints } })],
-    })
+    const proxy = await lab.proxy(
+      { tenants: [tenant('acme', alive, { deployment: { endpoints } })] },
+      { random: FIRST },
+    )
     const client = await lab.client(proxy)
     await client.send(get())
     t.equal((await readAnswer(client)).body, 'alive')
@@ -159,12 +163,8 @@ await proxyTest(
     proxy.worker.reportNow()
     t.match(lastEndpoints(proxy.reports()), { healthy: 1, ejected: 1 })
     await new Promise(resolve => setTimeout(resolve, 1_050))
-    const bodies = new Set<string>()
-    for (let call = 0; call < 4; call++) {
-      await client.send(get())
-      bodies.add((await readAnswer(client)).body)
-    }
-    t.same([...bodies].toSorted(), ['alive', 'back!'])
+    await client.send(get())
+    t.equal((await readAnswer(client)).body, 'back!')
     t.equal(back.peers.length, 1)
   },
 )
@@ -197,10 +197,10 @@ await proxyTest(
     const fit = await lab.deployment({ serve: answering(ok('fit')) })
     const endpoints = [sick, fit].map(({ port }) => `http://127.0.0.1:${port}`)
     const health = { path: '/healthz', interval: '50ms', timeout: '2s' }
-    const proxy = await lab.proxy({
-      tenants: [tenant('acme', fit, { deployment: { endpoints, health } })],
-      log: { level: 'error', access: 'off' },
-    })
+    const proxy = await lab.proxy(
+      { tenants: [tenant('acme', fit, { deployment: { endpoints, health } })] },
+      { random: FIRST },
+    )
     const client = await lab.client(proxy)
     const call = async (): Promise<string> => {
       await client.send(get())
@@ -215,8 +215,7 @@ await proxyTest(
     for (let turn = 0; turn < 6; turn++) t.equal(await call(), 'fit')
     well = true
     await eventually(ejected(0))
-    const bodies = new Set([await call(), await call(), await call(), await call()])
-    t.same([...bodies].toSorted(), ['fit', 'sick?'])
+    t.equal(await call(), 'sick?')
   },
 )
 

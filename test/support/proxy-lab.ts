@@ -20,11 +20,12 @@ export class ProxyLab {
   readonly #peers: Peer[] = []
 
   /** Starts a proxy with one shared listener `public` unless `input` says otherwise. */
-  async proxy(input: Record<string, unknown>): Promise<RunningProxy> {
-    const proxy = await startProxy({
-      listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }],
-      ...input,
-    })
+  async proxy(
+    input: Record<string, unknown>,
+    deps: Parameters<typeof startProxy>[1] = {},
+  ): Promise<RunningProxy> {
+    const listeners = [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }]
+    const proxy = await startProxy({ listeners, ...input }, deps)
     this.#proxies.push(proxy)
     return proxy
   }

@@ -7,7 +7,7 @@ import {
   type UsageTotals,
 } from '../../src/contracts/usage-report.ts'
 import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
-import { Worker } from '../../src/proxy/worker/worker.ts'
+import { Worker, type WorkerDeps } from '../../src/proxy/worker/worker.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
 
@@ -23,6 +23,8 @@ export interface RunningProxy {
   /** How often calls or connections were refused for `reason`. */
   rejected(reason?: string): number
   reports(): readonly WorkerReport[]
+  /** How often each limit was met, by its name. */
+  limited(): Record<string, number>
   close(): Promise<void>
 }
 
@@ -37,13 +39,16 @@ export function proxyConfig(input: ConfigInput): Config {
   })
 }
 
-/** Starts a worker; throws where it does not start. */
-export async function startProxy(input: ConfigInput): Promise<RunningProxy> {
+/** Starts a worker, with dependencies of the test's own in `deps`; throws where it does not start. */
+export async function startProxy(
+  input: ConfigInput,
+  deps: Partial<WorkerDeps> = {},
+): Promise<RunningProxy> {
   const config = proxyConfig(input)
   const reports: WorkerReport[] = []
   const logger = createLogger({ level: config.log.level, name: 'test' })
   const worker = new Worker(
-    { clock: systemClock, logger, report: report => reports.push(report) },
+    { clock: systemClock, logger, report: report => reports.push(report), ...deps },
     { config, generation: 1, workers: 1 },
   )
   const result = await worker.start()
@@ -70,6 +75,13 @@ export async function startProxy(input: ConfigInput): Promise<RunningProxy> {
         .reduce((count, entry) => count + entry.count, 0)
     },
     reports: () => reports,
+    limited: () => {
+      worker.reportNow()
+      const counts: Record<string, number> = {}
+      for (const { limit, count } of reports.flatMap(report => report.limited))
+        counts[limit] = (counts[limit] ?? 0) + count
+      return counts
+    },
     close: () => worker.close(),
   }
 }

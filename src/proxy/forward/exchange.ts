@@ -10,7 +10,8 @@ import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { classify } from '../classify/classify.ts'
-import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connection.ts'
+import type { PoolUser } from '../pool/deployment-pool.ts'
+import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
 import { type Lender, OWN_MEMORY } from '../wire/outbox.ts'
 import { admit } from './admission.ts'
@@ -33,10 +34,8 @@ type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 
 
 /** The rest of a refused call's body is read up to here, so that the connection can go on. */
 const MAX_DISCARD_BYTES = 64 * 1024
-/** Endpoints that are tried before a call is refused as `upstream_connect`. */
-const MAX_CONNECT_ATTEMPTS = 3
 
-export class Exchange implements UpstreamUser, AnsweredCall {
+export class Exchange implements PoolUser, AnsweredCall {
   readonly #connection: Http1Connection
   readonly #request: RequestWriter
   readonly #account: CallAccount
@@ -155,10 +154,21 @@ export class Exchange implements UpstreamUser, AnsweredCall {
     const { runtime } = this.#account
     const { context } = this.#connection
     if (runtime === undefined) return
+    const upstream = runtime.pool.acquire(this, context.clock.monotonic())
+    if (typeof upstream === 'string') {
+      this.#refuse(upstream, 0)
+      return
+    }
     this.#phase = 'connecting'
-    this.#upstream = runtime.pool.acquire(this, context.clock.monotonic())
-    if (this.#upstream.connected) this.#sendHead(this.#upstream)
+    this.#upstream = upstream
+    if (upstream?.connected) this.#sendHead(upstream)
     else this.#connection.wait('response', context.config.timeouts.response)
+  }
+
+  upstreamGranted(connection: UpstreamConnection): void {
+    this.#upstream = connection
+    if (connection.connected) this.upstreamConnected()
+    else this.#connection.wait('response', this.#connection.context.config.timeouts.response)
   }
 
   upstreamConnected(): void {
@@ -265,6 +275,7 @@ export class Exchange implements UpstreamUser, AnsweredCall {
   answerBegins(status: number, untilClose: boolean): boolean {
     const { context } = this.#connection
     this.#answered = true
+    this.#upstream?.endpoint.health.answered(status, context.clock.monotonic())
     this.#account.answer(status)
     if (untilClose || context.draining) this.#keepAlive = false
     // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
@@ -302,7 +313,10 @@ export class Exchange implements UpstreamUser, AnsweredCall {
   /** Gives the upstream connection back, or closes it. */
   #letUpstreamGo(reusable: boolean): void {
     const upstream = this.#upstream
-    if (upstream === undefined) return
+    if (upstream === undefined) {
+      this.#account.runtime?.pool.abandon(this)
+      return
+    }
     this.#upstream = undefined
     const { context } = this.#connection
     this.#connection.pauseForUpstream(false)
@@ -337,6 +351,7 @@ export class Exchange implements UpstreamUser, AnsweredCall {
       return
     }
     if (this.#retry(upstream)) return
+    upstream?.blame(error, this.#answered)
     this.fail(error)
   }
 
@@ -347,17 +362,16 @@ export class Exchange implements UpstreamUser, AnsweredCall {
   #retry(upstream: UpstreamConnection | undefined): boolean {
     const { runtime } = this.#account
     if (runtime === undefined || upstream === undefined || this.#answered) return false
-    if (this.#phase === 'connecting') {
-      this.#attempts++
-      if (this.#attempts >= Math.min(runtime.pool.endpoints.length, MAX_CONNECT_ATTEMPTS))
-        return false
-    } else {
-      const stale = this.#phase === 'forwarding' && upstream.reused && this.#answer.untouched
-      if (!stale || !this.#request.repeatable || this.#attempts > 0) return false
-      this.#attempts++
-      this.#phase = 'connecting'
-    }
-    this.#upstream = runtime.pool.connect(this)
+    const stale = this.#phase === 'forwarding' && upstream.reused && this.#answer.untouched
+    const safe =
+      this.#phase === 'connecting'
+        ? this.#attempts + 1 < runtime.pool.maxAttempts
+        : stale && this.#request.repeatable && this.#attempts === 0
+    if (!safe) return false
+    this.#attempts++
+    this.#upstream = runtime.pool.retry(this, upstream, this.#connection.context.clock.monotonic())
+    if (this.#upstream === undefined) return false
+    this.#phase = 'connecting'
     return true
   }
 
@@ -367,6 +381,7 @@ export class Exchange implements UpstreamUser, AnsweredCall {
     if (this.#request.upgrade === '' || !head.connection.upgrade || !this.#body.done) return false
     const { outbox, context } = this.#connection
     this.#answered = true
+    this.#upstream?.endpoint.health.answered(101, context.clock.monotonic())
     this.#account.answer(101)
     outbox.text(switchingHeadText(head, this.#request.requestId))
     this.#phase = 'tunnelling'
@@ -427,6 +442,7 @@ export class Exchange implements UpstreamUser, AnsweredCall {
       this.#finishWithoutKeepAlive()
       return
     }
+    this.#upstream?.blame(code, this.#answered)
     // A credential that is still being checked would find the next call of this connection.
     if (this.#phase === 'checking') this.#keepAlive = false
     this.#letUpstreamGo(false)

@@ -6,7 +6,8 @@ import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../core/errors.ts'
 import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
-import type { UpstreamConnection, UpstreamUser } from '../pool/upstream-connection.ts'
+import type { PoolUser } from '../pool/deployment-pool.ts'
+import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
 import { Inbox } from '../wire/inbox.ts'
 import { type Lender, Outbox, OWN_MEMORY } from '../wire/outbox.ts'
@@ -17,7 +18,7 @@ import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
 /** What may be kept of a client that speaks before its deployment is reached. */
 const MAX_EARLY_BYTES = 64 * 1024
 
-export class Tunnel implements UpstreamUser {
+export class Tunnel implements PoolUser {
   readonly #context: WorkerContext
   readonly #downstream: Downstream
   readonly #verdict: RoutedVerdict
@@ -75,7 +76,12 @@ export class Tunnel implements UpstreamUser {
       return
     }
     this.#touch()
-    this.#upstream = this.#runtime.pool.connect(this)
+    const upstream = this.#runtime.pool.connect(this, this.#context.clock.monotonic())
+    if (typeof upstream === 'string') {
+      this.#fail(upstream)
+      return
+    }
+    this.#upstream = upstream
     if (first !== undefined && first.length > 0) this.#keepEarly(first)
     this.#inbox.attach(this.#downstream.socket)
   }
@@ -96,6 +102,10 @@ export class Tunnel implements UpstreamUser {
   /** The client will send no more; what it sent before the deployment was there goes first. */
   #downstreamEnded(): void {
     if (this.#connected) this.#upstream?.end()
+  }
+
+  upstreamGranted(connection: UpstreamConnection): void {
+    this.#upstream = connection
   }
 
   upstreamConnected(): void {
@@ -166,11 +176,14 @@ export class Tunnel implements UpstreamUser {
       else if (!socket.readableEnded) destroyOnceSent(socket)
       return
     }
-    if (former !== undefined && ++this.#attempts < this.#runtime.pool.endpoints.length) {
-      this.#upstream = this.#runtime.pool.connect(this)
-      return
-    }
-    this.#fail(error)
+    if (former !== undefined) this.#upstream = this.#retry(former)
+    if (this.#upstream === undefined) this.#fail(error)
+  }
+
+  #retry(former: UpstreamConnection): UpstreamConnection | undefined {
+    const { pool } = this.#runtime
+    if (++this.#attempts >= pool.maxAttempts) return undefined
+    return pool.retry(this, former, this.#context.clock.monotonic())
   }
 
   #fail(code: ErrorCode): void {
@@ -225,6 +238,7 @@ export class Tunnel implements UpstreamUser {
     const upstream = this.#upstream
     this.#upstream = undefined
     if (upstream !== undefined) this.#endUpstream(upstream)
+    else this.#runtime.pool.abandon(this)
     this.#log(upstream)
     this.#account.close()
     this.#onClosed?.()

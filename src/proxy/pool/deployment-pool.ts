@@ -1,29 +1,92 @@
 /**
  * The upstream connections of one deployment, and so of one tenant: a connection made here is never given to anybody
- * else (invariant 1). How many are in use is bounded by the tenant's `concurrency` and `connections`.
+ * else (invariant 1). There are `maxConnections` of them at most; who finds none waits, first come, first served.
  */
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { DeploymentPolicy } from '../../config/deployment-schema.ts'
 import type { DeploymentConfig } from '../../config/schema.ts'
+import type { ErrorCode } from '../../core/errors.ts'
+import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import { Balancer } from './balancer.ts'
 import { Endpoint } from './endpoint.ts'
+import { EndpointSet } from './endpoint-set.ts'
+import { policyOf } from './policy.ts'
+import { RetryBudget } from './retry-budget.ts'
 import { UpstreamConnection, type UpstreamUser } from './upstream-connection.ts'
+import { WaitQueue } from './wait-queue.ts'
 
 /** Idle connections an endpoint; what comes back beyond that is closed. */
 const MAX_IDLE = 256
 
-export class DeploymentPool {
-  readonly endpoints: readonly Endpoint[]
+/** Endpoints that are tried before a call or tunnel is refused. */
+const MAX_ATTEMPTS = 3
+
+/** Why a pool does not even let somebody wait. */
+export type PoolRefusal = Extract<ErrorCode, 'upstream_queue_full' | 'upstream_unresolved'>
+
+/**
+ * Who asks for a connection. One that has to wait hears `upstreamGranted` in a later event; or, where it gets none and
+ * waits no more, `upstreamClosed` with the reason.
+ */
+export interface PoolUser extends UpstreamUser {
+  /** Its connection, in use by it from now on. Where it is not connected yet, `upstreamConnected` follows. */
+  upstreamGranted(connection: UpstreamConnection): void
+}
+
+export interface PoolOptions {
+  readonly tenant: string
+  readonly deployment: DeploymentConfig
+  /** For the endpoints that want it; certificates are loaded by the caller. */
+  readonly tls: TlsOptions | undefined
+  /** Number of workers that share the caps. */
+  readonly workers: number
+}
+
+export class DeploymentPool implements TimerOwner {
   readonly #context: WorkerContext
-  readonly #tls: TlsOptions | undefined
+  readonly #tenant: string
+  readonly #policy: DeploymentPolicy
+  readonly #endpoints: EndpointSet
+  readonly #balancer: Balancer
+  readonly #queue: WaitQueue<PoolUser>
+  readonly #retries: RetryBudget<UpstreamConnection>
   readonly #all = new Set<UpstreamConnection>()
-  #turn = 0
+  /** Ends the wait of the first in the queue: the others wait for as long, and came later. */
+  readonly #timer = new Timer(this)
+  #servesSoon = false
   #closed = false
 
-  /** `tls` for the endpoints that want it; certificates are loaded by the caller. */
-  constructor(context: WorkerContext, deployment: DeploymentConfig, tls: TlsOptions | undefined) {
+  constructor(context: WorkerContext, { tenant, deployment, tls, workers }: PoolOptions) {
+    const policy = policyOf(deployment, workers)
     this.#context = context
-    this.#tls = tls
-    this.endpoints = deployment.endpoints.map(url => new Endpoint(url))
+    this.#tenant = tenant
+    this.#policy = policy
+    this.#balancer = new Balancer({
+      panic: policy.panic,
+      random: context.random,
+      panicChanged: panicking =>
+        context.logger.warn({ tenant, panicking }, 'panic threshold of a deployment passed'),
+    })
+    this.#queue = new WaitQueue(policy.queue.calls)
+    this.#retries = new RetryBudget(policy.retries)
+    this.#endpoints = new EndpointSet(deployment.endpoints, {
+      names: context.names,
+      clock: context.clock,
+      make: (url, address) => this.#makeEndpoint(url, { address, tls }),
+      changed: () => this.#endpointsChanged(),
+    })
+    this.#balancer.use(this.#endpoints.all)
+  }
+
+  /** Those of the moment: names may lead elsewhere the next time. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints.all
+  }
+
+  /** How often a call or tunnel may try to connect. */
+  get maxAttempts(): number {
+    return Math.min(this.#endpoints.all.length, MAX_ATTEMPTS)
   }
 
   /** Connections that exist, idle ones too. */
@@ -31,71 +94,236 @@ export class DeploymentPool {
     return this.#all.size
   }
 
-  /** A connection for a call: one that rests, else a new one, which the user hears of when it is there. */
-  acquire(user: UpstreamUser, now: number): UpstreamConnection {
-    const endpoint = this.#choose(now)
-    let connection = endpoint.idle.pop()
-    while (connection !== undefined) {
-      if (!connection.socket.destroyed && connection.socket.writable) {
-        connection.wake(user)
-        return connection
-      }
-      connection = endpoint.idle.pop()
-    }
-    return this.connect(user, endpoint)
+  /** Calls and tunnels that wait. */
+  get waiting(): number {
+    return this.#queue.size
   }
 
-  /** A new connection: for a tunnel, or where a resting one turned out to be stale. */
-  connect(
-    user: UpstreamUser,
-    endpoint: Endpoint = this.#choose(this.#context.clock.monotonic()),
-  ): UpstreamConnection {
-    const connection = new UpstreamConnection(
-      this.#context,
-      endpoint,
-      endpoint.tls ? this.#tls : undefined,
-      this.#gone,
-    )
-    connection.user = user
-    this.#all.add(connection)
+  /**
+   * A connection for a call: one that rests, else a new one, which the user hears of when it is there. Undefined where
+   * the user has to wait, until it is served, refused, or abandons.
+   */
+  acquire(user: PoolUser, now: number): UpstreamConnection | PoolRefusal | undefined {
+    // Nobody overtakes those who wait.
+    const connection = this.#queue.size === 0 ? this.#take(user, false, now) : undefined
+    return connection ?? this.#wait(user, false, now)
+  }
+
+  /** The same for a tunnel, which needs a connection that carried nothing before. */
+  connect(user: PoolUser, now: number): UpstreamConnection | PoolRefusal | undefined {
+    const connection = this.#queue.size === 0 ? this.#take(user, true, now) : undefined
+    return connection ?? this.#wait(user, true, now)
+  }
+
+  /**
+   * A new connection in place of `former`, which is gone; to another endpoint if there is one, where it could not be made
+   * at all. It does not wait: undefined where there is no room, or the budget for retries is used up.
+   */
+  retry(user: PoolUser, former: UpstreamConnection, now: number): UpstreamConnection | undefined {
+    if (!this.#retries.admits(this.#underWay())) {
+      this.#context.stats.limited(this.#tenant, 'upstream_retries')
+      return undefined
+    }
+    const except = former.connected ? undefined : former.endpoint
+    const endpoint = this.#balancer.choose(now, except)
+    if (endpoint === undefined || !this.#hasRoom()) return undefined
+    const connection = this.#open(user, endpoint)
+    this.#retries.begin(connection)
     return connection
+  }
+
+  /** The user does not want to wait any longer; nothing happens where it does not wait. */
+  abandon(user: PoolUser): void {
+    if (this.#queue.size > 0) this.#queue.leave(user)
   }
 
   /** Takes back a connection at the end of an answer, clean and ready for the next call. */
   release(connection: UpstreamConnection, now: number): void {
-    const { idle } = connection.endpoint
-    if (this.#closed || idle.length >= MAX_IDLE) {
+    const { endpoint } = connection
+    this.#retries.end(connection)
+    if (this.#closed || endpoint.retired || endpoint.idle.length >= MAX_IDLE) {
       connection.user = undefined
       connection.destroy()
       return
     }
     connection.rest(this.#context.config.timeouts.idle, now)
-    idle.push(connection)
+    endpoint.idle.push(connection)
+    if (this.#queue.size > 0) this.#serveSoon()
   }
 
-  /** Closes what rests; what is in use goes when it is given back. */
+  /** Closes what rests; what is in use goes when it is given back, and who waits is still served. */
   close(): void {
     this.#closed = true
-    for (const endpoint of this.endpoints)
-      for (const connection of endpoint.idle.splice(0)) connection.destroy()
+    this.#endpoints.close()
+    if (this.#endpoints.all.length === 0) this.#refuseAll('upstream_unresolved')
   }
 
-  /** In turn over the endpoints that are well; over all of them where none is. */
-  #choose(now: number): Endpoint {
-    const { endpoints } = this
-    const first = endpoints[0] as Endpoint
-    if (endpoints.length === 1) return first
-    for (let tried = 0; tried < endpoints.length; tried++) {
-      const endpoint = endpoints[this.#turn++ % endpoints.length] as Endpoint
-      if (!endpoint.ejected(now)) return endpoint
+  timerExpired(): void {
+    const now = this.#context.clock.monotonic()
+    for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
+      if (first.deadline > now) {
+        this.#context.wheel.arm(this.#timer, first.deadline - now, now)
+        return
+      }
+      this.#queue.leave(first.who)
+      this.#context.stats.limited(this.#tenant, 'upstream_queue_timeout')
+      first.who.upstreamClosed('upstream_queue_timeout')
     }
-    return endpoints[this.#turn++ % endpoints.length] as Endpoint
+  }
+
+  // === giving out connections
+
+  #take(user: PoolUser, fresh: boolean, now: number): UpstreamConnection | undefined {
+    const endpoint = this.#balancer.choose(now)
+    if (endpoint === undefined) return undefined
+    const resting = fresh ? undefined : (this.#resting(endpoint) ?? this.#restingElsewhere(now))
+    if (resting !== undefined) {
+      resting.wake(user)
+      return resting
+    }
+    return this.#hasRoom() ? this.#open(user, endpoint) : undefined
+  }
+
+  #resting(endpoint: Endpoint): UpstreamConnection | undefined {
+    let connection = endpoint.idle.pop()
+    while (connection !== undefined) {
+      if (!connection.socket.destroyed && connection.socket.writable) return connection
+      connection = endpoint.idle.pop()
+    }
+    return undefined
+  }
+
+  /** With no room for a new connection, one that is there is better than a balanced one. */
+  #restingElsewhere(now: number): UpstreamConnection | undefined {
+    if (this.#all.size < this.#policy.maxConnections) return undefined
+    for (const endpoint of this.#balancer.usable(now)) {
+      const connection = this.#resting(endpoint)
+      if (connection !== undefined) return connection
+    }
+    return undefined
+  }
+
+  /** Whether there may be one more; the oldest idle one of some endpoint makes room for it. */
+  #hasRoom(): boolean {
+    if (this.#all.size < this.#policy.maxConnections) return true
+    for (const { idle } of this.#endpoints.all) {
+      const oldest = idle.shift()
+      if (oldest === undefined) continue
+      this.#forget(oldest)
+      oldest.destroy()
+      return true
+    }
+    return false
+  }
+
+  #open(user: PoolUser, endpoint: Endpoint): UpstreamConnection {
+    const connection = new UpstreamConnection(
+      this.#context,
+      endpoint,
+      endpoint.tlsOptions,
+      this.#gone,
+    )
+    connection.user = user
+    endpoint.open++
+    this.#all.add(connection)
+    return connection
   }
 
   readonly #gone = (connection: UpstreamConnection): void => {
-    this.#all.delete(connection)
+    this.#forget(connection)
     const { idle } = connection.endpoint
     const index = idle.indexOf(connection)
     if (index >= 0) idle.splice(index, 1)
+    if (this.#queue.size > 0) this.#serveSoon()
+  }
+
+  #forget(connection: UpstreamConnection): void {
+    this.#retries.end(connection)
+    if (this.#all.delete(connection)) connection.endpoint.open--
+  }
+
+  /** Calls and tunnels that have a connection or wait for one. */
+  #underWay(): number {
+    return this.endpoints.reduce((sum, { load }) => sum + load, this.#queue.size)
+  }
+
+  // === waiting
+
+  #wait(user: PoolUser, fresh: boolean, now: number): PoolRefusal | undefined {
+    const { stats, wheel } = this.#context
+    const { timeout } = this.#policy.queue
+    if (this.#unresolved) return 'upstream_unresolved'
+    if (this.#endpoints.all.length > 0) stats.limited(this.#tenant, 'upstream_connections')
+    if (!this.#queue.join({ who: user, fresh, deadline: now + timeout })) {
+      stats.limited(this.#tenant, 'upstream_queue')
+      return 'upstream_queue_full'
+    }
+    if (this.#queue.size === 1) wheel.arm(this.#timer, timeout, now)
+    return undefined
+  }
+
+  /** Whether all names have been looked for, and lead nowhere. */
+  get #unresolved(): boolean {
+    return this.#endpoints.all.length === 0 && !this.#endpoints.pending
+  }
+
+  /**
+   * At the end of the present event: a call that lost its connection may take its place again first, and nobody is served
+   * in the middle of what another one does.
+   */
+  #serveSoon(): void {
+    if (this.#servesSoon) return
+    this.#servesSoon = true
+    queueMicrotask(() => {
+      this.#servesSoon = false
+      this.#serve()
+    })
+  }
+
+  #serve(): void {
+    for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
+      const connection = this.#take(first.who, first.fresh, this.#context.clock.monotonic())
+      if (connection === undefined) break
+      this.#queue.leave(first.who)
+      first.who.upstreamGranted(connection)
+    }
+    if (this.#queue.size === 0) this.#context.wheel.cancel(this.#timer)
+  }
+
+  #refuseAll(code: ErrorCode): void {
+    for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
+      this.#queue.leave(first.who)
+      first.who.upstreamClosed(code)
+    }
+    this.#context.wheel.cancel(this.#timer)
+  }
+
+  // === endpoints
+
+  #makeEndpoint(url: string, options: { address: string; tls: TlsOptions | undefined }): Endpoint {
+    const endpoint = new Endpoint(url, {
+      ...options,
+      policy: this.#policy,
+      observer: {
+        healthChanged: () => this.#balancer.review(),
+        ejected: ms => this.#logEjection(endpoint, ms),
+      },
+    })
+    return endpoint
+  }
+
+  #logEjection({ authority, host }: Endpoint, ms: number): void {
+    const { logger } = this.#context
+    logger.warn(
+      { tenant: this.#tenant, endpoint: authority, address: host, ms },
+      'endpoint ejected',
+    )
+  }
+
+  #endpointsChanged(): void {
+    this.#context.clock.refresh()
+    this.#balancer.use(this.#endpoints.all)
+    if (this.#unresolved) this.#refuseAll('upstream_unresolved')
+    else if (this.#queue.size > 0) this.#serveSoon()
   }
 }

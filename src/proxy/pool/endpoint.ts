@@ -1,54 +1,87 @@
-/** One address of a deployment, and how it has been doing. */
+/** One address of a deployment: where it is, what connections it has, and how it is doing. */
+import { isIP } from 'node:net'
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { DeploymentPolicy } from '../../config/deployment-schema.ts'
+import { POLICY_DEFAULTS } from '../../config/deployment-schema.ts'
+import { EndpointHealth, type HealthObserver } from './endpoint-health.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
-const EJECTION_BASE_MS = 1_000
-const EJECTION_MAX_MS = 30_000
+export interface EndpointOptions {
+  /** IP address to connect to; the host in the URL by default. */
+  readonly address?: string
+  readonly policy?: Pick<DeploymentPolicy, 'ejection' | 'slowStart'>
+  readonly observer?: HealthObserver
+  /** For endpoints with TLS; the name to verify is added here. */
+  readonly tls?: TlsOptions | undefined
+}
+
+const NOBODY: HealthObserver = { healthChanged: () => {}, ejected: () => {} }
 
 export class Endpoint {
+  /** Where to connect to: an IP address. */
   readonly host: string
   readonly port: number
   readonly tls: boolean
-  /** `host:port`, as written. */
+  /** `host:port`, as written: for `Host`, logs, and checks. */
   readonly authority: string
+  readonly tlsOptions: TlsOptions | undefined
+  readonly health: EndpointHealth
   /** Idle connections; the last one used is the first one taken, so that the rest can grow old and go. */
   readonly idle: UpstreamConnection[] = []
-  #failures = 0
-  #ejectedUntil = 0
-  #checkFailed = false
+  /** Connections that exist, idle ones too; kept by the pool. */
+  open = 0
+  /** Whether the deployment does not have it any more: calls in use end, and no more come. */
+  retired = false
 
   /** `url` as in the configuration: `scheme://host:port`. */
-  constructor(url: string) {
-    const scheme = url.slice(0, url.indexOf(':'))
-    this.authority = url.slice(scheme.length + 3)
-    const colon = this.authority.lastIndexOf(':')
-    this.host = this.authority.slice(0, colon).replace(/^\[|\]$/g, '')
-    this.port = Number(this.authority.slice(colon + 1))
+  constructor(url: string, options: EndpointOptions = {}) {
+    const { scheme, name, authority } = partsOf(url)
+    this.authority = authority
+    this.host = options.address ?? name
+    this.port = Number(authority.slice(authority.lastIndexOf(':') + 1))
     this.tls = scheme === 'https' || scheme === 'tls'
+    this.tlsOptions = this.tls ? verifying(name, options.tls) : undefined
+    this.health = new EndpointHealth(options.policy ?? POLICY_DEFAULTS, options.observer ?? NOBODY)
   }
 
-  /** By the last active check; true where there was none. */
-  get healthy(): boolean {
-    return !this.#checkFailed
+  /** Connections in use. */
+  get load(): number {
+    return this.open - this.idle.length
   }
 
-  /** Whether new connections should go elsewhere if there is an elsewhere. */
+  /** Whether calls go elsewhere if there is an elsewhere. */
   ejected(now: number): boolean {
-    return this.#checkFailed || now < this.#ejectedUntil
+    return !this.health.well(now) || this.health.resting(now)
   }
 
   connectionFailed(now: number): void {
-    this.#ejectedUntil = now + Math.min(EJECTION_MAX_MS, EJECTION_BASE_MS * 2 ** this.#failures)
-    this.#failures = Math.min(this.#failures + 1, 10)
+    this.health.connectionFailed(now)
   }
 
   connectionMade(): void {
-    this.#failures = 0
-    this.#ejectedUntil = 0
+    this.health.connectionMade()
   }
 
-  /** Result of an active health check. */
-  checked(healthy: boolean): void {
-    this.#checkFailed = !healthy
-    if (healthy) this.connectionMade()
+  /** Closes what rests; what is in use goes when it is given back. */
+  retire(): void {
+    this.retired = true
+    for (const connection of this.idle.splice(0)) connection.destroy()
   }
+}
+
+/** The host that a URL of the configuration names, without the brackets of an IPv6 address. */
+export function nameIn(url: string): string {
+  return partsOf(url).name
+}
+
+function partsOf(url: string): { scheme: string; name: string; authority: string } {
+  const scheme = url.slice(0, url.indexOf(':'))
+  const authority = url.slice(scheme.length + 3)
+  const name = authority.slice(0, authority.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+  return { scheme, name, authority }
+}
+
+/** We connect to an address, and the certificate must have the name; an address has no name to ask for (RFC 6066 §3). */
+function verifying(name: string, tls: TlsOptions = {}): TlsOptions {
+  return tls.servername !== undefined || isIP(name) !== 0 ? tls : { ...tls, servername: name }
 }

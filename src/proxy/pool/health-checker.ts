@@ -1,82 +1,79 @@
 /** Asks the endpoints of one deployment how they are, while the tenant has traffic here. */
-
-import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { Agent, type buildConnector, request } from 'undici'
 import type { DeploymentConfig } from '../../config/schema.ts'
-import type { Tenant } from '../tenant/tenant.ts'
+import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import type { DeploymentPool } from './deployment-pool.ts'
 import type { Endpoint } from './endpoint.ts'
+import { acceptsConnection, answersHttp } from './health-probe.ts'
 
 type HealthConfig = NonNullable<DeploymentConfig['health']>
 
-export class HealthChecker {
-  readonly #context: WorkerContext
-  readonly #tenant: Tenant
-  readonly #pool: DeploymentPool
-  readonly #health: HealthConfig
-  readonly #agent: Agent
-  readonly #timer: NodeJS.Timeout
-  #underWay = false
+/** The first round comes within this time, so that tenants that begin together do not check together. */
+const FIRST_ROUND_MS = 1_000
+/** Rounds are so much shorter or longer than the interval: workers that began together come apart. */
+const JITTER = 0.1
 
-  constructor(
-    context: WorkerContext,
-    tenant: Tenant,
-    pool: DeploymentPool,
-    tls: TlsOptions | undefined,
-  ) {
+export interface HealthCheckerOptions {
+  readonly tenant: string
+  readonly health: HealthConfig
+  /** Those of the moment. */
+  readonly endpoints: () => readonly Endpoint[]
+}
+
+export class HealthChecker implements TimerOwner {
+  readonly #context: WorkerContext
+  readonly #options: HealthCheckerOptions
+  readonly #timer = new Timer(this)
+  #closed = false
+
+  constructor(context: WorkerContext, options: HealthCheckerOptions) {
     this.#context = context
-    this.#tenant = tenant
-    this.#pool = pool
-    this.#health = tenant.config.deployment.health as HealthConfig
-    const { timeout, interval } = this.#health
-    this.#agent = new Agent({
-      connections: 1,
-      headersTimeout: timeout,
-      bodyTimeout: timeout,
-      connect: { timeout, ...(tls as buildConnector.BuildOptions | undefined) },
-    })
-    this.#timer = setInterval(() => void this.checkAll(), interval)
-    this.#timer.unref()
+    this.#options = options
+    const first = Math.min(FIRST_ROUND_MS, options.health.interval)
+    this.#wait(first * context.random())
   }
 
-  /** Checks every endpoint once; never rejects. A round that takes longer than the interval is not overtaken. */
-  async checkAll(): Promise<void> {
-    if (this.#underWay) return
-    this.#underWay = true
-    await Promise.all(this.#pool.endpoints.map(endpoint => this.#check(endpoint)))
-    this.#underWay = false
+  timerExpired(): void {
+    void this.#round()
+  }
+
+  /** The next one is due an interval after this one began, or at once where this one took longer. */
+  async #round(): Promise<void> {
+    const { clock, random } = this.#context
+    const began = clock.monotonic()
+    await Promise.all(this.#options.endpoints().map(endpoint => this.#check(endpoint)))
+    if (this.#closed) return
+    clock.refresh()
+    const interval = this.#options.health.interval * (1 - JITTER + 2 * JITTER * random())
+    this.#wait(Math.max(0, began + interval - clock.monotonic()))
   }
 
   async #check(endpoint: Endpoint): Promise<void> {
-    const before = endpoint.healthy
-    endpoint.checked(await this.#ask(endpoint))
-    if (before !== endpoint.healthy) {
-      this.#context.logger.warn(
-        { tenant: this.#tenant.id, endpoint: endpoint.authority, healthy: endpoint.healthy },
-        'health of an endpoint changed',
-      )
-    }
+    const { health, tenant } = this.#options
+    const passed =
+      health.path === undefined
+        ? await acceptsConnection(endpoint, health.timeout)
+        : await answersHttp(endpoint, health.path, health.timeout)
+    if (this.#closed) return
+    const { clock, logger } = this.#context
+    clock.refresh()
+    const before = endpoint.health.passesChecks
+    endpoint.health.checked(passed, health, clock.monotonic())
+    const healthy = endpoint.health.passesChecks
+    if (before === healthy) return
+    const { authority, host } = endpoint
+    logger.warn(
+      { tenant, endpoint: authority, address: host, healthy },
+      'health of an endpoint changed',
+    )
   }
 
-  async #ask(endpoint: Endpoint): Promise<boolean> {
-    try {
-      const { statusCode, body } = await request(
-        `${endpoint.tls ? 'https' : 'http'}://${endpoint.authority}${this.#health.path}`,
-        {
-          dispatcher: this.#agent,
-          signal: AbortSignal.timeout(this.#health.timeout),
-        },
-      )
-      await body.dump({ limit: 64 * 1024 })
-      return statusCode >= 200 && statusCode < 400
-    } catch {
-      return false
-    }
+  #wait(ms: number): void {
+    const { wheel, clock } = this.#context
+    wheel.arm(this.#timer, ms, clock.monotonic())
   }
 
   close(): void {
-    clearInterval(this.#timer)
-    void this.#agent.destroy().catch(() => {})
+    this.#closed = true
+    this.#context.wheel.cancel(this.#timer)
   }
 }

@@ -26,6 +26,9 @@ export interface UpstreamUser {
   upstreamClosed(error: ErrorCode): void
 }
 
+/** What a deployment that has a call can be blamed for. */
+const FAULTS = new Set<ErrorCode>(['upstream_timeout', 'upstream_malformed', 'upstream_reset'])
+
 export class UpstreamConnection {
   readonly endpoint: Endpoint
   readonly socket: Socket
@@ -129,6 +132,14 @@ export class UpstreamConnection {
     this.destroy()
   }
 
+  /** A call failed with `code`, with or without the begin of an answer: the endpoint gets to know where it is its fault. */
+  blame(code: ErrorCode, answered: boolean): void {
+    if (!this.connected || !FAULTS.has(code)) return
+    // A connection that had rested may have been closed at any moment, which says nothing.
+    if (code === 'upstream_reset' && (this.reused || answered)) return
+    this.endpoint.health.callFailed(this.#context.clock.monotonic())
+  }
+
   /** Ends it now; its user hears of it by `upstreamClosed` unless it has let go before. */
   destroy(): void {
     this.socket.destroy()
@@ -146,7 +157,9 @@ export class UpstreamConnection {
     this.inbox.close()
     const { user } = this
     this.user = undefined
-    if (!this.connected) this.endpoint.connectionFailed(this.#context.clock.monotonic())
+    // Where nobody wanted it any more, nobody knows whether it would have been made.
+    if (!this.connected && user !== undefined)
+      this.endpoint.connectionFailed(this.#context.clock.monotonic())
     this.#onGone?.(this)
     this.#onGone = undefined
     user?.upstreamClosed(this.#error)

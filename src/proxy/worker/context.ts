@@ -6,6 +6,7 @@ import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { Config } from '../../config/schema.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import type { NameResolver } from '../../runtime/names/name-resolver.ts'
 import type { TurnClock } from '../../runtime/turn-clock.ts'
 import type { Authenticator } from '../credential/authenticator.ts'
 import type { AccessLog } from '../forward/access-log.ts'
@@ -23,6 +24,10 @@ export interface WorkerContext {
   readonly logger: Logger
   /** Driven by the worker; its clock is `clock.monotonic()`. */
   readonly wheel: TimerWheel
+  /** 0 up to, and without, 1; not for secrets. */
+  readonly random: () => number
+  /** Where the names of endpoints lead, for all tenants. */
+  readonly names: NameResolver
   readonly meter: UsageMeter
   readonly stats: WorkerStats
   readonly operations: OperationMatcher

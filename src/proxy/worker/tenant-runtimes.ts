@@ -58,13 +58,13 @@ export class TenantRuntimes {
     const tls = deployment.endpoints.some(url => /^(https|tls):/.test(url))
       ? upstreamTls(deployment)
       : undefined
-    const pool = new DeploymentPool(context, deployment, tls)
+    const workers = this.#workers
+    const pool = new DeploymentPool(context, { tenant: tenant.id, deployment, tls, workers })
     const runtime = {
       tenant,
       pool,
-      limiter: new TenantLimiter(limits, context.limits, this.#workers),
-      health:
-        deployment.health === undefined ? undefined : new HealthChecker(context, tenant, pool, tls),
+      limiter: new TenantLimiter(limits, context.limits, workers),
+      health: healthChecker(context, tenant, pool),
     }
     this.#runtimes[tenant.index] = runtime
     return runtime
@@ -74,6 +74,16 @@ export class TenantRuntimes {
     runtime.health?.close()
     runtime.pool.close()
   }
+}
+
+function healthChecker(
+  context: WorkerContext,
+  { id, config }: Tenant,
+  pool: DeploymentPool,
+): HealthChecker | undefined {
+  const { health } = config.deployment
+  if (health === undefined) return undefined
+  return new HealthChecker(context, { tenant: id, health, endpoints: () => pool.endpoints })
 }
 
 /** Files were checked when the configuration was loaded; one that has gone since fails the handshake, not the worker. */

@@ -8,6 +8,8 @@ import type { Config, TenantConfig } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import { DnsLookup, type NameLookup } from '../../runtime/names/dns-lookup.ts'
+import { MAX_ADDRESSES, NameResolver } from '../../runtime/names/name-resolver.ts'
 import { TurnClock } from '../../runtime/turn-clock.ts'
 import { Authenticator } from '../credential/authenticator.ts'
 import { AccessLog } from '../forward/access-log.ts'
@@ -32,6 +34,10 @@ const MAX_CLOSING_TURNS = 1_000
 export interface WorkerDeps {
   readonly clock: Clock
   readonly logger: Logger
+  /** 0 up to, and without, 1; `Math.random` by default. */
+  readonly random?: () => number
+  /** Where names of endpoints are looked up; the DNS servers of the system by default. */
+  readonly lookup?: NameLookup
   /** Takes the reports. */
   readonly report: (report: WorkerReport) => void
 }
@@ -146,6 +152,7 @@ export class Worker {
     for (const interval of this.#intervals) clearInterval(interval)
     this.#lag.disable()
     this.#context.runtimes.close()
+    this.#context.names.close()
     await this.#context.authenticator.close()
     this.reportNow()
     this.#context.accessLog?.end()
@@ -162,7 +169,7 @@ function createContext(
   config: Config,
   { generation, workers }: { generation: number; workers: number },
 ): WorkerContext {
-  const { logger } = deps
+  const { logger, random = Math.random, lookup = new DnsLookup() } = deps
   const clock = new TurnClock(deps.clock)
   const listeners = config.listeners.map(listener => listener.name)
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
@@ -174,11 +181,16 @@ function createContext(
     listeners,
     clock.now(),
   )
+  const wheel = new TimerWheel(clock.monotonic())
+  const tooMany = (name: string, count: number): void =>
+    logger.warn({ name, count, used: MAX_ADDRESSES }, 'a name has more addresses than are used')
   const context: WorkerContext = {
     config,
     clock,
     logger,
-    wheel: new TimerWheel(clock.monotonic()),
+    wheel,
+    random,
+    names: new NameResolver({ lookup, clock, wheel, random, tooMany }),
     meter,
     stats: new WorkerStats(listeners),
     operations: new OperationMatcher(config.service.operations, meter.other),

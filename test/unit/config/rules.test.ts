@@ -228,6 +228,16 @@ tenants:
     ],
   },
   {
+    name: 'an ejection does not end before it begins',
+    yaml: `${LISTENERS}tenants:
+  - { id: a, deployment: { endpoints: [http://h:1], ejection: { base: 10m } } }
+  - { id: b, deployment: { endpoints: [http://h:1], ejection: { base: 5m } } }
+`,
+    problems: [
+      '4:63: tenants[0].deployment.ejection.max: the longest ejection must not be shorter than base, the first one',
+    ],
+  },
+  {
     name: 'deployments can be reached by this version',
     yaml: `${LISTENERS}tenants:
   - { id: a, deployment: { endpoints: [h2://h:1, h2c://h:1, http://h:0, tcp://h:65536, tls://1.2.3:1] } }

@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { parseBandwidth, parseDuration, parseRate, parseSize } from '../../../src/core/units.ts'
+import {
+  parseBandwidth,
+  parseDuration,
+  parsePercentage,
+  parseRate,
+  parseSize,
+} from '../../../src/core/units.ts'
 
 type Parser = (text: string) => number | undefined
 type Cases = readonly (readonly [text: string, value: number | undefined])[]
@@ -84,6 +90,22 @@ const TABLES: readonly (readonly [name: string, parse: Parser, cases: Cases])[] 
       ['/s', undefined],
     ],
   ],
+  [
+    'percentages become fractions',
+    parsePercentage,
+    [
+      ['0%', 0],
+      ['50%', 0.5],
+      ['12.5%', 0.125],
+      ['100%', 1],
+      ['101%', undefined],
+      ['-1%', undefined],
+      ['50', undefined],
+      ['50 %', undefined],
+      ['50percent', undefined],
+      ['%', undefined],
+    ],
+  ],
 ]
 
 for (const [name, parse, cases] of TABLES) {
@@ -98,7 +120,7 @@ await test('whatever the text, a quantity is a safe number of at least zero, or 
     fc.string(),
     fc.stringMatching(/^\d{1,400}(\.\d+)?(ms|s|m|h|d|KiB|TiB)?(\/[smh])?$/),
   )
-  for (const parse of [parseDuration, parseSize, parseRate, parseBandwidth]) {
+  for (const parse of [parseDuration, parsePercentage, parseSize, parseRate, parseBandwidth]) {
     fc.assert(
       fc.property(text, sample => {
         const value = parse(sample)

@@ -1,0 +1,87 @@
+/**
+ * The endpoints that a deployment has at the moment: the addresses in its configuration, and each address to which a name
+ * in it leads. An address that stays keeps its endpoint with connections and health; one that goes is retired.
+ */
+import { isIP } from 'node:net'
+import type { Clock } from '../../core/clock.ts'
+import type { NameResolver, NameWatch } from '../../runtime/names/name-resolver.ts'
+import { type Endpoint, nameIn } from './endpoint.ts'
+
+export interface EndpointSetDeps {
+  /** Only asked where a URL has a name in it. */
+  readonly names: Pick<NameResolver, 'watch'>
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly make: (url: string, address: string) => Endpoint
+  /** The set is another one, or it is known by now that there is none. */
+  readonly changed: () => void
+}
+
+/** What stands in the configuration, once an entry. */
+interface Source {
+  readonly url: string
+  readonly watch: NameWatch | undefined
+  endpoints: readonly Endpoint[]
+}
+
+export class EndpointSet {
+  all: readonly Endpoint[] = []
+  readonly #deps: EndpointSetDeps
+  readonly #sources: readonly Source[]
+
+  constructor(urls: readonly string[], deps: EndpointSetDeps) {
+    this.#deps = deps
+    this.#sources = urls.map(url => this.#source(url))
+    for (const source of this.#sources) this.#lead(source, source.watch?.addresses ?? [])
+    this.#gather()
+  }
+
+  /** Whether some name has not been answered for yet. */
+  get pending(): boolean {
+    return this.#sources.some(({ watch }) => watch !== undefined && watch.addresses === undefined)
+  }
+
+  close(): void {
+    for (const { watch } of this.#sources) watch?.close()
+    for (const endpoint of this.all) endpoint.retire()
+  }
+
+  #source(url: string): Source {
+    const name = nameIn(url)
+    if (isIP(name) !== 0) return { url, watch: undefined, endpoints: [this.#deps.make(url, name)] }
+    const source: Source = {
+      url,
+      watch: this.#deps.names.watch(name, addresses => {
+        const first = source.endpoints.length === 0
+        const added = this.#lead(source, addresses)
+        const now = this.#deps.clock.monotonic()
+        // Where there was none before there is nobody to take the calls meanwhile.
+        if (!first) for (const { health } of added) health.warmUp(now)
+        this.#gather()
+        this.#deps.changed()
+      }),
+      endpoints: [],
+    }
+    return source
+  }
+
+  /** Returns those that are new. */
+  #lead(source: Source, addresses: readonly string[]): Endpoint[] {
+    if (source.watch === undefined) return []
+    const present = new Map(source.endpoints.map(endpoint => [endpoint.host, endpoint]))
+    const added: Endpoint[] = []
+    source.endpoints = addresses.map(address => {
+      const known = present.get(address)
+      present.delete(address)
+      if (known !== undefined) return known
+      const endpoint = this.#deps.make(source.url, address)
+      added.push(endpoint)
+      return endpoint
+    })
+    for (const endpoint of present.values()) endpoint.retire()
+    return added
+  }
+
+  #gather(): void {
+    this.all = this.#sources.flatMap(({ endpoints }) => endpoints)
+  }
+}

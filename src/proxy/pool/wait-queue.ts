@@ -1,0 +1,56 @@
+/** First come, first served, with a cap: joining, being served and leaving from the middle take the same few steps each. */
+
+export interface Place<T> {
+  readonly who: T
+  /** Whether a connection that was used before does not do. */
+  readonly fresh: boolean
+  /** Until when it waits; later places have later ones. */
+  readonly deadline: number
+}
+
+interface Link<T> extends Place<T> {
+  previous: Link<T> | undefined
+  next: Link<T> | undefined
+}
+
+export class WaitQueue<T> {
+  readonly #max: number
+  readonly #links = new Map<T, Link<T>>()
+  #first: Link<T> | undefined
+  #last: Link<T> | undefined
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get size(): number {
+    return this.#links.size
+  }
+
+  get first(): Place<T> | undefined {
+    return this.#first
+  }
+
+  /** False where it is full. Nobody may join twice. */
+  join(place: Place<T>): boolean {
+    if (this.#links.size >= this.#max) return false
+    const link: Link<T> = { ...place, previous: this.#last, next: undefined }
+    if (this.#last === undefined) this.#first = link
+    else this.#last.next = link
+    this.#last = link
+    this.#links.set(place.who, link)
+    return true
+  }
+
+  /** False where it was not in the queue. */
+  leave(who: T): boolean {
+    const link = this.#links.get(who)
+    if (link === undefined) return false
+    this.#links.delete(who)
+    if (link.previous === undefined) this.#first = link.next
+    else link.previous.next = link.next
+    if (link.next === undefined) this.#last = link.previous
+    else link.next.previous = link.previous
+    return true
+  }
+}
