@@ -123,6 +123,12 @@ await test('Node reads what the codec accepts of requests in the same way', asyn
   node.close()
 })
 
+/**
+ * llhttp takes a tab behind `chunked` for a part of the coding, and then reads such an answer until the connection ends; a
+ * tab is a blank like any other (RFC 9110 section 5.6.3). What we write has none.
+ */
+const TAB_BEHIND_CODING = /chunked[ \t]*\t/i
+
 await test('Node reads what the codec accepts of answers in the same way', async t => {
   const random = SeededRandom.fork(SEED, 6)
   const search = new Search('Node, answers', budgetMs('differential') / 2, line => t.comment(line))
@@ -138,6 +144,7 @@ await test('Node reads what the codec accepts of answers in the same way', async
     const answer = messages.at(-1)
     if (answer === undefined || answer.status < 200) continue
     if (!answer.done && answer.kind !== BODY_UNTIL_CLOSE) continue
+    if (TAB_BEHIND_CODING.test(text)) continue
     const { messages: found } = await nodeReadsAnswer(bytes.subarray(0, used), method)
     const [first] = found
     // It refuses more than we do in extensions and trailers, and an announced body where there is none; we drop these.
