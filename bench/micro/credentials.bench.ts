@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ApiKeys } from '../../src/proxy/credential/api-keys.ts'
+import { DEFAULT_JWT_OPTIONS, JwtChecker } from '../../src/proxy/credential/jwt.ts'
+import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
+import {
+  issuerConfig,
+  NOW,
+  RecordingLog,
+  sign,
+  signingKey,
+  tenantConfig,
+} from '../../test/unit/proxy/credential/token-issuer.ts'
+import type { MicroBench, Run } from './measure.ts'
+import { API_KEY } from './messages.ts'
+
+const LIMITS = { maxEntries: 65_536, maxKeyBytes: 64 * 2 ** 20 }
+
+export const benches: readonly MicroBench[] = [
+  { name: 'api-key-known', prepare: checkKeys },
+  { name: 'jwt-known', prepare: checkTokens },
+]
+
+/** A key that was seen before. As in a head that was just read: a view of a longer text. */
+function checkKeys(): Run {
+  const apiKey = `sha256:${createHash('sha256').update(API_KEY).digest('hex')}`
+  const directory = TenantDirectory.compile(
+    [tenantConfig('acme', { credentials: [{ apiKey }] })],
+    1,
+  )
+  const keys = new ApiKeys({ directory }, LIMITS)
+  const tenant = directory.byId('acme')
+  const head = `x-api-key: ${API_KEY}`
+  return times => {
+    let right = 0
+    for (let time = 0; time < times; time += 1)
+      if (keys.check(head.slice('x-api-key: '.length)) === tenant) right += 1
+    if (right !== times) throw new Error('another tenant')
+  }
+}
+
+/** A token that was verified before: the same, with the text of a head. */
+async function checkTokens(): Promise<Run> {
+  const key = signingKey('k1', 'RS256')
+  const folder = mkdtempSync(join(tmpdir(), 'amt-micro-'))
+  const file = join(folder, 'jwks.json')
+  writeFileSync(file, JSON.stringify({ keys: [key.jwk] }))
+  const directory = TenantDirectory.compile([tenantConfig('acme')], 1)
+  const checker = new JwtChecker({ directory, log: new RecordingLog() }, DEFAULT_JWT_OPTIONS)
+  checker.setIssuers([issuerConfig(file)])
+  const head = `Bearer ${await sign(key)}`
+  const tenant = await checker.check(head.slice('Bearer '.length), NOW)
+  process.once('exit', () => rmSync(folder, { recursive: true }))
+  return times => {
+    let right = 0
+    for (let time = 0; time < times; time += 1)
+      if (checker.check(head.slice('Bearer '.length), NOW) === tenant) right += 1
+    if (right !== times) throw new Error(`another tenant than ${String(tenant)}`)
+  }
+}
