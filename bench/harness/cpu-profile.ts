@@ -48,7 +48,7 @@ export function selfTimes({ nodes, samples, timeDeltas }: CpuProfile, root: stri
     else times.set(key, { name, place, us })
   }
   return [...times.values()]
-    .sort((a, b) => b.us - a.us)
+    .toSorted((a, b) => b.us - a.us)
     .map(({ name, place, us }) => ({ name, place, share: us / busyUs }))
 }
 

@@ -1,4 +1,4 @@
-import { FieldTable, hashStep } from '../../src/codec/http1/field-table.ts'
+import { type FieldTable, hashStep } from '../../src/codec/http1/field-table.ts'
 import { RequestHead } from '../../src/codec/http1/request-head.ts'
 import { ResponseHead } from '../../src/codec/http1/response-head.ts'
 import { ForwardedFields } from '../../src/proxy/forward/fields.ts'
