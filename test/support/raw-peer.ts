@@ -122,6 +122,8 @@ export interface RecordingDeployment {
   readonly connections: readonly RecordedConnection[]
   /** Complete requests, in the order of their completion. */
   readonly requests: readonly RecordedRequest[]
+  /** What was answered, in order; also requests that were answered before they were complete, or never were. */
+  readonly answered: readonly AnsweredRequest[]
   /** What no strict reader of RFC 9112 would take; the connection was cut there. */
   readonly violations: readonly string[]
   /** Drops what was recorded, all but what is not a whole request yet; for runs without an end. */
@@ -129,17 +131,27 @@ export interface RecordingDeployment {
   close(): Promise<void>
 }
 
+interface AnsweredRequest {
+  readonly method: string
+  readonly serial: number
+}
+
 /** What a deployment does with a complete request; the connection stays open unless this ends it. */
 type Serve = (request: RecordedRequest, socket: net.Socket) => void
 
-/** A deployment that keeps every byte, and answers each complete request, with `answerTo` unless `serve` says otherwise. */
+/**
+ * A deployment that keeps every byte, and answers each complete request, with `answerTo` unless `serve` says otherwise.
+ * `hasty` is asked about each request whose head is there and whose body is not: true answers it at once.
+ */
 export async function recordingDeployment(
   serve: Serve = (request, socket) => socket.write(answerTo(request)),
+  hasty: () => boolean = () => false,
 ): Promise<RecordingDeployment> {
-  let serial = 0
+  let last = 0
   const sockets = new Set<net.Socket>()
   const connections: Recorder[] = []
   const requests: RecordedRequest[] = []
+  const answered: AnsweredRequest[] = []
   const violations: string[] = []
   const server = net.createServer({ noDelay: true, allowHalfOpen: true }, socket => {
     const recorder = new Recorder()
@@ -152,10 +164,20 @@ export async function recordingDeployment(
           socket.destroy()
           return
         }
-        const recorded = { ...event, serial: ++serial, connection: recorder }
+        const early = recorder.answered
+        const serial = early === 0 ? ++last : early
+        const recorded = { ...event, serial, connection: recorder }
+        recorder.answered = 0
         requests.push(recorded)
+        if (early !== 0) continue
+        answered.push({ method: event.method, serial })
         serve(recorded, socket)
       }
+      const method = recorder.answered === 0 ? recorder.beginning : undefined
+      if (method === undefined || !hasty()) return
+      recorder.answered = ++last
+      answered.push({ method, serial: last })
+      socket.write(answerTo({ method, serial: last }))
     })
     socket.on('end', () => socket.end())
     socket.on('error', () => socket.destroy())
@@ -170,9 +192,11 @@ export async function recordingDeployment(
     port: (server.address() as net.AddressInfo).port,
     connections,
     requests,
+    answered,
     violations,
     forget: () => {
       requests.length = 0
+      answered.length = 0
       violations.length = 0
       for (const recorder of connections) recorder.forget()
       connections.splice(0, connections.length, ...connections.filter(({ open }) => open))
@@ -186,11 +210,19 @@ export async function recordingDeployment(
 
 class Recorder implements RecordedConnection {
   open = true
+  /** Serial of the request that is being received, where it was answered before its end; else 0. */
+  answered = 0
   #chunks: Buffer[] = []
   #unread: Buffer = Buffer.alloc(0)
 
   get unread(): number {
     return this.#unread.length
+  }
+
+  /** Method of the request whose head is complete, and whose body is not. */
+  get beginning(): string | undefined {
+    if (!this.#unread.includes('\r\n\r\n')) return undefined
+    return this.#unread.toString('latin1', 0, this.#unread.indexOf(' '))
   }
 
   forget(): void {
@@ -222,7 +254,7 @@ class Recorder implements RecordedConnection {
 }
 
 /** 200, with a body that no other request gets. */
-export function answerTo({ method, serial }: RecordedRequest): string {
+export function answerTo({ method, serial }: AnsweredRequest): string {
   const body = `answer ${serial}\n`
   const head = `HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nx-serial: ${serial}\r\ncontent-length: ${body.length}\r\n\r\n`
   return method === 'HEAD' ? head : head + body

@@ -55,3 +55,11 @@ const TOLERATED =
 export function isTolerated(rule: string): boolean {
   return TOLERATED.test(rule)
 }
+
+/** RFC 9112 section 7.1.1 lets blanks stand behind a chunk size, before an extension; the codec does not. */
+const BLANK_BEHIND_SIZE = /\r\n[0-9a-fA-F]+[ \t]+;/
+
+/** Whether the codec may refuse `bytes` where a strict reader does not. */
+export function mayBeRefused(bytes: Buffer): boolean {
+  return BLANK_BEHIND_SIZE.test(bytes.toString('latin1'))
+}

@@ -4,7 +4,7 @@
  */
 import type { AnswerCase, AnswerOutcome } from '../answer-lab.ts'
 import { type StrictAnswer, valuesOf } from '../strict-http1.ts'
-import { isTolerated, type StrictSequence, strictAnswers } from './agreement.ts'
+import { isTolerated, mayBeRefused, type StrictSequence, strictAnswers } from './agreement.ts'
 import { nodeAnswerFault } from './second-opinion.ts'
 
 /** How the outcomes are spread. */
@@ -28,8 +28,8 @@ export async function answerFaults(
   const faults = poolFaults(given, outcome, sent)
   if (answer === undefined) {
     tally.cut++
-    const whole = sent.messages.at(-1)
-    if (given.ending !== 'reset' && whole !== undefined && whole.status >= 200)
+    const whole = (sent.messages.at(-1)?.status ?? 0) >= 200
+    if (whole && given.ending !== 'reset' && !mayBeRefused(Buffer.concat(given.pieces)))
       faults.push('a whole answer was cut')
     return faults
   }

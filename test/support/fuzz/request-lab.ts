@@ -8,12 +8,24 @@ import { NodeRequestReader } from '../node-http.ts'
 import { RawClient, turns } from '../raw-client.ts'
 import { type RecordedRequest, type RecordingDeployment, recordingDeployment } from '../raw-peer.ts'
 import { type RunningProxy, startProxy } from '../start-proxy.ts'
-import { type StrictAnswer, valuesOf } from '../strict-http1.ts'
+import {
+  readStrictAnswer,
+  type StrictAnswer,
+  type StrictRequest,
+  valuesOf,
+} from '../strict-http1.ts'
 import { isTolerated, strictRequests } from './agreement.ts'
 import { nodeRequestFault } from './second-opinion.ts'
 
 /** Turns in which a connection that was cut here is seen there. */
 const TURNS = 400
+
+export interface RequestLabOptions {
+  /** Asked whether the deployment answers a request before it has its body. */
+  readonly hasty?: () => boolean
+  /** `limits.body` of the tenant. */
+  readonly bodyLimit?: string
+}
 
 export class RequestLab {
   readonly proxy: RunningProxy
@@ -29,12 +41,20 @@ export class RequestLab {
     this.#deployment = deployment
   }
 
-  static async start(): Promise<RequestLab> {
-    const deployment = await recordingDeployment()
+  static async start(options: RequestLabOptions = {}): Promise<RequestLab> {
+    const { hasty, bodyLimit = '1MiB' } = options
+    const deployment = await recordingDeployment(undefined, hasty)
     const endpoints = [`http://127.0.0.1:${deployment.port}`]
     const proxy = await startProxy({
       listeners: [{ name: 'private', mode: 'private', port: 0, protocol: 'http' }],
-      tenants: [{ id: 'acme', address: '127.0.0.1', deployment: { endpoints } }],
+      tenants: [
+        {
+          id: 'acme',
+          address: '127.0.0.1',
+          limits: { body: bodyLimit },
+          deployment: { endpoints },
+        },
+      ],
     })
     return new RequestLab(proxy, deployment)
   }
@@ -65,25 +85,28 @@ export class RequestLab {
     return problems
   }
 
-  /** Each request is answered with its own answer, in order; behind these there may be one refusal. */
+  /**
+   * Answers come in order, each to a request of this client, and only those are missing whose request never was whole.
+   * Refusals may stand between them; behind one that says so there is nothing.
+   */
   #answerFaults(client: RawClient, arrived: readonly RecordedRequest[]): string[] {
-    const answers = answersIn(client, arrived)
+    const waiting = this.#deployment.answered.slice()
+    const whole = new Set(arrived.map(({ serial }) => serial))
+    const answers = readServed(client, waiting)
     if (typeof answers === 'string') return [`the client got what breaks a rule: ${answers}`]
-    if (answers.length < arrived.length)
-      return [`${arrived.length} requests arrived, ${answers.length} answers came back`]
-    for (const [index, { serial, method }] of arrived.entries()) {
-      const body = method === 'HEAD' ? '' : `answer ${serial}\n`
-      const answer = answers[index] as StrictAnswer
-      if (
-        answer.body.toString() !== body ||
-        valuesOf(answer.fields, 'x-serial').join() !== `${serial}`
-      )
-        return [`answer ${index + 1} is that of another request`]
+    let ended = false
+    for (const { status, serial, close } of answers) {
+      if (ended) return ['an answer behind the last one']
+      ended = close
+      if (serial === 0) this.refused++
+      if (serial === 0 && status < 400) return ['an answer that nobody gave']
+      if (serial === 0) continue
+      const skipped = waiting.splice(0, waiting.findIndex(each => each.serial === serial) + 1)
+      if (skipped.length === 0) return ['an answer out of order']
+      if (skipped.slice(0, -1).some(each => whole.has(each.serial)))
+        return ['an answer was left out']
     }
-    const more = answers.slice(arrived.length)
-    this.refused += more.length
-    if (more.length > 1) return ['more than one refusal']
-    return more.every(({ status }) => status >= 400) ? [] : ['an answer that nobody gave']
+    return waiting.some(each => whole.has(each.serial)) ? ['an answer never came'] : []
   }
 
   async #opinions(arrived: readonly RecordedRequest[]): Promise<string[]> {
@@ -128,26 +151,57 @@ export class RequestLab {
   }
 }
 
-/** A refusal of HEAD has no body, and which request was refused is not always to be seen from outside. */
-function answersIn(
-  client: RawClient,
-  arrived: readonly RecordedRequest[],
-): StrictAnswer[] | string {
-  const methods = arrived.map(({ method }) => method)
-  const answers = readAnswers(client.received, client.ended, methods)
-  if (typeof answers === 'string' || answers.length > arrived.length) return answers
-  return readAnswers(client.received, client.ended, [...methods, 'HEAD'])
+interface Served {
+  readonly status: number
+  /** Of the request that it answers; 0 where the proxy answered. */
+  readonly serial: number
+  /** Whether it says that it is the last one. */
+  readonly close: boolean
 }
 
-/** What arrived is what a strict reader finds in what was sent, one after the other. */
+/** All final answers that a client got, or the rule that they break. The body of each is that of its serial. */
+function readServed(
+  client: RawClient,
+  answered: RecordingDeployment['answered'],
+): Served[] | string {
+  const served: Served[] = []
+  let rest = client.received
+  while (rest.length > 0) {
+    const text = rest.toString('latin1')
+    const serial = Number(/^[^]*?\r\nx-serial: (\d+)\r\n/.exec(headOf(text))?.[1] ?? 0)
+    // A refusal of HEAD has no body, and which request was refused is not always to be seen from outside.
+    const refused = text.startsWith('{"type"', headOf(text).length) ? 'GET' : 'HEAD'
+    const method = serial === 0 ? refused : answered.find(each => each.serial === serial)?.method
+    const result = readStrictAnswer(rest, { method, closed: client.ended })
+    if (result.kind === 'violation') return result.rule
+    if (result.kind === 'incomplete')
+      return client.ended ? 'an answer is cut without a reset' : served
+    const { status, fields, body } = result.message
+    rest = rest.subarray(result.length)
+    if (status < 200) continue
+    const right = method === 'HEAD' ? '' : `answer ${serial}\n`
+    if (serial !== 0 && body.toString() !== right) return `another body: ${body.toString('latin1')}`
+    served.push({ status, serial, close: valuesOf(fields, 'connection').includes('close') })
+  }
+  return served
+}
+
+function headOf(text: string): string {
+  return text.slice(0, text.indexOf('\r\n\r\n') + 4)
+}
+
+/** What arrived is what a strict reader finds in what was sent, in its order. */
 function sameAsSent(text: string, arrived: readonly RecordedRequest[]): string[] {
-  const strict = strictRequests(Buffer.from(text, 'latin1'))
-  for (const [index, { method, body }] of arrived.entries()) {
-    const sent = strict.messages[index]
-    if (sent === undefined)
-      return isTolerated(strict.rule) ? [] : [`request ${index + 1} was never sent: ${strict.rule}`]
-    if (sent.method !== method || !sent.body.equals(body))
-      return [`request ${index + 1} arrived as another one`]
+  const { messages, rule } = strictRequests(Buffer.from(text, 'latin1'))
+  let at = 0
+  for (const { method, body } of arrived) {
+    while (at < messages.length && !isSame(messages[at], method, body)) at++
+    if (at === messages.length && !isTolerated(rule)) return [`a request was never sent: ${rule}`]
+    at++
   }
   return []
+}
+
+function isSame(sent: StrictRequest | undefined, method: string, body: Buffer): boolean {
+  return sent?.method === method && sent.body.equals(body)
 }
