@@ -19,9 +19,10 @@ const STOP_MS = 8_000
 /** What is kept of its output, to say why it did not start. */
 const KEPT_CHARS = 8_192
 
-/** The path of a program, or nothing. Also where Debian puts servers, which is not on everybody's PATH. */
-export function findProgram(name: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin']
+/** The path of a program, or nothing. Also where Debian puts servers, which is not on everybody's PATH, and in `more`. */
+export function findProgram(name: string, ...more: string[]): string | undefined {
+  const path = (process.env['PATH'] ?? '').split(delimiter)
+  const folders = [...path, '/usr/local/sbin', '/usr/sbin', ...more]
   return folders.map(folder => join(folder, name)).find(isExecutable)
 }
 
