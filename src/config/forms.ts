@@ -21,6 +21,7 @@ const FRAMING_FIELDS: ReadonlySet<string> = new Set([
   'host',
   'http2-settings',
   'keep-alive',
+  'max-forwards',
   'proxy-authenticate',
   'proxy-authorization',
   'proxy-connection',
@@ -28,6 +29,7 @@ const FRAMING_FIELDS: ReadonlySet<string> = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'via',
 ])
 
 export const fieldName = (): z.ZodString =>

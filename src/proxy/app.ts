@@ -11,6 +11,7 @@ import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { createMixerClient, type MixerClient } from '../runtime/mixer-client.ts'
 import { onSignals } from '../runtime/signals.ts'
+import { randomInstance } from './forward/via.ts'
 import type { WorkerReport } from './ipc.ts'
 import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
@@ -65,6 +66,7 @@ class ProxyPrimary {
   readonly #workerCount: number
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
+  readonly #instance = randomInstance()
   readonly #ended = Promise.withResolvers<number>()
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
   #sorted: readonly TenantConfig[] = []
@@ -220,7 +222,8 @@ class ProxyPrimary {
       logger: this.#logger,
       startMessage: () => {
         const { config, generation } = this.#reloader
-        return { kind: 'start', config, generation, workers: this.#workerCount }
+        const [workers, instance] = [this.#workerCount, this.#instance]
+        return { kind: 'start', config, generation, workers, instance }
       },
       onReport: (slot, report) => this.#record(slot, report),
       onGone: slot => this.#live.forget(slot),

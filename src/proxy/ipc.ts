@@ -14,6 +14,8 @@ export type PrimaryMessage =
       readonly config: Config
       readonly generation: number
       readonly workers: number
+      /** Of this proxy, the same in all of its workers: it knows by it whether a call has passed here before. */
+      readonly instance: string
     }
   /** All tenants, and the limits of those that have none of their own. Answered by `applied`. */
   | {

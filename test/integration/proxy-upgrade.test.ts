@@ -160,6 +160,43 @@ for (const [name, request] of Object.entries(NOT_ASKED)) {
   })
 }
 
+const DISAGREED: Record<string, string> = {
+  'a protocol that was not offered': SWITCH.replace('upgrade: websocket', 'upgrade: other'),
+  'one more protocol than was offered': SWITCH.replace(
+    'upgrade: websocket',
+    'upgrade: websocket, other',
+  ),
+  'no protocol': SWITCH.replace('upgrade: websocket\r\n', ''),
+  'an Upgrade that its Connection does not name': SWITCH.replace('connection: Upgrade\r\n', ''),
+  'a version of HTTP': SWITCH.replace('upgrade: websocket', 'upgrade: h2c'),
+}
+for (const [name, answer] of Object.entries(DISAGREED)) {
+  await proxyTest(`101 with ${name} is an error of the deployment`, async (t, lab) => {
+    const deployment = await lab.deployment()
+    const proxy = await lab.forOne(deployment)
+    const client = await lab.client(proxy)
+    await client.send(get('/ws', UPGRADE))
+    const upstream = await deployment.next()
+    await upstream.readHead()
+    await upstream.send(answer)
+    const { status, body } = await readAnswer(client)
+    t.same([status, codeOf(body)], [502, 'upstream_malformed'])
+    await upstream.until(() => upstream.ended || upstream.closed, 'the connection is closed')
+  })
+}
+
+await proxyTest('one of several offered protocols is agreed on, in any case', async (t, lab) => {
+  const deployment = await lab.deployment()
+  const proxy = await lab.forOne(deployment)
+  const client = await lab.client(proxy)
+  await client.send(get('/ws', 'connection: upgrade\r\nupgrade: other/1, WebSocket\r\n'))
+  const upstream = await deployment.next()
+  t.same(fieldsOf(await upstream.readHead(), 'upgrade'), ['other/1, WebSocket'])
+  await upstream.send(`${SWITCH}hello`)
+  t.match(await client.readHead(), /^HTTP\/1\.1 101 /)
+  t.equal(await client.readBytes(5), 'hello')
+})
+
 await proxyTest('what comes over an upgraded connection is usage, both ways', async (t, lab) => {
   const deployment = await lab.deployment()
   const proxy = await lab.forOne(deployment)

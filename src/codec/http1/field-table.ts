@@ -11,7 +11,7 @@ export interface FieldRule {
   readonly forward: boolean
 }
 
-/** Fields that frame the message or belong to one hop (RFC 9110 §7.6.1): their lines are never forwarded. */
+/** Fields that frame the message or belong to one hop (RFC 9110 §7.6): their lines are never forwarded as they came. */
 const HOP_FIELDS = [
   'host',
   'content-length',
@@ -26,6 +26,7 @@ const HOP_FIELDS = [
   'proxy-authenticate',
   'proxy-authorization',
   'http2-settings',
+  'max-forwards',
 ] as const
 
 /** Slots of the codec's own fields. */
@@ -40,6 +41,7 @@ export const SLOT = {
   keepAlive: 7,
   proxyConnection: 8,
   expect: 9,
+  maxForwards: 13,
 } as const
 
 /** Slots are bits of one number. */

@@ -17,6 +17,9 @@ const MAX_METHOD_BYTES = 32
 const MAX_EMPTY_LINES = 4
 const VERSION = Buffer.from('HTTP/1.', 'latin1')
 const DIGIT_0 = 0x30
+const MAX_FORWARDS_BIT = 1 << SLOT.maxForwards
+/** RFC 9110 §7.6.2 lets a recipient forward the largest number that it can count. */
+const MOST_HOPS = 1_000
 
 export class RequestHead implements Framing {
   method = ''
@@ -28,6 +31,8 @@ export class RequestHead implements Framing {
   host = ''
   kind: BodyKind = BODY_NONE
   length = 0
+  /** Hops that a TRACE or OPTIONS may still take (RFC 9110 §7.6.2), or -1 where nothing limits them. */
+  hopsLeft = -1
   connection: ConnectionOptions = parseConnection('')
   /** Lines to forward as they came. */
   lines = ''
@@ -113,6 +118,8 @@ export class RequestHead implements Framing {
     const error = decideFraming(fields, this, this.minor, BODY_NONE) ?? this.#decideHost()
     if (error !== undefined) return error
     if (this.#looksAtPath && !this.#pathIsSafe()) return 'unsafe_path'
+    this.hopsLeft = -1
+    if ((fields.seen & MAX_FORWARDS_BIT) !== 0 && !this.#readHopsLeft()) return 'malformed_field'
     const expect = fields.values[SLOT.expect] as string
     // RFC 9110 §10.1.1: the one expectation there is; HTTP/1.0 has none.
     if (expect !== '' && this.minor === 1 && expect.toLowerCase() !== '100-continue')
@@ -146,6 +153,15 @@ export class RequestHead implements Framing {
       return 'invalid_host'
     this.host = authority
     return undefined
+  }
+
+  /** False where a method that counts its hops does not say how many in plain digits. */
+  #readHopsLeft(): boolean {
+    if (this.method !== 'OPTIONS' && this.method !== 'TRACE') return true
+    const value = this.fields.values[SLOT.maxForwards] as string
+    if (!/^\d+$/.test(value)) return false
+    this.hopsLeft = Math.min(Number(value), MOST_HOPS)
+    return true
   }
 
   #pathIsSafe(): boolean {

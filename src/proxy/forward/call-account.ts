@@ -167,6 +167,13 @@ export class CallAccount {
     this.#close(ERRORS[code].flag)
   }
 
+  /** The proxy itself was asked, and answered with `status`: no usage either. */
+  answerHere(status: number): void {
+    if (!this.#open) return
+    this.#status = status
+    this.#close('-')
+  }
+
   /** The proxy answered for the deployment. */
   fail(code: ErrorCode): void {
     if (!this.wasSent) {

@@ -26,9 +26,10 @@ import { BandwidthPause } from './bandwidth-pause.ts'
 import { CallAccount } from './call-account.ts'
 import { errorResponse } from './error-response.ts'
 import type { Http1Connection } from './http1-connection.ts'
+import { isAgreed, switchingHeadText } from './protocol-switch.ts'
 import { RequestRelay } from './request-relay.ts'
 import { RequestWriter } from './request-writer.ts'
-import { switchingHeadText } from './response-writer.ts'
+import { LAST_HOP_STATUS, lastHopAnswer } from './response-writer.ts'
 
 type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 'tunnelling'
 
@@ -103,8 +104,9 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#awaitsContinue = this.#request.expectsContinue
     this.#keepAlive = head.minor === 1 ? !head.connection.close : head.connection.keepAlive
     this.#connection.beginDeadline()
-    if (this.#request.ambiguousCredentials) {
-      this.#refuse('credential_ambiguous', 0)
+    const { refusal } = this.#request
+    if (refusal !== undefined) {
+      this.#refuse(refusal, 0)
       return
     }
     const { authorization, apiKey } = this.#request
@@ -142,7 +144,8 @@ export class Exchange implements PoolUser, AnsweredCall {
       connection: account,
     })
     if (refusal === undefined) {
-      this.#connect()
+      if (this.#request.hopsLeft === 0) this.#answerAsLastHop()
+      else this.#connect()
       return
     }
     context.stats.limited(verdict.tenant.id, refusal.limit)
@@ -306,8 +309,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#letUpstreamGo(clean && this.#answer.reusable && this.#body.done)
     this.#account.settle('-')
     // A body that the client is still sending has no taker once the deployment has answered.
-    if (this.#body.done) this.#finish()
-    else this.#discardRest()
+    this.#finishOrDiscard()
   }
 
   /** Gives the upstream connection back, or closes it. */
@@ -378,12 +380,17 @@ export class Exchange implements PoolUser, AnsweredCall {
   // === upgrades
 
   answerSwitches(head: ResponseHead): boolean {
-    if (this.#request.upgrade === '' || !head.connection.upgrade || !this.#body.done) return false
+    if (!isAgreed(head, this.#request.upgrade) || !this.#body.done) return false
+    this.#becomeTunnel(101, switchingHeadText(head, this.#request.requestId))
+    return true
+  }
+
+  #becomeTunnel(status: number, headText: string): void {
     const { outbox, context } = this.#connection
     this.#answered = true
-    this.#upstream?.endpoint.health.answered(101, context.clock.monotonic())
-    this.#account.answer(101)
-    outbox.text(switchingHeadText(head, this.#request.requestId))
+    this.#upstream?.endpoint.health.answered(status, context.clock.monotonic())
+    this.#account.answer(status)
+    outbox.text(headText)
     this.#phase = 'tunnelling'
     this.#connection.endDeadline()
     this.#account.count()
@@ -391,7 +398,6 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#connection.wait('idle', context.config.timeouts.idle)
     // What the client sent ahead of the answer goes first.
     queueMicrotask(() => this.#connection.pump())
-    return true
   }
 
   #tunnelFromUpstream(bytes: Buffer, start: number, end: number): boolean {
@@ -429,6 +435,23 @@ export class Exchange implements PoolUser, AnsweredCall {
     context.stats.rejected(code, downstream.listener.index)
     this.#answerError(code, retryAfterMs)
     this.#account.refuse(code)
+    this.#finishOrDiscard()
+  }
+
+  /** The call may go no further (RFC 9110 §7.6.2): OPTIONS is answered for the proxy; what a TRACE held is told nobody. */
+  #answerAsLastHop(): void {
+    if (this.#request.method === 'TRACE') {
+      this.#refuse('unsupported_method', 0)
+      return
+    }
+    this.#decideKeepAlive()
+    this.#answered = true
+    this.#connection.outbox.text(lastHopAnswer(this.#request.requestId, this.#keepAlive))
+    this.#account.answerHere(LAST_HOP_STATUS)
+    this.#finishOrDiscard()
+  }
+
+  #finishOrDiscard(): void {
     if (this.#body.done) this.#finish()
     else this.#discardRest()
   }
@@ -471,10 +494,7 @@ export class Exchange implements PoolUser, AnsweredCall {
   }
 
   #answerError(code: ErrorCode, retryAfterMs: number): void {
-    if (this.#body.declaresMoreThan(MAX_DISCARD_BYTES)) this.#keepAlive = false
-    // A client that waits for 100 may send its body or not (RFC 9110 §10.1.1): what comes next cannot be told.
-    if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
-    if (this.#request.minor === 0) this.#keepAlive = false
+    this.#decideKeepAlive()
     this.#answered = true
     this.#connection.outbox.text(
       errorResponse(code, {
@@ -484,6 +504,14 @@ export class Exchange implements PoolUser, AnsweredCall {
         retryAfterMs,
       }),
     )
+  }
+
+  /** Whether the connection goes on behind an answer of our own. */
+  #decideKeepAlive(): void {
+    if (this.#body.declaresMoreThan(MAX_DISCARD_BYTES)) this.#keepAlive = false
+    // A client that waits for 100 may send its body or not (RFC 9110 §10.1.1): what comes next cannot be told.
+    if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
+    if (this.#request.minor === 0) this.#keepAlive = false
   }
 
   /** Reads the rest of a body that nobody wants, if it is short enough to keep the connection for it. */

@@ -11,6 +11,9 @@ const OWN_FIELDS = [
   'x-forwarded-client-cert',
 ] as const
 
+/** Read, and forwarded as it came: ours is a line behind it. */
+const VIA: FieldRule = { name: 'via', forward: true }
+
 const drop = (name: string): FieldRule => ({ name, forward: false })
 
 export interface FieldSlots {
@@ -21,6 +24,7 @@ export interface FieldSlots {
   readonly forwardedProto: number
   readonly forwardedHost: number
   readonly forwarded: number
+  readonly via: number
 }
 
 /** Names and slots for one configuration; `apiKeyHeader` in lower case. */
@@ -34,7 +38,7 @@ export class ForwardedFields {
 
   constructor(apiKeyHeader: string) {
     const names = new Set<string>([...OWN_FIELDS, apiKeyHeader])
-    const rules = [...names].map(drop)
+    const rules = [...[...names].map(drop), VIA]
     // Nothing that a client says about identity or origin reaches a deployment (invariant 8).
     this.request = new FieldTable(rules, ['x-amt-', 'x-forwarded-'])
     this.trustedRequest = new FieldTable(rules, ['x-amt-'])
@@ -49,6 +53,7 @@ export class ForwardedFields {
       forwardedProto: slot('x-forwarded-proto'),
       forwardedHost: slot('x-forwarded-host'),
       forwarded: slot('forwarded'),
+      via: slot('via'),
     }
   }
 }
@@ -67,8 +72,8 @@ export interface Origin {
   readonly secure: boolean
   /** `x-forwarded-client-cert`, or ''. */
   readonly clientCertificate: string
-  /** Name of the service, in `via`. */
-  readonly service: string
+  /** Of this proxy, in `via`. */
+  readonly pseudonym: string
 }
 
 /** What a trusted peer says it forwards for; empty strings where it says nothing, and for all others. */
@@ -96,6 +101,6 @@ export function originLines(origin: Origin, host: string, hops: FormerHops): str
     (origin.clientCertificate === ''
       ? ''
       : `x-forwarded-client-cert: ${origin.clientCertificate}\r\n`) +
-    `via: 1.1 ${origin.service}\r\n`
+    `via: 1.1 ${origin.pseudonym}\r\n`
   )
 }

@@ -3,11 +3,13 @@ import { SLOT } from '../../codec/http1/field-table.ts'
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, type BodyKind } from '../../codec/http1/framing.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import { originForm } from '../../codec/http1/target.ts'
+import type { ErrorCode } from '../../core/errors.ts'
 import type { Endpoint } from '../pool/endpoint.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
 import { type FormerHops, isSaneRequestId, originLines } from './fields.ts'
 import { findQueryKey } from './query-key.ts'
+import { hasPassed } from './via.ts'
 
 const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
 /** RFC 9110 §9.2.2. */
@@ -30,6 +32,10 @@ export class RequestWriter {
   apiKey = ''
   /** Whether one of them came twice. */
   ambiguousCredentials = false
+  /** Whether the call has passed here before. */
+  looped = false
+  /** Hops that a TRACE or OPTIONS may still take (RFC 9110 §7.6.2), or -1 where nothing limits them. */
+  hopsLeft = -1
   readonly #context: WorkerContext
   readonly #downstream: Downstream
   #lines = ''
@@ -37,6 +43,8 @@ export class RequestWriter {
   #length = 0
   #te = ''
   #trailer = ''
+  /** `Max-Forwards` as it came, or ''. */
+  #maxForwards = ''
   /** The target without the key that stood in its query, or '' where none did. */
   #targetWithoutKey = ''
   #hops: FormerHops = NO_HOPS
@@ -53,6 +61,12 @@ export class RequestWriter {
   /** Whether the call may be sent a second time. */
   get repeatable(): boolean {
     return this.#kind === BODY_NONE && this.upgrade === '' && IDEMPOTENT.has(this.method)
+  }
+
+  /** Why the call goes nowhere, whoever it is from. */
+  get refusal(): ErrorCode | undefined {
+    if (this.ambiguousCredentials) return 'credential_ambiguous'
+    return this.looped ? 'loop_detected' : undefined
   }
 
   /** Copies what the call needs: the head is read over by the next call of any connection. */
@@ -75,6 +89,10 @@ export class RequestWriter {
     if (query !== undefined) this.#takeQueryKey(query)
     this.#te = values[SLOT.te] as string
     this.#trailer = values[SLOT.trailer] as string
+    this.hopsLeft = head.hopsLeft
+    this.#maxForwards = values[SLOT.maxForwards] as string
+    const via = values[slots.via] as string
+    this.looped = via !== '' && hasPassed(via, this.#context.pseudonym)
     this.expectsContinue = head.minor === 1 && values[SLOT.expect] !== ''
     this.upgrade = upgradeOf(head)
     const id = values[slots.requestId] as string
@@ -107,14 +125,14 @@ export class RequestWriter {
     const host = this.host === '' ? endpoint.authority : this.host
     return (
       `${this.method} ${originForm(this.method, this.#forwardedTarget())} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
-      `${this.#optionLines()}${this.#credentialLines()}${this.#origin}x-request-id: ${this.requestId}\r\n\r\n`
+      `${this.#optionLines()}${this.#maxForwardsLine()}${this.#credentialLines()}${this.#origin}x-request-id: ${this.requestId}\r\n\r\n`
     )
   }
 
   #renewOrigin(tenant: string): void {
     const { peerAddress, secure, clientCertificate } = this.#downstream
-    const service = this.#context.config.service.name
-    const origin = { tenant, peerAddress, secure, clientCertificate, service }
+    const { pseudonym } = this.#context
+    const origin = { tenant, peerAddress, secure, clientCertificate, pseudonym }
     const lines = originLines(origin, this.host, this.#hops)
     // Put together once: text made of parts stays a tree in V8, which would be walked with every call (WriteToFlat: 3 %).
     this.#origin = Buffer.from(lines, 'latin1').toString('latin1')
@@ -136,6 +154,12 @@ export class RequestWriter {
         ? 'connection: te\r\nte: trailers\r\n'
         : ''
     return this.expectsContinue ? `${te}expect: 100-continue\r\n` : te
+  }
+
+  /** Only TRACE and OPTIONS count their hops; for all others the field means nothing, and passes. */
+  #maxForwardsLine(): string {
+    if (this.#maxForwards === '') return ''
+    return `max-forwards: ${this.hopsLeft < 0 ? this.#maxForwards : this.hopsLeft - 1}\r\n`
   }
 
   #forwardedTarget(): string {

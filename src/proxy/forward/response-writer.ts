@@ -67,10 +67,13 @@ export function responseHeadText(
   return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}${framing.lines}${connection}x-request-id: ${requestId}\r\n\r\n`
 }
 
-/** The 101 that ends HTTP/1.1 on a connection. */
-export function switchingHeadText(
-  { reason, lines, fields }: ResponseHead,
-  requestId: string,
-): string {
-  return `HTTP/1.1 101 ${reason}\r\n${lines}connection: upgrade\r\nupgrade: ${fields.values[SLOT.upgrade]}\r\nx-request-id: ${requestId}\r\n\r\n`
+export const LAST_HOP_STATUS = 204
+
+/** To OPTIONS that asks the proxy itself. What a deployment takes besides these is for the deployment to say. */
+export function lastHopAnswer(requestId: string, keepAlive: boolean): string {
+  return (
+    `HTTP/1.1 ${LAST_HOP_STATUS} No Content\r\n` +
+    'allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' +
+    `${keepAlive ? '' : 'connection: close\r\n'}x-request-id: ${requestId}\r\n\r\n`
+  )
 }

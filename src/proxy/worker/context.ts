@@ -35,6 +35,8 @@ export interface WorkerContext {
   readonly runtimes: TenantRuntimes
   readonly accessLog: AccessLog | undefined
   readonly fields: ForwardedFields
+  /** Of this proxy, in `via`. */
+  readonly pseudonym: string
   /** Of messages in both directions. */
   readonly caps: Http1Caps
   /** Parsers are shared: what one says is valid until the next head is read. */

@@ -25,11 +25,11 @@ async function leave(): Promise<void> {
 }
 
 async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promise<void> {
-  const { config, generation, workers } = message
+  const { config, generation, workers, instance } = message
   const logger = createLogger({ level: config.log.level, name: 'worker' })
   const started = new Worker(
     { clock: systemClock, logger, report: send },
-    { config, generation, workers },
+    { config, generation, workers, instance },
   )
   const result = await started.start()
   if ('problems' in result) {

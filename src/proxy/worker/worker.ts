@@ -14,6 +14,7 @@ import { TurnClock } from '../../runtime/turn-clock.ts'
 import { Authenticator } from '../credential/authenticator.ts'
 import { AccessLog } from '../forward/access-log.ts'
 import { ForwardedFields } from '../forward/fields.ts'
+import { pseudonymOf, randomInstance } from '../forward/via.ts'
 import type { BoundAddress, WorkerReport } from '../ipc.ts'
 import { ListenerSet } from '../listener/listener-set.ts'
 import { OperationMatcher } from '../metering/operations.ts'
@@ -47,6 +48,8 @@ export interface WorkerOptions {
   readonly generation: number
   /** Number of workers that share the limits. */
   readonly workers: number
+  /** The same in all workers of a proxy, see `pseudonymOf`; made up where there is no primary to say it. */
+  readonly instance?: string
 }
 
 export type StartResult =
@@ -61,9 +64,9 @@ export class Worker {
   readonly #lag = monitorEventLoopDelay({ resolution: 10 })
   readonly #intervals: NodeJS.Timeout[] = []
 
-  constructor(deps: WorkerDeps, { config, generation, workers }: WorkerOptions) {
+  constructor(deps: WorkerDeps, options: WorkerOptions) {
     this.#report = deps.report
-    this.#context = createContext(deps, config, { generation, workers })
+    this.#context = createContext(deps, options)
     this.#listeners = new ListenerSet(this.#context)
     this.#census = new EndpointCensus(this.#context.runtimes)
   }
@@ -166,8 +169,7 @@ export class Worker {
 
 function createContext(
   deps: WorkerDeps,
-  config: Config,
-  { generation, workers }: { generation: number; workers: number },
+  { config, generation, workers, instance = randomInstance() }: WorkerOptions,
 ): WorkerContext {
   const { logger, random = Math.random, lookup = new DnsLookup() } = deps
   const clock = new TurnClock(deps.clock)
@@ -202,6 +204,7 @@ function createContext(
     runtimes: new TenantRuntimes(() => context, workers),
     accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
     fields,
+    pseudonym: pseudonymOf(config.service.name, instance),
     caps,
     requestHead: new RequestHead(fields.request, caps, path),
     trustedRequestHead: new RequestHead(fields.trustedRequest, caps, path),

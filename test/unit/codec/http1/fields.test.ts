@@ -1,8 +1,9 @@
 import { test } from 'tap'
 import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
+import { INVALID } from '../../../../src/codec/http1/field-section.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
 import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
-import { latin1 } from './every-split.ts'
+import { latin1, readAtEverySplit } from './every-split.ts'
 import { lines, readRequest, type SeenRequest } from './heads.ts'
 
 const table = new FieldTable(
@@ -179,4 +180,26 @@ await test('a name whose hash is that of a known one stays a stranger', async t 
   // 31 * 'c' + 'o' = 31 * 'e' + '1' in the hash of the table.
   t.same(forwarded('e1ntent-length: 5', 'Content-Length: 0'), ['e1ntent-length: 5'])
   t.match(readRequest(table, lines('POST / HTTP/1.1', 'jqst: a', 'j1st: b')), 'invalid_host')
+})
+
+await test('reads how many hops are left where the method counts them', async t => {
+  const hops = (method: string, ...values: string[]): string | number => {
+    const head = new RequestHead(table)
+    const text = latin1(
+      lines(`${method} / HTTP/1.1`, 'Host: a', ...values.map(value => `Max-Forwards: ${value}`)),
+    )
+    const reader = {
+      read: (bytes: Buffer, start: number, end: number) => head.read(bytes, start, end),
+      said: (result: number) => (result === INVALID ? head.error : head.hopsLeft),
+    }
+    return readAtEverySplit(reader, text).said as string | number
+  }
+  t.equal(hops('OPTIONS', '0'), 0)
+  t.equal(hops('TRACE', ' 12 '), 12)
+  t.equal(hops('OPTIONS'), -1)
+  t.equal(hops('GET', '0'), -1, 'GET does not')
+  t.equal(hops('GET', 'x', 'y'), -1)
+  for (const values of [[''], ['-1'], ['+1'], ['1.0'], ['0x1'], ['a'], ['1, 1'], ['1', '1']])
+    for (const method of ['OPTIONS', 'TRACE'])
+      t.equal(hops(method, ...values), 'malformed_field', `${method} ${values.join(' and ')}`)
 })

@@ -14,7 +14,7 @@ const ORIGIN: Origin = {
   peerAddress: '192.0.2.1',
   secure: false,
   clientCertificate: '',
-  service: 'orders',
+  pseudonym: 'orders-a1b2',
 }
 
 await test('says where a call came from', async t => {
@@ -24,7 +24,7 @@ await test('says where a call came from', async t => {
     'x-forwarded-proto: http',
     'x-forwarded-host: a.example',
     'forwarded: for=192.0.2.1;host="a.example";proto=http',
-    'via: 1.1 orders',
+    'via: 1.1 orders-a1b2',
     '',
   ])
   const secure = {
@@ -40,7 +40,7 @@ await test('says where a call came from', async t => {
     'x-forwarded-host: a.example:8443',
     'forwarded: for="[2001:db8::1]";host="a.example:8443";proto=https',
     'x-forwarded-client-cert: Hash=ab',
-    'via: 1.1 orders',
+    'via: 1.1 orders-a1b2',
     '',
   ])
 })
@@ -51,7 +51,7 @@ await test('says nothing of a host that nobody asked for', async t => {
     'x-forwarded-for: 192.0.2.1',
     'x-forwarded-proto: http',
     'forwarded: for=192.0.2.1;proto=http',
-    'via: 1.1 orders',
+    'via: 1.1 orders-a1b2',
     '',
   ])
 })
@@ -64,7 +64,7 @@ await test('adds to what trusted peers say', async t => {
     'x-forwarded-proto: https',
     'x-forwarded-host: b',
     'forwarded: for=10.0.0.1, for=192.0.2.1;host="a";proto=http',
-    'via: 1.1 orders',
+    'via: 1.1 orders-a1b2',
     '',
   ])
 })

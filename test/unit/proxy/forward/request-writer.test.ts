@@ -23,8 +23,8 @@ function writerFor(setting: Setting = {}): { writer: RequestWriter; head: Reques
   let ids = 0
   const context = {
     fields,
+    pseudonym: 'orders-a1b2',
     config: {
-      service: { name: 'orders' },
       authentication: { forwardCredentials, apiKey: { header: 'x-api-key', query } },
     },
     nextRequestId: () => `made-${++ids}`,
@@ -58,7 +58,7 @@ const ORIGIN = [
   'x-forwarded-proto: http',
   'x-forwarded-host: a',
   'forwarded: for=192.0.2.1;host="a";proto=http',
-  'via: 1.1 orders',
+  'via: 1.1 orders-a1b2',
 ]
 
 /** Lines of the head that the deployment gets. */
@@ -244,4 +244,31 @@ await test('knows which calls may be sent again', async t => {
     t.notOk(repeatable(`${method} / HTTP/1.1`), method)
   t.notOk(repeatable('PUT / HTTP/1.1', 'Content-Length: 1'))
   t.notOk(repeatable('GET / HTTP/1.1', 'Connection: upgrade', 'Upgrade: websocket'))
+})
+
+await test('counts the hops of those methods that have them counted', async t => {
+  const lines = (line: string, ...fields: string[]): string[] =>
+    ownLines({}, line, 'Host: a', ...fields).slice(2)
+  t.same(lines('OPTIONS / HTTP/1.1', 'Max-Forwards: 3'), ['max-forwards: 2'])
+  t.same(lines('TRACE / HTTP/1.1', 'MAX-FORWARDS: 010'), ['max-forwards: 9'])
+  t.same(lines('OPTIONS * HTTP/1.1', `Max-Forwards: ${'9'.repeat(40)}`), ['max-forwards: 999'])
+  t.same(
+    lines('OPTIONS / HTTP/1.1', 'Max-Forwards: 3', 'Connection: Max-Forwards'),
+    ['max-forwards: 2'],
+    'Connection takes it from nobody',
+  )
+  t.same(lines('OPTIONS / HTTP/1.1'), [])
+  for (const value of ['0', '7', 'x', '-1'])
+    t.same(lines('GET / HTTP/1.1', `Max-Forwards: ${value}`), [`max-forwards: ${value}`])
+  t.equal(take({}, 'OPTIONS / HTTP/1.1', 'Host: a', 'Max-Forwards: 0').hopsLeft, 0)
+  t.equal(take({}, 'GET / HTTP/1.1', 'Host: a', 'Max-Forwards: 0').hopsLeft, -1)
+})
+
+await test('a call that has passed here before is known by its Via', async t => {
+  const looped = (...via: string[]): boolean =>
+    take({}, 'GET / HTTP/1.1', 'Host: a', ...via.map(value => `Via: ${value}`)).looped
+  t.ok(looped('1.1 orders-a1b2'))
+  t.ok(looped('1.0 fred', '1.1 orders-a1b2', '1.1 other'))
+  t.notOk(looped())
+  t.notOk(looped('1.1 orders-ffff', '1.1 orders'))
 })
