@@ -15,8 +15,12 @@ const TLS_HANDSHAKE = 0x16
 const TLS_MAJOR = 0x03
 /** The longest registered method, UPDATEREDIRECTREF, has 17 letters. */
 const METHOD = /^[A-Z][A-Z-]{0,31}$/
-/** `*` is a target of OPTIONS alone (RFC 9112 §3.2.4), and of a damaged preface, which is refused; `KEYS *` is Redis. */
-const REQUEST_START = /^(?:[A-Z][A-Z-]{0,31} (?:\/|https?:\/\/)|(?:OPTIONS|PRI) \*)/i
+/**
+ * `*` is a target of OPTIONS alone (RFC 9112 §3.2.4), and of a damaged preface, which is refused; `KEYS *` is Redis.
+ * A target of CONNECT begins with a name or an address (§3.2.3), the options of NATS with a brace.
+ */
+const REQUEST_START =
+  /^(?:[A-Z][A-Z-]{0,31} (?:\/|https?:\/\/)|(?:OPTIONS|PRI) \*|CONNECT [0-9A-Z[])/i
 const MAX_LOOK = 64
 
 /**

@@ -81,6 +81,12 @@ export const tenantSchema = z.strictObject({
   deployment: deployment.describe(
     'The deployment of the application that serves this tenant and no other.',
   ),
+  connect: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether CONNECT reaches the deployment, which then decides what the tunnel leads to. Refused otherwise.',
+    ),
   limits: tenantLimits.prefault({}).describe('Limits of this tenant, over those of the service.'),
   disabled: z.boolean().default(false).describe('Refuses all traffic of this tenant.'),
 })

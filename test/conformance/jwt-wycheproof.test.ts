@@ -36,6 +36,7 @@ const tenant: TenantConfig = {
   credentials: [],
   deployment: { endpoints: ['http://127.0.0.1:9'] },
   limits: {},
+  connect: false,
   disabled: false,
 }
 

@@ -61,6 +61,8 @@ async function requestFault(node: NodeRequestReader, text: string): Promise<stri
   const bytes = Buffer.from(text, 'latin1')
   const whole = readRequests([bytes]).messages[0]
   if (whole === undefined || !whole.done) return undefined
+  // Node reads no more behind it, and answers nothing.
+  if (whole.method === 'CONNECT') return undefined
   const used = firstEnd(bytes, whole)
   const persists = keepsOn(whole)
   const sent = Buffer.concat([bytes.subarray(0, used), Buffer.from(persists ? NEXT : '')])

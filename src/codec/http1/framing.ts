@@ -19,6 +19,8 @@ const CONTENT_LENGTH = /^\d{1,15}$/
 
 const LENGTH_BIT = 1 << SLOT.contentLength
 const CODING_BIT = 1 << SLOT.transferEncoding
+/** Of the fields that say how long a body is, among those that were seen. */
+export const FRAMING_BITS = LENGTH_BIT | CODING_BIT
 
 export interface Framing {
   kind: BodyKind
@@ -38,10 +40,9 @@ export function decideFraming(
 ): ErrorCode | undefined {
   framing.kind = absent
   framing.length = 0
-  const framed = fields.seen & (LENGTH_BIT | CODING_BIT)
+  const framed = fields.seen & FRAMING_BITS
   if (framed === 0) return undefined
-  if (framed === (LENGTH_BIT | CODING_BIT) || (fields.repeated & framed) !== 0)
-    return 'ambiguous_framing'
+  if (framed === FRAMING_BITS || (fields.repeated & framed) !== 0) return 'ambiguous_framing'
   if (framed === CODING_BIT) {
     // Transfer-Encoding has no meaning in HTTP/1.0, and recipients disagree on it (RFC 9112 §6.1).
     if (minor === 0) return 'ambiguous_framing'

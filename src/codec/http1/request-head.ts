@@ -8,15 +8,16 @@ import { CR, LF, SP, TARGET, TOKEN } from './characters.ts'
 import { type ConnectionOptions, parseConnection } from './connection-options.ts'
 import { FieldSection, INCOMPLETE, INVALID } from './field-section.ts'
 import { type FieldTable, SLOT } from './field-table.ts'
-import { BODY_NONE, type BodyKind, decideFraming, type Framing } from './framing.ts'
+import { BODY_NONE, type BodyKind, decideFraming, FRAMING_BITS, type Framing } from './framing.ts'
 import { normalTarget, type PathRule } from './path.ts'
-import { authorityOf, isAuthority } from './target.ts'
+import { authorityOf, isAuthority, isHostAndPort } from './target.ts'
 
 const MAX_METHOD_BYTES = 32
 /** Empty lines before a request line are skipped (RFC 9112 §2.2), but not for ever. */
 const MAX_EMPTY_LINES = 4
 const VERSION = Buffer.from('HTTP/1.', 'latin1')
 const DIGIT_0 = 0x30
+const HOST_BIT = 1 << SLOT.host
 const MAX_FORWARDS_BIT = 1 << SLOT.maxForwards
 /** RFC 9110 §7.6.2 lets a recipient forward the largest number that it can count. */
 const MOST_HOPS = 1_000
@@ -133,9 +134,8 @@ export class RequestHead implements Framing {
   /** RFC 9112 §3.2: exactly one valid Host in HTTP/1.1, and no other one in the target. */
   #decideHost(): ErrorCode | undefined {
     const { fields, method, target } = this
-    const bit = 1 << SLOT.host
-    if ((fields.repeated & bit) !== 0) return 'invalid_host'
-    const present = (fields.seen & bit) !== 0
+    if ((fields.repeated & HOST_BIT) !== 0) return 'invalid_host'
+    const present = (fields.seen & HOST_BIT) !== 0
     if (!present && this.minor === 1) return 'invalid_host'
     this.host = fields.values[SLOT.host] as string
     if (this.host !== this.#validHost) {
@@ -143,7 +143,7 @@ export class RequestHead implements Framing {
       this.#validHost = this.host
     }
     // First, since its only form is that of an authority: a deployment that takes another for a tunnel sees no calls in it.
-    if (method === 'CONNECT') return isAuthority(target) ? 'unsupported_method' : 'malformed_target'
+    if (method === 'CONNECT') return this.#decideTunnel()
     if (target.charCodeAt(0) === 0x2f) return undefined
     if (target === '*') return method === 'OPTIONS' ? undefined : 'malformed_target'
     const authority = authorityOf(target)
@@ -169,6 +169,19 @@ export class RequestHead implements Framing {
     if (normal === undefined || (normal !== this.target && this.#path === 'reject')) return false
     this.target = normal
     return true
+  }
+
+  /**
+   * RFC 9112 §3.2.3, RFC 9110 §9.3.6: host and port, the same as in Host, and nothing that could be a body: what follows
+   * the head is the tunnel's, or nobody's.
+   */
+  #decideTunnel(): ErrorCode | undefined {
+    if (!isHostAndPort(this.target)) return 'malformed_target'
+    if ((this.fields.seen & FRAMING_BITS) !== 0) return 'ambiguous_framing'
+    if (this.host !== '' && this.host.toLowerCase() !== this.target.toLowerCase())
+      return 'invalid_host'
+    this.host = this.target
+    return undefined
   }
 
   #invalid(error: ErrorCode): number {

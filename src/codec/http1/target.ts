@@ -2,10 +2,16 @@
 
 /** `uri-host [":" port]` without user information: a name, an IPv4 address or a bracketed IPv6 address. */
 const AUTHORITY = /^(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._~!$&'()*+,;=%-]{1,255})(:\d{0,5})?$/
+const HAS_PORT = /:\d{1,5}$/
 const ABSOLUTE = /^https?:\/\/([^/?]+)/i
 
 export function isAuthority(text: string): boolean {
   return AUTHORITY.test(text)
+}
+
+/** The form of CONNECT, which has no default port (RFC 9112 §3.2.3). */
+export function isHostAndPort(text: string): boolean {
+  return isAuthority(text) && HAS_PORT.test(text)
 }
 
 /** The authority of an absolute-form target, or undefined where the target is not in that form. */

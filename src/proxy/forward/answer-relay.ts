@@ -10,13 +10,14 @@ import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { Lender, Outbox } from '../wire/outbox.ts'
 import { OWN_MEMORY } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import { opensTunnel } from './protocol-switch.ts'
 import type { RequestWriter } from './request-writer.ts'
 import { downstreamFraming, responseHeadText } from './response-writer.ts'
 
 /** How far one `read` came. */
 export const ANSWER_MORE = 0
 export const ANSWER_DONE = 1
-/** The head was a 101 that the call accepted: what follows is not HTTP/1.1. */
+/** The head was a 101, or a 2xx to CONNECT, that the call accepted: what follows is not HTTP/1.1. */
 export const ANSWER_SWITCHED = 2
 export const ANSWER_MALFORMED = 3
 
@@ -26,7 +27,7 @@ export interface AnsweredCall {
   answerInterim(status: number): void
   /** The answer begins; returns whether the client's connection is kept. `untilClose`: only its end ends the body. */
   answerBegins(status: number, untilClose: boolean): boolean
-  /** The deployment changes the protocol; false where nobody has asked for that. */
+  /** The deployment makes a tunnel of the connection; false where nobody has asked for that. */
   answerSwitches(head: ResponseHead): boolean
 }
 
@@ -114,7 +115,7 @@ export class AnswerRelay {
   }
 
   #acceptHead(head: ResponseHead): boolean {
-    if (head.status === 101) {
+    if (opensTunnel(this.#request.method, head.status)) {
       this.#switched = this.#call.answerSwitches(head)
       return this.#switched
     }

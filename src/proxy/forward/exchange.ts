@@ -26,7 +26,7 @@ import { BandwidthPause } from './bandwidth-pause.ts'
 import { CallAccount } from './call-account.ts'
 import { errorResponse } from './error-response.ts'
 import type { Http1Connection } from './http1-connection.ts'
-import { isAgreed, switchingHeadText } from './protocol-switch.ts'
+import { tunnelHeadText } from './protocol-switch.ts'
 import { RequestRelay } from './request-relay.ts'
 import { RequestWriter } from './request-writer.ts'
 import { LAST_HOP_STATUS, lastHopAnswer } from './response-writer.ts'
@@ -103,6 +103,8 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#body.begin(head)
     this.#awaitsContinue = this.#request.expectsContinue
     this.#keepAlive = head.minor === 1 ? !head.connection.close : head.connection.keepAlive
+    // What follows it is meant for the tunnel: where that does not come about, it is nobody's, and never a call.
+    if (this.#request.isConnect) this.#keepAlive = false
     this.#connection.beginDeadline()
     const { refusal } = this.#request
     if (refusal !== undefined) {
@@ -136,6 +138,10 @@ export class Exchange implements PoolUser, AnsweredCall {
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       this.#refuse(verdict.error, 0)
+      return
+    }
+    if (this.#request.isConnect && !verdict.tenant.config.connect) {
+      this.#refuse('unsupported_method', 0)
       return
     }
     const refusal = admit(context, verdict, {
@@ -377,19 +383,15 @@ export class Exchange implements PoolUser, AnsweredCall {
     return true
   }
 
-  // === upgrades
+  // === upgrades and CONNECT
 
   answerSwitches(head: ResponseHead): boolean {
-    if (!isAgreed(head, this.#request.upgrade) || !this.#body.done) return false
-    this.#becomeTunnel(101, switchingHeadText(head, this.#request.requestId))
-    return true
-  }
-
-  #becomeTunnel(status: number, headText: string): void {
+    const headText = this.#body.done ? tunnelHeadText(head, this.#request) : undefined
+    if (headText === undefined) return false
     const { outbox, context } = this.#connection
     this.#answered = true
-    this.#upstream?.endpoint.health.answered(status, context.clock.monotonic())
-    this.#account.answer(status)
+    this.#upstream?.endpoint.health.answered(head.status, context.clock.monotonic())
+    this.#account.answer(head.status)
     outbox.text(headText)
     this.#phase = 'tunnelling'
     this.#connection.endDeadline()
@@ -398,6 +400,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#connection.wait('idle', context.config.timeouts.idle)
     // What the client sent ahead of the answer goes first.
     queueMicrotask(() => this.#connection.pump())
+    return true
   }
 
   #tunnelFromUpstream(bytes: Buffer, start: number, end: number): boolean {

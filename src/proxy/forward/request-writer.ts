@@ -63,6 +63,10 @@ export class RequestWriter {
     return this.#kind === BODY_NONE && this.upgrade === '' && IDEMPOTENT.has(this.method)
   }
 
+  get isConnect(): boolean {
+    return this.method === 'CONNECT'
+  }
+
   /** Why the call goes nowhere, whoever it is from. */
   get refusal(): ErrorCode | undefined {
     if (this.ambiguousCredentials) return 'credential_ambiguous'
@@ -191,5 +195,7 @@ function upgradeOf(head: RequestHead): string {
   const upgrade = head.fields.values[SLOT.upgrade] as string
   if (upgrade === '' || !head.connection.upgrade || head.minor === 0 || head.kind !== BODY_NONE)
     return ''
+  // It is one change of protocol already.
+  if (head.method === 'CONNECT') return ''
   return /(^|[\s,])(h2c?|http)([\s,/]|$)/i.test(upgrade) ? '' : upgrade
 }

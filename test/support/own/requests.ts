@@ -96,7 +96,18 @@ const TARGET: readonly Refused[] = [
   ['a password', line('GET http://u:p@a.test/ HTTP/1.1'), 'malformed_target'],
   ['a backslash behind the host', line('GET http://a.test\\@b/ HTTP/1.1'), 'malformed_target'],
   ['a port that is no number', line('GET http://a.test:8x/ HTTP/1.1'), 'malformed_target'],
-  ['CONNECT', line('CONNECT a.test:443 HTTP/1.1'), 'unsupported_method'],
+  [
+    'CONNECT',
+    head('CONNECT a.test:443 HTTP/1.1', 'Host: a.test:443') + get(),
+    'unsupported_method',
+  ],
+  ['CONNECT for another host', line('CONNECT b.test:443 HTTP/1.1'), 'invalid_host'],
+  ['CONNECT without a port', line('CONNECT a.test HTTP/1.1'), 'malformed_target'],
+  [
+    'CONNECT with a body',
+    `${head('CONNECT a.test:443 HTTP/1.1', 'Host: a.test:443', 'Content-Length: 3')}abc`,
+    'ambiguous_framing',
+  ],
   ['CONNECT in origin form', line('CONNECT /a HTTP/1.1'), 'malformed_target'],
   ['CONNECT in absolute form', line('CONNECT http://a.test/ HTTP/1.1'), 'malformed_target'],
 ]

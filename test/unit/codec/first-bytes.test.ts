@@ -39,7 +39,9 @@ const ROWS: readonly (readonly [Detection, begin: string, decidedAt: number])[] 
   // NATS.
   ['other', 'CONNECT {"verbose":false}\r\n', 9],
   ['other', 'INFO {"server_id":"a"}\r\n', 6],
-  ['other', 'CONNECT a:443 HTTP/1.1\r\n', 9],
+  ['http1', 'CONNECT a:443 HTTP/1.1\r\n', 9],
+  ['http1', 'CONNECT [::1]:443 HTTP/1.1\r\n', 9],
+  ['other', 'CONNECT\naccept-version:1.2\n\n\0', 8],
   ['other', 'SSH-2.0-OpenSSH_9.9\r\n', 5],
   ['other', 'EHLO mail.example\r\n', 6],
   ['other', 'HELO host.example\r\n', 7],

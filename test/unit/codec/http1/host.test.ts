@@ -63,6 +63,26 @@ await test('refuses a request whose host is missing, given twice or not valid', 
   for (const [name, ...head] of refused) t.equal(hostOf(...head), '! invalid_host', name)
 })
 
+await test('takes the host of a tunnel from its target, and from no other place', async t => {
+  const connect = 'CONNECT a.example:443 HTTP/1.1'
+  t.equal(hostOf(connect, 'Host: a.example:443'), 'a.example:443')
+  t.equal(hostOf(connect, 'Host: A.Example:443'), 'a.example:443', 'agreeing but for case')
+  t.equal(hostOf(connect, 'Host:'), 'a.example:443', 'an empty one contradicts nothing')
+  t.equal(hostOf('CONNECT [::1]:443 HTTP/1.1', 'Host: [::1]:443'), '[::1]:443')
+  t.equal(hostOf('CONNECT a:443 HTTP/1.0'), 'a:443')
+  const refused: readonly (readonly [error: string, ...fields: string[]])[] = [
+    ['invalid_host'],
+    ['invalid_host', 'Host: a.example'],
+    ['invalid_host', 'Host: a.example:80'],
+    ['invalid_host', 'Host: b.example:443'],
+    ['ambiguous_framing', 'Host: a.example:443', 'Content-Length: 0'],
+    ['ambiguous_framing', 'Host: a.example:443', 'Content-Length: 5'],
+    ['ambiguous_framing', 'Host: a.example:443', 'Transfer-Encoding: chunked'],
+  ]
+  for (const [error, ...fields] of refused)
+    t.equal(hostOf(connect, ...fields), `! ${error}`, fields.join(' and '))
+})
+
 await test('finds the authority and the origin form of an absolute target', async t => {
   t.equal(authorityOf('http://a:80/b?c'), 'a:80')
   t.equal(authorityOf('http://a?b'), 'a')

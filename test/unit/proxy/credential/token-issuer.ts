@@ -57,7 +57,16 @@ export function issuerConfig(jwks: string, rest: Partial<JwtIssuerConfig> = {}):
 
 export function tenantConfig(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
   const deployment = { endpoints: ['http://127.0.0.1:9'] }
-  return { id, hosts: [], credentials: [], deployment, limits: {}, disabled: false, ...rest }
+  return {
+    id,
+    hosts: [],
+    credentials: [],
+    deployment,
+    limits: {},
+    connect: false,
+    disabled: false,
+    ...rest,
+  }
 }
 
 export function directoryOf(...ids: string[]): TenantDirectory {

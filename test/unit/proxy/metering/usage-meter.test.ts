@@ -21,6 +21,7 @@ function tenant(index: number, id: string): Tenant {
     credentials: [],
     deployment,
     limits: {},
+    connect: false,
     disabled: false,
   }
   return new Tenant(index, config)

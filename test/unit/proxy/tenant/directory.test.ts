@@ -4,7 +4,16 @@ import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
 
 function tenant(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
   const deployment = { endpoints: ['http://127.0.0.1:9'] }
-  return { id, hosts: [], credentials: [], deployment, limits: {}, disabled: false, ...rest }
+  return {
+    id,
+    hosts: [],
+    credentials: [],
+    deployment,
+    limits: {},
+    connect: false,
+    disabled: false,
+    ...rest,
+  }
 }
 
 function compile(...tenants: TenantConfig[]): TenantDirectory {
@@ -187,6 +196,7 @@ function big(i: number, disabled = false): TenantConfig {
     credentials: [{ apiKey: `sha256:${hex}` }, { spiffe: `spiffe://example.org/tenant/t-${i}` }],
     deployment: { endpoints: ['http://127.0.0.1:9'] },
     limits: {},
+    connect: false,
     disabled,
   }
 }
