@@ -37,6 +37,7 @@ export const ERRORS = {
   head_too_large: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'the header section is too large' },
   too_many_fields: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'there are too many header fields' },
   trailers_too_large: { source: 'downstream', http: 431, grpc: 8, flag: 'DPE', title: 'the trailer section is too large' },
+  too_many_pipelined: { source: 'downstream', http: 429, grpc: 8, flag: 'DPE', title: 'too many calls were sent ahead of their answers' },
   chunk_extensions_too_large: { source: 'downstream', http: 413, grpc: 8, flag: 'DPE', title: 'the chunk extensions of the body are too large' },
   body_too_large: { source: 'downstream', http: 413, grpc: 8, flag: 'RL', title: 'the body is larger than this tenant may send' },
   // Time.

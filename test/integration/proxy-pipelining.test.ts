@@ -156,3 +156,59 @@ await proxyTest(
     t.ok(served > last, 'it goes on once the client reads')
   },
 )
+
+await proxyTest(
+  'calls beyond those that may wait are 429, behind the answers of those that may',
+  async (t, lab) => {
+    const deployment = await lab.deployment()
+    const proxy = await lab.forOne(deployment, { http1: { maxPipelined: 2 } })
+    const client = await lab.client(proxy)
+    await client.send(get('/1') + post('two') + get('/3') + get('/4') + get('/5'))
+    const upstream = await deployment.next()
+    for (const [line, body] of [
+      ['GET /1 ', ''],
+      ['POST / ', 'two'],
+      ['GET /3 ', ''],
+    ] as const) {
+      t.match(await upstream.readHead(), line)
+      t.equal(await upstream.readBytes(body.length), body)
+      await upstream.send(ok(line))
+    }
+    for (const line of ['GET /1 ', 'POST / ', 'GET /3 '])
+      t.equal((await readAnswer(client)).body, line)
+    const { status, head, body } = await readAnswer(client)
+    t.same([status, codeOf(body)], [429, 'too_many_pipelined'])
+    t.match(head, 'connection: close\r\n')
+    t.equal(await client.readToEnd(), '')
+    t.equal(upstream.text, '')
+    t.equal(proxy.totals().calls, 3)
+    t.equal(proxy.rejected('too_many_pipelined'), 1)
+  },
+)
+
+await proxyTest(
+  'as many calls as may wait are all answered, also when they come in pieces',
+  async (t, lab) => {
+    const deployment = await lab.deployment({ serve: answering(ok('x')) })
+    const proxy = await lab.forOne(deployment, { http1: { maxPipelined: 3 } })
+    const client = await lab.client(proxy)
+    for (let round = 0; round < 5; round++) {
+      const calls = get() + post('body') + get() + get()
+      for (let at = 0; at < calls.length; at += 37) await client.send(calls.slice(at, at + 37))
+      for (let call = 0; call < 4; call++) t.equal((await readAnswer(client)).body, 'x')
+    }
+    t.equal(proxy.rejected(), 0)
+  },
+)
+
+await proxyTest('what may be meant for a tunnel is not counted as calls', async (t, lab) => {
+  const deployment = await lab.deployment()
+  const proxy = await lab.forOne(deployment, { http1: { maxPipelined: 1 } })
+  const client = await lab.client(proxy)
+  await client.send(get('/ws', 'connection: upgrade\r\nupgrade: x\r\n') + get().repeat(5))
+  const upstream = await deployment.next()
+  await upstream.readHead()
+  await upstream.send('HTTP/1.1 101 OK\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
+  t.match(await client.readHead(), / 101 /)
+  t.equal(await upstream.readBytes(get().length * 5), get().repeat(5))
+})

@@ -53,6 +53,11 @@ export class RequestHead implements Framing {
     this.fields = new FieldSection(table, caps.fields)
   }
 
+  /** Whether what follows may be no call, but what a tunnel carries. */
+  get mayTunnel(): boolean {
+    return this.method === 'CONNECT' || this.connection.upgrade
+  }
+
   /**
    * Reads the head that begins at `start`. Returns the position behind it, INCOMPLETE, or INVALID with `error` set.
    * It begins anew where more bytes came; that costs at most the scan of a head of the largest size a packet.

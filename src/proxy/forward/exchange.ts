@@ -86,6 +86,11 @@ export class Exchange implements PoolUser, AnsweredCall {
     return this.#body.bytes
   }
 
+  /** Whether all that comes now are calls that wait behind this one. */
+  get holdsBackCalls(): boolean {
+    return this.active && this.#body.done && !this.#request.mayTunnel
+  }
+
   // === from the head to a deployment
 
   /** Begins the call of `head`, which took `consumed` bytes. */

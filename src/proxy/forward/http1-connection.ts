@@ -4,6 +4,7 @@
  * It owns the socket from its construction on.
  */
 import { INCOMPLETE, INVALID } from '../../codec/http1/field-section.ts'
+import { PipelineCounter } from '../../codec/http1/pipeline.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
@@ -42,6 +43,10 @@ export class Http1Connection {
   /** Whether `#input` is memory of the inbox, and so only valid until this arrival has been dealt with. */
   #borrowed = false
   #pumping = false
+  /** Made when input waits for the first time. */
+  #pipeline: PipelineCounter | undefined
+  /** Whether more calls came than may wait: those that may are still answered. */
+  #overflowed = false
   /** No further call is read. */
   #ending = false
   /** Everything that arrives is thrown away. */
@@ -102,6 +107,7 @@ export class Http1Connection {
   #receive(bytes: Buffer, length: number): boolean {
     this.context.clock.refresh()
     if (this.#lingering) return true
+    if (this.#overflowed) return false
     if (this.#exchange.tunnelling) {
       this.#exchange.tunnelFromDownstream(bytes, 0, length, this.inbox)
       return !this.#paused
@@ -156,9 +162,26 @@ export class Http1Connection {
     if (this.#closed) return
     this.#exchange.flushUpstream()
     this.flush()
-    this.#pauseForInput(this.#waitingBytes >= MAX_WAITING_BYTES)
+    this.#boundWaiting()
+    if (this.#overflowed && this.#waitingBytes === 0 && !this.#exchange.active && !this.#ending) {
+      this.reject('too_many_pipelined', true)
+      return
+    }
     if (this.#inputEnded && this.#waitingBytes === 0) this.#exchange.downstreamEnded()
     if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
+  }
+
+  /** What waits behind a call is bounded in calls and in bytes; what comes beyond that is not read. */
+  #boundWaiting(): void {
+    if (this.#at < this.#end && this.#exchange.holdsBackCalls) {
+      this.#pipeline ??= new PipelineCounter(this.#head, this.context.config.http1.maxPipelined)
+      const allowed = this.#pipeline.overflow(this.#input, this.#at, this.#end)
+      if (allowed >= 0) {
+        this.#overflowed = true
+        this.#end = allowed
+      }
+    }
+    this.#pauseForInput(this.#overflowed || this.#waitingBytes >= MAX_WAITING_BYTES)
   }
 
   /** Whether the client has said all, and all of it has been used as far as it can be. */
@@ -186,7 +209,7 @@ export class Http1Connection {
     if (exchange.active) {
       if (!exchange.wantsBody) return false
       const used = exchange.feedBody(this.#input, this.#at, this.#end, this.#lender)
-      this.#at += used
+      this.#consume(used)
       return used > 0
     }
     return !this.#ending && !this.#nextCallWaits && this.#readHead()
@@ -204,9 +227,15 @@ export class Http1Connection {
       if (this.#waiting !== 'header') this.wait('header', this.context.config.timeouts.header)
       return false
     }
-    this.#at = end
+    this.#consume(end - start)
+    this.#pipeline?.begun()
     this.#exchange.begin(head, end - start)
     return true
+  }
+
+  #consume(bytes: number): void {
+    this.#pipeline?.used(bytes)
+    this.#at += bytes
   }
 
   /** Sends what the outbox holds; false where more should wait until it has drained. */

@@ -67,6 +67,11 @@ export class RequestWriter {
     return this.method === 'CONNECT'
   }
 
+  /** Whether what the client sends next may be meant for a tunnel. */
+  get mayTunnel(): boolean {
+    return this.isConnect || this.upgrade !== ''
+  }
+
   /** Why the call goes nowhere, whoever it is from. */
   get refusal(): ErrorCode | undefined {
     if (this.ambiguousCredentials) return 'credential_ambiguous'
