@@ -76,14 +76,73 @@ await proxyTest('fields of one hop end at the proxy, in an answer', async (t, la
   t.same(fieldsOf(answer, 'set-cookie'), ['a=1', 'b=2'], 'repeated fields stay apart')
 })
 
-await proxyTest('connection may not name a field that the proxy sets', async (t, lab) => {
-  const { request } = await exchange(
-    lab,
-    get('/', 'connection: x-amt-tenant, x-forwarded-for, host\r\n'),
+/** Everything that we write into a request, and some of what we read of it. */
+const SET_BY_US = [
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'x-amt-tenant',
+  'x-request-id',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'forwarded',
+  'via',
+  'authorization',
+  'x-api-key',
+  'expect',
+]
+
+await proxyTest('connection takes nothing away that the proxy sets', async (t, lab) => {
+  const credentials = 'authorization: Basic eDp5\r\nx-api-key: not-ours\r\n'
+  for (const name of [SET_BY_US.join(', '), SET_BY_US.join(',').toUpperCase()]) {
+    const { request, upstream } = await exchange(
+      lab,
+      `POST / HTTP/1.1\r\nhost: acme.test\r\nconnection: ${name}\r\nvia: 1.0 fred\r\n${credentials}content-length: 3\r\n\r\nabc`,
+    )
+    t.equal(await upstream.readBytes(3), 'abc')
+    t.same(fieldsOf(request, 'host'), ['acme.test'])
+    t.same(fieldsOf(request, 'content-length'), ['3'])
+    t.same(fieldsOf(request, 'x-amt-tenant'), ['acme'])
+    t.same(fieldsOf(request, 'x-request-id').length, 1)
+    t.same(fieldsOf(request, 'x-forwarded-for'), ['127.0.0.1'])
+    t.same(fieldsOf(request, 'x-forwarded-proto'), ['http'])
+    t.same(fieldsOf(request, 'x-forwarded-host'), ['acme.test'])
+    t.same(fieldsOf(request, 'forwarded').length, 1)
+    t.match(fieldsOf(request, 'via').join(), OUR_VIA, 'the line of a former hop may go, not ours')
+    t.same(fieldsOf(request, 'authorization'), ['Basic eDp5'])
+    t.same(fieldsOf(request, 'x-api-key'), ['not-ours'])
+    absent(t, request, ['connection'])
+  }
+})
+
+await proxyTest('a credential that connection names is still one', async (t, lab) => {
+  const deployment = await lab.deployment()
+  const proxy = await lab.forOne(deployment)
+  const client = await lab.client(proxy)
+  const lines = 'connection: x-api-key, authorization\r\n'
+  await client.send(get('/', `${lines}x-api-key: ${keyOf('stranger')}\r\n`))
+  t.equal(codeOf((await readAnswer(client)).body), 'credential_invalid')
+  await client.send(
+    `GET / HTTP/1.1\r\nhost: a\r\n${lines}authorization: ApiKey ${keyOf('acme')}\r\n\r\n`,
   )
-  t.same(fieldsOf(request, 'x-amt-tenant'), ['acme'])
-  t.same(fieldsOf(request, 'x-forwarded-for'), ['127.0.0.1'])
-  t.same(fieldsOf(request, 'host'), ['acme.test'])
+  const upstream = await deployment.next()
+  absent(t, await upstream.readHead(), ['authorization', 'x-api-key', 'connection'])
+  await upstream.send(ok())
+  t.equal((await readAnswer(client)).status, 200)
+})
+
+await proxyTest('connection of an answer takes nothing away that frames it', async (t, lab) => {
+  const { answer, client } = await exchange(lab, get(), {
+    answer: ok(
+      'abc',
+      'connection: content-length, transfer-encoding, x-request-id, x-own\r\nx-own: 1\r\n',
+    ),
+  })
+  t.same(fieldsOf(answer, 'content-length'), ['3'])
+  t.same(fieldsOf(answer, 'x-request-id').length, 1)
+  absent(t, answer, ['x-own', 'connection'])
+  t.equal(await client.readBytes(3), 'abc')
 })
 
 await proxyTest('te: trailers is passed on as an option of the next hop', async (t, lab) => {

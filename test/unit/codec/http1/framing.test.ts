@@ -31,6 +31,7 @@ const ROWS: readonly (readonly [expected: string, name: string, ...fields: strin
   ['ambiguous_framing', 'a superscript', 'Content-Length: \xb2'],
   ['ambiguous_framing', 'a hard blank', 'Content-Length: \xa05'],
   ['ambiguous_framing', 'a list of the same', 'Content-Length: 5, 5'],
+  ['ambiguous_framing', 'a list without a blank', 'Content-Length: 5,5'],
   ['ambiguous_framing', 'a list with nothing', 'Content-Length: 5,'],
   ['ambiguous_framing', 'twice the same', 'Content-Length: 5', 'Content-Length: 5'],
   ['ambiguous_framing', 'two lengths', 'Content-Length: 5', 'content-length: 6'],
@@ -60,6 +61,9 @@ const ROWS: readonly (readonly [expected: string, name: string, ...fields: strin
   ['ambiguous_framing', 'a quoted coding', 'Transfer-Encoding: "chunked"'],
   ['ambiguous_framing', 'a comma before it', 'Transfer-Encoding: ,chunked'],
   ['ambiguous_framing', 'a comma behind it', 'Transfer-Encoding: chunked,'],
+  ['ambiguous_framing', 'a weight', 'Transfer-Encoding: chunked;q=1'],
+  ['malformed_field', 'a vertical tab before it', 'Transfer-Encoding: \x0bchunked'],
+  ['malformed_field', 'a vertical tab behind it', 'Transfer-Encoding: chunked\x0b'],
   ['ambiguous_framing', 'a prefix', 'Transfer-Encoding: xchunked'],
   ['ambiguous_framing', 'a suffix', 'Transfer-Encoding: chunkedx'],
   ['ambiguous_framing', 'a hard blank before it', 'Transfer-Encoding: \xa0chunked'],
@@ -100,6 +104,7 @@ await test('knows no transfer coding in HTTP/1.0', async t => {
   t.equal(framing('1.0'), 'none')
   t.equal(framing('1.0', 'Transfer-Encoding: chunked'), 'ambiguous_framing')
   t.equal(framing('1.0', 'Transfer-Encoding: gzip, chunked'), 'ambiguous_framing')
+  t.equal(framing('1.0', 'Transfer-Encoding: identity'), 'ambiguous_framing')
 })
 
 await test('reads the length of a response with the same rules', async t => {
