@@ -16,10 +16,10 @@ const cap = (atLeast: number, atMost: number): z.ZodPipe<ReturnType<typeof size>
 const kib = (bytes: number): string => `${bytes / KIB}KiB`
 
 export const http1 = z.strictObject({
-  maxTarget: cap(1 * KIB, 59 * KIB)
+  maxTarget: cap(1 * KIB, 64 * KIB)
     .prefault(kib(DEFAULT_CAPS.targetBytes))
     .describe('Longest request target; beyond it 414 `target_too_long`.'),
-  maxHead: cap(4 * KIB, 60 * KIB)
+  maxHead: cap(4 * KIB, 256 * KIB)
     .prefault(kib(DEFAULT_CAPS.headBytes))
     .describe('Largest head, with its first line; beyond it 431 `head_too_large`.'),
   maxFields: z

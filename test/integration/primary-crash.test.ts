@@ -26,6 +26,22 @@ await test('a worker that dies is replaced, and connections of the other live on
   t.same(await callsByTenant(mixer.url), { acme: 9, last: 2 })
 })
 
+await test('all workers of a proxy, also those that come later, know it by the same name', async t => {
+  const primary = new StartedPrimary(t, { workers: 2 })
+  const [staying, dying] = await clientsOfTwoWorkers(primary)
+  await staying.ask('instance')
+  await dying.ask('instance')
+  t.match(staying.tenants, /^[0-9a-f]{12}$/)
+  t.equal(dying.tenants, staying.tenants)
+  dying.socket.write('crash\n')
+  await dying.closed
+  await until(async () => (await primary.json('/readyz')).workers, { ready: 2, count: 2 })
+  for (const client of await clientsOfTwoWorkers(primary)) {
+    await client.ask('instance')
+    t.equal(client.tenants, staying.tenants)
+  }
+})
+
 await test('a worker that is killed from outside is named with its signal', async t => {
   const primary = new StartedPrimary(t, {})
   const client = await primary.client()

@@ -99,9 +99,9 @@ await proxyTest(
 
 await proxyTest('a head of the largest size that can be configured is read', async (t, lab) => {
   const deployment = await lab.deployment()
-  const proxy = await lab.forOne(deployment, { http1: { maxHead: '60KiB', maxFields: 1_000 } })
+  const proxy = await lab.forOne(deployment, { http1: { maxHead: '256KiB', maxFields: 1_000 } })
   const client = await lab.client(proxy)
-  const value = 'b'.repeat(59 * 1_024)
+  const value = 'b'.repeat(255 * 1_024)
   await client.send(get())
   const upstream = await deployment.next()
   await upstream.readHead()

@@ -13,6 +13,7 @@ const servers: Server[] = []
 const sockets = new Set<Socket>()
 let tenants: readonly string[] = []
 let drainMs = 0
+let instance = ''
 /** How many reports the last word of this worker takes. */
 let lastReports = 1
 
@@ -21,6 +22,7 @@ process.on('disconnect', () => process.exit(3))
 process.on('message', (message: PrimaryMessage) => {
   switch (message.kind) {
     case 'start':
+      instance = message.instance
       void start(message.config)
       return
     case 'tenants': {
@@ -77,6 +79,10 @@ function serve(socket: Socket): void {
 function obey(socket: Socket, line: string): void {
   const [command, argument = ''] = line.split(' ')
   if (command === 'crash') process.exit(7)
+  if (command === 'instance') {
+    socket.write(`${process.pid} ${instance}\n`)
+    return
+  }
   if (command === 'hang') {
     process.removeAllListeners('message')
     servers.length = 0

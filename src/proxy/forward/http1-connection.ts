@@ -16,7 +16,7 @@ import { errorResponse } from './error-response.ts'
 import { Exchange } from './exchange.ts'
 import { RateGuard } from './rate-guard.ts'
 
-/** Bytes that may wait behind a call that is under way; beyond that the socket is not read. */
+/** Bytes that may wait behind a call that is under way, or twice the largest head; beyond that the socket is not read. */
 const MAX_WAITING_BYTES = 64 * 1024
 /** How long a peer to which all has been sent may take to close before the socket is closed for good (RFC 9112 §9.6). */
 const LINGER_MS = 1_000
@@ -35,6 +35,8 @@ export class Http1Connection {
   readonly #exchange: Exchange
   readonly #head: RequestHead
   readonly #timer: Timer
+  /** More than a head may have: one that is not complete yet never stops the reading that completes it. */
+  readonly #mostWaiting: number
   #waiting: Waiting = 'idle'
   /** `#input[#at, #end)` is not used yet. */
   #input: Buffer = EMPTY
@@ -77,6 +79,7 @@ export class Http1Connection {
     )
     this.#head = downstream.trusted ? context.trustedRequestHead : context.requestHead
     this.#exchange = new Exchange(this)
+    this.#mostWaiting = Math.max(MAX_WAITING_BYTES, 2 * context.caps.headBytes)
     this.#timer = new Timer(this)
     this.#onClosed = onClosed
     const { socket } = downstream
@@ -107,6 +110,7 @@ export class Http1Connection {
   #receive(bytes: Buffer, length: number): boolean {
     this.context.clock.refresh()
     if (this.#lingering) return true
+    // What was read ahead may still come: behind a gap no call may be answered.
     if (this.#overflowed) return false
     if (this.#exchange.tunnelling) {
       this.#exchange.tunnelFromDownstream(bytes, 0, length, this.inbox)
@@ -181,7 +185,7 @@ export class Http1Connection {
         this.#end = allowed
       }
     }
-    this.#pauseForInput(this.#overflowed || this.#waitingBytes >= MAX_WAITING_BYTES)
+    this.#pauseForInput(this.#overflowed || this.#waitingBytes >= this.#mostWaiting)
   }
 
   /** Whether the client has said all, and all of it has been used as far as it can be. */
