@@ -218,17 +218,18 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#awaitsContinue = false
     if (body.error !== undefined) {
       this.fail(body.error)
-      return 0
+      return used
     }
-    if (this.#phase === 'idle') return 0
     if (discard) {
       if (body.done) this.#finish()
       else if (body.bytes > MAX_DISCARD_BYTES) this.#finishWithoutKeepAlive()
       return used
     }
     if (body.bytes > this.#account.maxBodyBytes) {
+      // Also where the body came to its end in this very piece.
+      this.#keepAlive = false
       this.fail('body_too_large')
-      return 0
+      return used
     }
     if (body.done) this.#bodySent()
     else this.#awaitBody()
