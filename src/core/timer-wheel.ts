@@ -51,6 +51,14 @@ export class TimerWheel {
     this.#unlink(timer)
   }
 
+  /**
+   * The same for a timer that is soon armed again: it stays in its slot, so that arming it later is one comparison. Its
+   * owner is held for as long as that; who is through with a timer cancels it.
+   */
+  suspend(timer: Timer): void {
+    timer.armed = false
+  }
+
   /** Expires all that is due at `now`. An owner may arm and cancel any timer meanwhile. */
   advance(now: number): void {
     const last = Math.floor(now / TICK_MS)
@@ -70,6 +78,7 @@ export class TimerWheel {
   }
 
   #visit(timer: Timer, now: number): void {
+    if (!timer.armed) return
     if (timer.deadline > now) {
       this.#link(timer, this.#tickFor(timer.deadline))
       return

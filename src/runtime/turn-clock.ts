@@ -7,17 +7,17 @@ import type { Clock } from '../core/clock.ts'
 
 export class TurnClock implements Clock {
   readonly #clock: Clock
-  #now: number
-  #monotonic: number
+  #monotonic = 0
+  /** Of the time of day over the monotonic one. */
+  #offset = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
-    this.#now = clock.now()
-    this.#monotonic = clock.monotonic()
+    this.synchronize()
   }
 
   now(): number {
-    return this.#now
+    return Math.floor(this.#offset + this.#monotonic)
   }
 
   monotonic(): number {
@@ -25,7 +25,12 @@ export class TurnClock implements Clock {
   }
 
   refresh(): void {
-    this.#now = this.#clock.now()
     this.#monotonic = this.#clock.monotonic()
+  }
+
+  /** The same, and looks at the time of day, which may jump. In between it goes by the monotonic clock: one question, not two. */
+  synchronize(): void {
+    this.refresh()
+    this.#offset = this.#clock.now() - this.#monotonic
   }
 }

@@ -46,12 +46,15 @@ export const SLOT = {
 
 /** Slots are bits of one number. */
 const MAX_SLOTS = 31
+const MAX_PLACES = 4_096
 
 export class FieldTable {
   readonly rules: readonly FieldRule[]
   readonly #droppedPrefixes: readonly Uint8Array[]
   readonly #names: readonly Uint8Array[]
-  readonly #slots = new Map<number, number>()
+  /** Slot by the low bits of the hash, or -1; so large that no two names share a place. */
+  readonly #slots: Int8Array
+  readonly #mask: number
 
   /**
    * Lines whose names begin with one of `droppedPrefixes` (lower case) are dropped whatever follows it.
@@ -63,12 +66,8 @@ export class FieldTable {
       throw new RangeError(`${this.rules.length} fields, at most ${MAX_SLOTS}`)
     this.#names = this.rules.map(rule => Buffer.from(rule.name, 'latin1'))
     this.#droppedPrefixes = droppedPrefixes.map(prefix => Buffer.from(prefix, 'latin1'))
-    for (const [slot, name] of this.#names.entries()) {
-      const hash = hashName(name, 0, name.length)
-      if (this.#slots.has(hash))
-        throw new RangeError(`field ${this.rules[slot]?.name} collides with another one`)
-      this.#slots.set(hash, slot)
-    }
+    this.#slots = placeNames(this.#names)
+    this.#mask = this.#slots.length - 1
   }
 
   get size(): number {
@@ -84,8 +83,8 @@ export class FieldTable {
 
   /** Slot of the name in `bytes[start, end)` whose folded hash is `hash`, or -1. */
   find(hash: number, bytes: Uint8Array, start: number, end: number): number {
-    const slot = this.#slots.get(hash)
-    if (slot === undefined) return -1
+    const slot = this.#slots[hash & this.#mask] as number
+    if (slot < 0) return -1
     const name = this.#names[slot] as Uint8Array
     return name.length === end - start && foldedEquals(name, bytes, start) ? slot : -1
   }
@@ -97,6 +96,21 @@ export class FieldTable {
     }
     return false
   }
+}
+
+/** A table in which every name has a place by its hash alone. Throws where there is none of a sensible size. */
+function placeNames(names: readonly Uint8Array[]): Int8Array {
+  for (let size = 64; size <= MAX_PLACES; size *= 2) {
+    const slots = new Int8Array(size).fill(-1)
+    const free = names.every((name, slot) => {
+      const place = hashName(name, 0, name.length) & (size - 1)
+      if (slots[place] !== -1) return false
+      slots[place] = slot
+      return true
+    })
+    if (free) return slots
+  }
+  throw new RangeError('two fields collide with each other')
 }
 
 /** One step of the hash over folded names; kept in 30 bits, so that it stays a small integer. */

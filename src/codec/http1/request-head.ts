@@ -3,6 +3,7 @@
  * what it says is valid until the next `read`.
  */
 import type { ErrorCode } from '../../core/errors.ts'
+import { latin1 } from '../latin1.ts'
 import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CR, LF, SP, TARGET, TOKEN } from './characters.ts'
 import { type ConnectionOptions, parseConnection } from './connection-options.ts'
@@ -88,8 +89,8 @@ export class RequestHead implements Framing {
     if (at === INVALID) return this.#invalid(this.fields.error)
     if (at === INCOMPLETE) return limit < end ? this.#invalid('head_too_large') : INCOMPLETE
 
-    const text = bytes.toString('latin1', base, at)
-    this.method = text.slice(0, methodEnd - base)
+    const text = latin1(bytes, base, at)
+    this.method = methodOf(text, methodEnd - base)
     this.target = text.slice(methodEnd + 1 - base, targetEnd - base)
     this.fields.collect(bytes, text, base)
     const error = this.#interpret()
@@ -99,9 +100,9 @@ export class RequestHead implements Framing {
   /** `HTTP/1.0` or `HTTP/1.1` and CRLF. */
   #scanVersion(bytes: Buffer, start: number, end: number): number {
     let at = start
-    for (const expected of VERSION) {
+    for (let index = 0; index < VERSION.length; index++) {
       if (at >= end) return INCOMPLETE
-      if (bytes[at] !== expected)
+      if (bytes[at] !== VERSION[index])
         return this.#invalid(
           otherVersion(bytes, start, end) ? 'unsupported_version' : 'malformed_request',
         )
@@ -202,6 +203,13 @@ function scanMethod(bytes: Buffer, start: number, end: number): number {
   if (at - start > MAX_METHOD_BYTES) return INVALID
   if (at >= end) return INCOMPLETE
   return at > start && bytes[at] === SP ? at : INVALID
+}
+
+/** Of the two that nearly all calls have, one text for all: it is compared and looked up by its address then. */
+function methodOf(head: string, length: number): string {
+  if (length === 3 && head.startsWith('GET')) return 'GET'
+  if (length === 4 && head.startsWith('POST')) return 'POST'
+  return head.slice(0, length)
 }
 
 /** Whether `HTTP/` and another major version than 1 stand at `start`. */

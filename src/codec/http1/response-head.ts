@@ -1,4 +1,5 @@
 /** The head of a response: status line (RFC 9112 §4) and fields, read with the same care as a request. */
+import { latin1 } from '../latin1.ts'
 import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CR, FIELD_VALUE, LF, SP } from './characters.ts'
 import { type ConnectionOptions, parseConnection } from './connection-options.ts'
@@ -47,11 +48,9 @@ export class ResponseHead implements Framing {
       if (bytes[start + index] !== VERSION[index]) return INVALID
     this.minor = digit(bytes, start + 7)
     if (this.minor < 0 || this.minor > 1 || bytes[start + 8] !== SP) return INVALID
-    const [hundreds, tens, ones] = [
-      digit(bytes, start + 9),
-      digit(bytes, start + 10),
-      digit(bytes, start + 11),
-    ]
+    const hundreds = digit(bytes, start + 9)
+    const tens = digit(bytes, start + 10)
+    const ones = digit(bytes, start + 11)
     if (hundreds < 1 || hundreds > 5 || tens < 0 || ones < 0) return INVALID
     this.status = hundreds * 100 + tens * 10 + ones
     let at = start + STATUS_END
@@ -65,7 +64,7 @@ export class ResponseHead implements Framing {
     at = this.fields.scan(bytes, at + 2, limit)
     if (at === INCOMPLETE) return limit < end ? INVALID : INCOMPLETE
     if (at === INVALID) return INVALID
-    const head = bytes.toString('latin1', start, at)
+    const head = latin1(bytes, start, at)
     this.reason = head.slice(STATUS_END + 1, Math.max(reasonEnd - start, STATUS_END + 1))
     this.fields.collect(bytes, head, start)
     return this.#interpret(bodiless) ? at : INVALID

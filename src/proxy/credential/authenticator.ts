@@ -152,6 +152,12 @@ export class Authenticator {
     const { memo } = evidence
     memo.epoch = -1
     if (isError(evidence.jwt) || isError(evidence.apiKey)) return
+    // Calls of many tenants on one connection never find their credentials here: the copies would be for nothing (0.4 µs).
+    const fingerprint = Math.imul(fingerprintOf(authorization), 31) ^ fingerprintOf(apiKey)
+    if (memo.fingerprint !== fingerprint) {
+      memo.fingerprint = fingerprint
+      return
+    }
     const authorizationCopy = flatCopy(authorization)
     const apiKeyCopy = flatCopy(apiKey)
     if (authorizationCopy === undefined || apiKeyCopy === undefined) return
@@ -183,6 +189,14 @@ function sameOwner(a: CredentialResult, b: CredentialResult): CredentialResult {
   if (a === undefined || a === b) return b
   if (b === undefined || isError(a)) return a
   return isError(b) ? b : 'credential_ambiguous'
+}
+
+/** Of length and end, where credentials differ; a wrong guess costs a copy and nothing else. */
+function fingerprintOf(text: string): number {
+  let print = text.length
+  for (let at = Math.max(0, text.length - 4); at < text.length; at++)
+    print = Math.imul(print, 31) + text.charCodeAt(at)
+  return print
 }
 
 function isError(result: CredentialResult): boolean {

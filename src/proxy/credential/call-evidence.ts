@@ -13,6 +13,8 @@ export class CredentialMemo {
   jwt: CredentialResult = undefined
   fieldKey: CredentialResult = undefined
   schemeKey: CredentialResult = undefined
+  /** Of the credentials of the last call, so that only those that come again are copied. */
+  fingerprint = 0
   /** Number of the authenticator's state that this is from; -1: nothing is remembered. */
   epoch = -1
   validUntilMs = 0

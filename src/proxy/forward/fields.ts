@@ -67,7 +67,6 @@ export function isSaneRequestId(id: string): boolean {
 
 /** Where a call came from, as its deployment is told. */
 export interface Origin {
-  readonly tenant: string
   readonly peerAddress: string
   readonly secure: boolean
   /** `x-forwarded-client-cert`, or ''. */
@@ -93,7 +92,6 @@ export function originLines(origin: Origin, host: string, hops: FormerHops): str
   const node = peer.includes(':') ? `"[${peer}]"` : peer
   const hostPart = host === '' ? '' : `;host="${host}"`
   return (
-    `x-amt-tenant: ${origin.tenant}\r\n` +
     `x-forwarded-for: ${hops.forwardedFor === '' ? '' : `${hops.forwardedFor}, `}${peer}\r\n` +
     `x-forwarded-proto: ${proto}\r\n` +
     (forwardedHost === '' ? '' : `x-forwarded-host: ${forwardedHost}\r\n`) +

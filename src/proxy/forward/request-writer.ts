@@ -48,9 +48,8 @@ export class RequestWriter {
   /** The target without the key that stood in its query, or '' where none did. */
   #targetWithoutKey = ''
   #hops: FormerHops = NO_HOPS
-  /** The origin lines of the last call: they change only with tenant and host. */
+  /** The origin lines of the last call, up to the value of `x-request-id`: they change only with the host. */
   #origin = ''
-  #originTenant = ''
   #originHost = ''
 
   constructor(context: WorkerContext, downstream: Downstream) {
@@ -113,7 +112,7 @@ export class RequestWriter {
         host: values[slots.forwardedHost] as string,
         forwarded: values[slots.forwarded] as string,
       }
-      this.#originTenant = ''
+      this.#origin = ''
     }
   }
 
@@ -130,22 +129,21 @@ export class RequestWriter {
 
   /** The whole head for `endpoint`; framing, hop and identity fields are written anew. */
   headText(tenant: string, endpoint: Endpoint): string {
-    if (tenant !== this.#originTenant || this.host !== this.#originHost) this.#renewOrigin(tenant)
+    if (this.host !== this.#originHost || this.#origin === '') this.#renewOrigin()
     const host = this.host === '' ? endpoint.authority : this.host
     return (
       `${this.method} ${originForm(this.method, this.#forwardedTarget())} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
-      `${this.#optionLines()}${this.#maxForwardsLine()}${this.#credentialLines()}${this.#origin}x-request-id: ${this.requestId}\r\n\r\n`
+      `${this.#optionLines()}${this.#maxForwardsLine()}${this.#credentialLines()}x-amt-tenant: ${tenant}\r\n${this.#origin}${this.requestId}\r\n\r\n`
     )
   }
 
-  #renewOrigin(tenant: string): void {
+  #renewOrigin(): void {
     const { peerAddress, secure, clientCertificate } = this.#downstream
     const { pseudonym } = this.#context
-    const origin = { tenant, peerAddress, secure, clientCertificate, pseudonym }
-    const lines = originLines(origin, this.host, this.#hops)
+    const origin = { peerAddress, secure, clientCertificate, pseudonym }
+    const lines = `${originLines(origin, this.host, this.#hops)}x-request-id: `
     // Put together once: text made of parts stays a tree in V8, which would be walked with every call (WriteToFlat: 3 %).
     this.#origin = Buffer.from(lines, 'latin1').toString('latin1')
-    this.#originTenant = tenant
     this.#originHost = this.host
   }
 

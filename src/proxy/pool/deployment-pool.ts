@@ -187,7 +187,7 @@ export class DeploymentPool implements TimerOwner {
   #resting(endpoint: Endpoint): UpstreamConnection | undefined {
     let connection = endpoint.idle.pop()
     while (connection !== undefined) {
-      if (!connection.socket.destroyed && connection.socket.writable) return connection
+      if (connection.open) return connection
       connection = endpoint.idle.pop()
     }
     return undefined

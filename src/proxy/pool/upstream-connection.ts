@@ -36,6 +36,8 @@ export class UpstreamConnection {
   readonly outbox: Outbox
   user: UpstreamUser | undefined
   connected = false
+  /** Whether both directions are open. A field: the getters of a stream look at a dozen. */
+  open = true
   /** Whether it has carried a call before: then it may have been closed by the deployment at any moment. */
   reused = false
   readonly #context: WorkerContext
@@ -74,10 +76,12 @@ export class UpstreamConnection {
       this.inbox.attach(socket)
     })
     socket.on('end', () => {
+      this.open = false
       if (this.user === undefined) this.destroy()
       else this.user.upstreamEnded()
     })
     socket.on('error', error => {
+      this.open = false
       this.#error = this.connected ? 'upstream_reset' : upstreamConnectError(error)
     })
     socket.on('close', () => this.#closed())
@@ -108,6 +112,7 @@ export class UpstreamConnection {
 
   /** No more will be sent. */
   end(): void {
+    this.open = false
     // In the middle of an arrival, Node 26.10 loses the records behind the one that it tells of when a TLS socket is ended.
     if (this.socket instanceof TLSSocket) setImmediate(() => this.outbox.end())
     else this.outbox.end()
@@ -124,7 +129,7 @@ export class UpstreamConnection {
   /** Is used again. */
   wake(user: UpstreamUser): void {
     this.user = user
-    this.#context.wheel.cancel(this.#timer)
+    this.#context.wheel.suspend(this.#timer)
   }
 
   timerExpired(): void {
@@ -142,11 +147,13 @@ export class UpstreamConnection {
 
   /** Ends it now; its user hears of it by `upstreamClosed` unless it has let go before. */
   destroy(): void {
+    this.open = false
     this.socket.destroy()
   }
 
   /** The same, and the deployment cannot take what it has got for the whole. */
   reset(): void {
+    this.open = false
     if (this.connected) cut(this.socket)
     else this.destroy()
   }
@@ -154,6 +161,7 @@ export class UpstreamConnection {
   #closed(): void {
     this.#context.clock.refresh()
     this.#context.wheel.cancel(this.#timer)
+    this.open = false
     this.inbox.close()
     const { user } = this
     this.user = undefined

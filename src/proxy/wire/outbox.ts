@@ -5,6 +5,7 @@
  */
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
+import { latin1 } from '../../codec/latin1.ts'
 import { PENDING, SocketHandle, type WriteSettled } from '../../runtime/socket-handle.ts'
 
 /** Node copies text of up to 16 KiB on the stack for an immediate write; beyond that a buffer is cheaper. */
@@ -76,7 +77,7 @@ export class Outbox {
     this.total += length
     this.#queued += length
     if (length <= SMALL_BYTES) {
-      this.#text += bytes.toString('latin1', start, end)
+      this.#text += latin1(bytes, start, end)
       return
     }
     this.#textToPiece()

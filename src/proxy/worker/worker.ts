@@ -84,7 +84,7 @@ export class Worker {
     this.#lag.enable()
     this.#intervals.push(
       setInterval(() => {
-        clock.refresh()
+        clock.synchronize()
         wheel.advance(clock.monotonic())
       }, TICK_MS),
       setInterval(() => this.reportNow(), REPORT_MS),
@@ -116,7 +116,7 @@ export class Worker {
   /** Sends what was counted since the last report. */
   reportNow(): void {
     const { meter, stats, clock, authenticator, accessLog } = this.#context
-    clock.refresh()
+    clock.synchronize()
     const usage = meter.take(clock.now())
     const eventLoopLagMs = Math.max(0, this.#lag.max / 1e6 - 10)
     this.#lag.reset()

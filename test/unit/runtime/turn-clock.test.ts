@@ -8,5 +8,7 @@ await test('time stands still between two refreshes', async t => {
   time.since = 6
   t.same([clock.now(), clock.monotonic()], [1_000, 5])
   clock.refresh()
-  t.same([clock.now(), clock.monotonic()], [2_000, 6])
+  t.same([clock.now(), clock.monotonic()], [1_001, 6], 'the time of day goes on with the other one')
+  clock.synchronize()
+  t.same([clock.now(), clock.monotonic()], [2_000, 6], 'and jumps where it is asked to look')
 })

@@ -10,7 +10,6 @@ import {
 
 const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
 const ORIGIN: Origin = {
-  tenant: 'acme',
   peerAddress: '192.0.2.1',
   secure: false,
   clientCertificate: '',
@@ -19,7 +18,6 @@ const ORIGIN: Origin = {
 
 await test('says where a call came from', async t => {
   t.same(originLines(ORIGIN, 'a.example', NO_HOPS).split('\r\n'), [
-    'x-amt-tenant: acme',
     'x-forwarded-for: 192.0.2.1',
     'x-forwarded-proto: http',
     'x-forwarded-host: a.example',
@@ -34,7 +32,6 @@ await test('says where a call came from', async t => {
     clientCertificate: 'Hash=ab',
   }
   t.same(originLines(secure, 'a.example:8443', NO_HOPS).split('\r\n'), [
-    'x-amt-tenant: acme',
     'x-forwarded-for: 2001:db8::1',
     'x-forwarded-proto: https',
     'x-forwarded-host: a.example:8443',
@@ -47,7 +44,6 @@ await test('says where a call came from', async t => {
 
 await test('says nothing of a host that nobody asked for', async t => {
   t.same(originLines(ORIGIN, '', NO_HOPS).split('\r\n'), [
-    'x-amt-tenant: acme',
     'x-forwarded-for: 192.0.2.1',
     'x-forwarded-proto: http',
     'forwarded: for=192.0.2.1;proto=http',
@@ -59,7 +55,6 @@ await test('says nothing of a host that nobody asked for', async t => {
 await test('adds to what trusted peers say', async t => {
   const hops = { forwardedFor: '10.0.0.1', proto: 'https', host: 'b', forwarded: 'for=10.0.0.1' }
   t.same(originLines(ORIGIN, 'a', hops).split('\r\n'), [
-    'x-amt-tenant: acme',
     'x-forwarded-for: 10.0.0.1, 192.0.2.1',
     'x-forwarded-proto: https',
     'x-forwarded-host: b',
