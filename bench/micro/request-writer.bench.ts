@@ -1,6 +1,7 @@
 import { RequestHead } from '../../src/codec/http1/request-head.ts'
 import type { Downstream } from '../../src/proxy/forward/downstream.ts'
 import { ForwardedFields } from '../../src/proxy/forward/fields.ts'
+import { OriginMemo } from '../../src/proxy/forward/origin-memo.ts'
 import { RequestWriter } from '../../src/proxy/forward/request-writer.ts'
 import { Endpoint } from '../../src/proxy/pool/endpoint.ts'
 import type { WorkerContext } from '../../src/proxy/worker/context.ts'
@@ -33,7 +34,8 @@ function write(tenants: readonly string[]): Run {
   } as unknown as Downstream
   const head = new RequestHead(fields.request)
   if (head.read(REQUEST, 0, REQUEST.length) !== REQUEST.length) throw new Error(head.error)
-  const writer = new RequestWriter(context, downstream)
+  const writer = new RequestWriter(context)
+  writer.serve(downstream, new OriginMemo())
   const endpoint = new Endpoint('http://127.0.0.1:9')
   const out = Buffer.alloc(4_096)
   return times => {

@@ -31,6 +31,8 @@ export interface AnsweredCall {
   answerSwitches(head: ResponseHead): boolean
 }
 
+const EMPTY = Buffer.alloc(0)
+
 export class AnswerRelay {
   /** Whether the head is on its way: from then on the client can be told nothing else. */
   begun = false
@@ -38,11 +40,12 @@ export class AnswerRelay {
   /** Whether the deployment's connection can serve another call, by what the head says. */
   reusable = false
   /** What the last `read` used is `input[0, position)`; behind it, up to `end`, is what it did not look at. */
-  input: Buffer = Buffer.alloc(0)
+  input: Buffer = EMPTY
   position = 0
   end = 0
   readonly #context: WorkerContext
-  readonly #outbox: Outbox
+  /** To the client that is served; set by `serve`, before anything else. */
+  #outbox!: Outbox
   readonly #request: RequestWriter
   readonly #call: AnsweredCall
   readonly #body: BodyReader
@@ -52,16 +55,16 @@ export class AnswerRelay {
   #partial: Buffer | undefined
   #lender: Lender = OWN_MEMORY
 
-  constructor(
-    context: WorkerContext,
-    outbox: Outbox,
-    parts: { readonly request: RequestWriter; readonly call: AnsweredCall },
-  ) {
+  constructor(context: WorkerContext, request: RequestWriter, call: AnsweredCall) {
     this.#context = context
-    this.#outbox = outbox
-    this.#request = parts.request
-    this.#call = parts.call
+    this.#request = request
+    this.#call = call
     this.#body = new BodyReader(context.fields.response, context.caps)
+  }
+
+  /** The answers that follow go there. */
+  serve(outbox: Outbox): void {
+    this.#outbox = outbox
   }
 
   /** The next call begins. */

@@ -1,6 +1,6 @@
 /**
- * Holds one call to the bandwidth of its tenant: who sends too fast is not read for as long as the account says. The
- * object serves all calls of a connection, one after the other.
+ * Holds the calls of one connection to the bandwidth of their tenant: who sends too fast is not read for as long as the
+ * account says.
  */
 import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
@@ -12,24 +12,22 @@ export interface PacedDownstream {
   /** Stops or resumes reading; what was read is not used meanwhile either. */
   pauseForPace(paused: boolean): void
   pump(): void
+  /** The deployment may be read again. */
+  upstreamFree(): void
 }
 
 export class BandwidthPause implements TimerOwner {
   /** Whether the deployment is not read because of it. */
   holdsUpstream = false
   readonly #downstream: PacedDownstream
-  readonly #onUpstreamFree: () => void
   #timer: Timer | undefined
 
-  /** `onUpstreamFree` is called when the deployment may be read again. */
-  constructor(downstream: PacedDownstream, onUpstreamFree: () => void) {
+  constructor(downstream: PacedDownstream) {
     this.#downstream = downstream
-    this.#onUpstreamFree = onUpstreamFree
   }
 
   /** The client rests for `ms`. */
   holdDownstream(ms: number): void {
-    if (ms < 1) return
     this.#downstream.pauseForPace(true)
     this.#arm(ms)
   }
@@ -56,6 +54,6 @@ export class BandwidthPause implements TimerOwner {
     this.#downstream.pump()
     if (!this.holdsUpstream) return
     this.holdsUpstream = false
-    this.#onUpstreamFree()
+    this.#downstream.upstreamFree()
   }
 }

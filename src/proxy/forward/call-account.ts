@@ -27,8 +27,9 @@ export class CallAccount {
   /** How long there should be no further answer; of a call that has ended, by what it sent last. */
   egressDebtMs = 0
   readonly #context: WorkerContext
-  readonly #downstream: Downstream
-  readonly #outbox: Outbox
+  /** Of the connection that is served; set by `serve`, before anything else. */
+  #downstream!: Downstream
+  #outbox!: Outbox
   #subject: CallSubject = { method: '', target: '', requestId: '' }
   #tenantId = ''
   #open = false
@@ -46,8 +47,12 @@ export class CallAccount {
   #answeredAt = 0
   #upstream = ''
 
-  constructor(context: WorkerContext, downstream: Downstream, outbox: Outbox) {
+  constructor(context: WorkerContext) {
     this.#context = context
+  }
+
+  /** The calls that follow are those of this connection. */
+  serve(downstream: Downstream, outbox: Outbox): void {
     this.#downstream = downstream
     this.#outbox = outbox
   }

@@ -1,6 +1,6 @@
 /**
  * One call at a time of an HTTP/1.1 connection: from the head of the request over its verdict and its deployment to the
- * end of the answer. The object is reused for the next call; `#serial` tells late events of a former one apart.
+ * end of the answer. The object serves other connections after that; `#serial` tells late events of a former call apart.
  *
  * A call goes through these phases: checking (credential) → connecting → forwarding → idle, or discarding where it was
  * refused and the rest of its body is still to come; an upgrade ends in tunnelling. Bytes are the business of the two
@@ -12,8 +12,8 @@ import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { classify } from '../classify/classify.ts'
 import type { PoolUser } from '../pool/deployment-pool.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
-import { HostMemo } from '../tenant/host-memo.ts'
 import { type Lender, OWN_MEMORY } from '../wire/outbox.ts'
+import type { WorkerContext } from '../worker/context.ts'
 import { admit } from './admission.ts'
 import {
   ANSWER_DONE,
@@ -22,7 +22,6 @@ import {
   type AnsweredCall,
   AnswerRelay,
 } from './answer-relay.ts'
-import { BandwidthPause } from './bandwidth-pause.ts'
 import { CallAccount } from './call-account.ts'
 import { errorResponse } from './error-response.ts'
 import type { Http1Connection } from './http1-connection.ts'
@@ -37,13 +36,12 @@ type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 
 const MAX_DISCARD_BYTES = 64 * 1024
 
 export class Exchange implements PoolUser, AnsweredCall {
-  readonly #connection: Http1Connection
+  /** That is served; set by `serve`, and used by nothing that an exchange without a call is asked. */
+  #connection!: Http1Connection
   readonly #request: RequestWriter
   readonly #account: CallAccount
   readonly #body: RequestRelay
   readonly #answer: AnswerRelay
-  readonly #pause: BandwidthPause
-  readonly #hosts = new HostMemo()
   #phase: Phase = 'idle'
   #serial = 0
   #upstream: UpstreamConnection | undefined
@@ -56,16 +54,20 @@ export class Exchange implements PoolUser, AnsweredCall {
   /** Whether the deployment is not read because the client does not read. */
   #upstreamPaused = false
 
-  constructor(connection: Http1Connection) {
-    const { context, downstream, outbox } = connection
-    this.#connection = connection
-    this.#request = new RequestWriter(context, downstream)
-    this.#account = new CallAccount(context, downstream, outbox)
+  constructor(context: WorkerContext) {
+    this.#request = new RequestWriter(context)
+    this.#account = new CallAccount(context)
     this.#body = new RequestRelay(context)
-    this.#answer = new AnswerRelay(context, outbox, { request: this.#request, call: this })
-    this.#pause = new BandwidthPause(connection, () => {
-      if (!this.#upstreamPaused) this.#upstream?.resume()
-    })
+    this.#answer = new AnswerRelay(context, this.#request, this)
+  }
+
+  /** The calls that follow are those of `connection`, until one of another is served. */
+  serve(connection: Http1Connection): void {
+    const { downstream, outbox, origin } = connection
+    this.#connection = connection
+    this.#request.serve(downstream, origin)
+    this.#account.serve(downstream, outbox)
+    this.#answer.serve(outbox)
   }
 
   get active(): boolean {
@@ -101,7 +103,6 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#attempts = 0
     this.#answered = false
     this.#upstreamPaused = false
-    this.#pause.holdsUpstream = false
     this.#answer.reset()
     this.#request.take(head)
     this.#account.begin(this.#request, consumed)
@@ -139,7 +140,10 @@ export class Exchange implements PoolUser, AnsweredCall {
     const { context, downstream, account } = this.#connection
     const { evidence } = downstream
     // After the check: the snapshot may have changed while it waited.
-    evidence.hostTenant = this.#hosts.tenantOf(this.#request.host, context.authenticator.directory)
+    evidence.hostTenant = context.hosts.tenantOf(
+      this.#request.host,
+      context.authenticator.directory,
+    )
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       this.#refuse(verdict.error, 0)
@@ -234,7 +238,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     if (body.done) this.#bodySent()
     else this.#awaitBody()
     this.#account.count()
-    this.#pause.holdDownstream(this.#account.ingressDebtMs)
+    this.#connection.holdDownstream(this.#account.ingressDebtMs)
     return used
   }
 
@@ -306,13 +310,19 @@ export class Exchange implements PoolUser, AnsweredCall {
     else if (this.#answered) this.#connection.wait('answer', context.config.timeouts.idle)
     const wait = this.#account.count()
     this.#upstreamPaused = !this.#connection.flush()
-    if (wait > 0) this.#pause.holdUpstream(wait, this.#upstream)
-    return !this.#upstreamPaused && !this.#pause.holdsUpstream
+    if (wait > 0) this.#connection.holdUpstream(wait, this.#upstream)
+    return !this.#upstreamPaused && !this.#connection.holdsUpstream
+  }
+
+  /** The bandwidth of the tenant lets the deployment be read again. */
+  paceOver(): void {
+    if (!this.#upstreamPaused) this.#upstream?.resume()
   }
 
   downstreamDrained(): void {
+    if (this.#phase === 'idle') return
     this.#upstreamPaused = false
-    if (!this.#pause.holdsUpstream) this.#upstream?.resume()
+    if (!this.#connection.holdsUpstream) this.#upstream?.resume()
   }
 
   /** The answer is whole. `clean` says that nothing came behind it. */
@@ -405,7 +415,8 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#connection.flush()
     this.#connection.wait('idle', context.config.timeouts.idle)
     // What the client sent ahead of the answer goes first.
-    queueMicrotask(() => this.#connection.pump())
+    const connection = this.#connection
+    queueMicrotask(() => connection.pump())
     return true
   }
 
@@ -422,7 +433,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     upstream.outbox.bytes(bytes, start, end, lender)
     this.#connection.wait('idle', this.#connection.context.config.timeouts.idle)
     if (!upstream.flush()) this.#connection.pauseForUpstream(true)
-    this.#pause.holdDownstream(this.#account.ingressDebtMs)
+    this.#connection.holdDownstream(this.#account.ingressDebtMs)
   }
 
   // === the ways in which a call ends
@@ -494,7 +505,6 @@ export class Exchange implements PoolUser, AnsweredCall {
 
   /** The client is gone. */
   abort(code: ErrorCode): void {
-    this.#pause.cancel()
     if (this.#phase === 'idle') return
     this.#letUpstreamGo(false)
     if (this.#phase === 'tunnelling') this.#account.cut('-')
@@ -546,7 +556,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     // An answer that came in one piece could not be held back; the next call of the connection can.
     if (this.#keepAlive) {
       const { ingressDebtMs, egressDebtMs } = this.#account
-      this.#pause.holdDownstream(Math.max(ingressDebtMs, egressDebtMs))
+      this.#connection.holdDownstream(Math.max(ingressDebtMs, egressDebtMs))
     }
     this.#connection.callDone(this.#keepAlive)
   }

@@ -8,12 +8,16 @@ import { PipelineCounter } from '../../codec/http1/pipeline.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
+import { SocketHandle } from '../../runtime/socket-handle.ts'
+import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import { Inbox } from '../wire/inbox.ts'
 import { type Lender, Outbox, OWN_MEMORY } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import { BandwidthPause, type PacedDownstream } from './bandwidth-pause.ts'
 import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
 import { errorResponse } from './error-response.ts'
-import { Exchange } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
+import { OriginMemo } from './origin-memo.ts'
 import { RateGuard } from './rate-guard.ts'
 
 /** Bytes that may wait behind a call that is under way, or twice the largest head; beyond that the socket is not read. */
@@ -26,13 +30,15 @@ const EMPTY = Buffer.alloc(0)
 /** What the timer of the connection is waiting for. */
 type Waiting = 'idle' | 'header' | 'body' | 'response' | 'answer' | 'linger'
 
-export class Http1Connection {
+export class Http1Connection implements PacedDownstream {
   readonly downstream: Downstream
   readonly context: WorkerContext
   readonly inbox: Inbox
   readonly outbox: Outbox
   readonly account: ConnectionAccount
-  readonly #exchange: Exchange
+  readonly origin = new OriginMemo()
+  /** Of the call that is under way, or the idle one. */
+  #exchange: Exchange
   readonly #head: RequestHead
   readonly #timer: Timer
   /** More than a head may have: one that is not complete yet never stops the reading that completes it. */
@@ -61,6 +67,8 @@ export class Http1Connection {
   /** Of a body that is on its way, and of a client that does not read; made when there is such a thing. */
   #uploadGuard: RateGuard | undefined
   #readGuard: RateGuard | undefined
+  /** Made when the tenant's bandwidth bites for the first time. */
+  #bandwidth: BandwidthPause | undefined
   /** Why the socket is not read. */
   #pausedByInput = false
   #pausedByUpstream = false
@@ -71,21 +79,20 @@ export class Http1Connection {
     this.downstream = downstream
     this.inbox = new Inbox(context.readBuffers, (bytes, length) => this.#receive(bytes, length))
     this.outbox = new Outbox(downstream.socket, () => this.#drained())
-    this.outbox.attach()
+    this.outbox.attach(SocketHandle.of(downstream.socket))
     this.account = new ConnectionAccount(
       context,
       downstream.listener.index,
       context.meter.connection,
     )
     this.#head = downstream.trusted ? context.trustedRequestHead : context.requestHead
-    this.#exchange = new Exchange(this)
+    this.#exchange = context.exchanges.idle
     this.#mostWaiting = Math.max(MAX_WAITING_BYTES, 2 * context.caps.headBytes)
     this.#timer = new Timer(this)
     this.#onClosed = onClosed
     const { socket } = downstream
     socket.on('end', () => this.#receivedEnd())
-    // What went wrong does not matter any more; 'close' follows and cleans up.
-    socket.on('error', () => {})
+    // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
     socket.on('close', () => this.#socketClosed())
     this.wait('idle', context.config.timeouts.idle)
   }
@@ -104,7 +111,7 @@ export class Http1Connection {
       this.#end = first.length
       this.pump()
     }
-    this.inbox.attach(this.downstream.socket)
+    this.inbox.attach(this.downstream.socket, this.outbox.handle)
   }
 
   #receive(bytes: Buffer, length: number): boolean {
@@ -164,6 +171,7 @@ export class Http1Connection {
     while (this.#at < this.#end && this.#step());
     this.#pumping = false
     if (this.#closed) return
+    if (!this.#exchange.active) this.#giveExchangeBack()
     this.#exchange.flushUpstream()
     this.flush()
     this.#boundWaiting()
@@ -173,6 +181,14 @@ export class Http1Connection {
     }
     if (this.#inputEnded && this.#waitingBytes === 0) this.#exchange.downstreamEnded()
     if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
+  }
+
+  /** Its call is over, and no event of it can come any more. */
+  #giveExchangeBack(): void {
+    const { exchanges } = this.context
+    if (this.#exchange === exchanges.idle) return
+    exchanges.give(this.#exchange)
+    this.#exchange = exchanges.idle
   }
 
   /** What waits behind a call is bounded in calls and in bytes; what comes beyond that is not read. */
@@ -233,6 +249,8 @@ export class Http1Connection {
     }
     this.#consume(end - start)
     this.#pipeline?.begun()
+    const { exchanges } = this.context
+    if (this.#exchange === exchanges.idle) this.#exchange = exchanges.take(this)
     this.#exchange.begin(head, end - start)
     return true
   }
@@ -384,6 +402,27 @@ export class Http1Connection {
 
   // Fields of their own, not one table by reason: three look-ups a call by a variable name, which V8 cannot inline.
 
+  /** The client rests for `ms`, by the bandwidth of its tenant. */
+  holdDownstream(ms: number): void {
+    if (ms < 1) return
+    this.#bandwidth ??= new BandwidthPause(this)
+    this.#bandwidth.holdDownstream(ms)
+  }
+
+  /** The deployment rests for `ms`. */
+  holdUpstream(ms: number, upstream: UpstreamConnection | undefined): void {
+    this.#bandwidth ??= new BandwidthPause(this)
+    this.#bandwidth.holdUpstream(ms, upstream)
+  }
+
+  get holdsUpstream(): boolean {
+    return this.#bandwidth?.holdsUpstream ?? false
+  }
+
+  upstreamFree(): void {
+    this.#exchange.paceOver()
+  }
+
   #pauseForInput(paused: boolean): void {
     if (this.#pausedByInput === paused) return
     this.#pausedByInput = paused
@@ -427,7 +466,9 @@ export class Http1Connection {
     this.context.wheel.cancel(this.#timer)
     this.#readGuard?.stop()
     this.#uploadGuard?.stop()
+    this.#bandwidth?.cancel()
     this.#exchange.abort('client_closed')
+    this.#giveExchangeBack()
     this.account.close()
     this.inbox.close()
     this.#dropInput()

@@ -7,11 +7,11 @@ import type { ErrorCode } from '../../core/errors.ts'
 import type { Endpoint } from '../pool/endpoint.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
-import { type FormerHops, isSaneRequestId, originLines } from './fields.ts'
+import { type FormerHops, isSaneRequestId } from './fields.ts'
+import type { OriginMemo } from './origin-memo.ts'
 import { findQueryKey } from './query-key.ts'
 import { hasPassed } from './via.ts'
 
-const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
 /** RFC 9110 §9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 /** A body is usual in these, so its absence is said (RFC 9110 §8.6). */
@@ -37,7 +37,9 @@ export class RequestWriter {
   /** Hops that a TRACE or OPTIONS may still take (RFC 9110 §7.6.2), or -1 where nothing limits them. */
   hopsLeft = -1
   readonly #context: WorkerContext
-  readonly #downstream: Downstream
+  /** Of the connection that is served; set by `serve`, before anything else. */
+  #downstream!: Downstream
+  #origin!: OriginMemo
   #lines = ''
   #kind: BodyKind = BODY_NONE
   #length = 0
@@ -47,14 +49,16 @@ export class RequestWriter {
   #maxForwards = ''
   /** The target without the key that stood in its query, or '' where none did. */
   #targetWithoutKey = ''
-  #hops: FormerHops = NO_HOPS
-  /** The origin lines of the last call, up to the value of `x-request-id`: they change only with the host. */
-  #origin = ''
-  #originHost = ''
+  #hops: FormerHops | undefined
 
-  constructor(context: WorkerContext, downstream: Downstream) {
+  constructor(context: WorkerContext) {
     this.#context = context
+  }
+
+  /** The calls that follow are those of this connection. */
+  serve(downstream: Downstream, origin: OriginMemo): void {
     this.#downstream = downstream
+    this.#origin = origin
   }
 
   /** Whether the call may be sent a second time. */
@@ -105,15 +109,14 @@ export class RequestWriter {
     this.upgrade = upgradeOf(head)
     const id = values[slots.requestId] as string
     this.requestId = id !== '' && isSaneRequestId(id) ? id : this.#context.nextRequestId()
-    if (this.#downstream.trusted) {
-      this.#hops = {
-        forwardedFor: values[slots.forwardedFor] as string,
-        proto: values[slots.forwardedProto] as string,
-        host: values[slots.forwardedHost] as string,
-        forwarded: values[slots.forwarded] as string,
-      }
-      this.#origin = ''
-    }
+    this.#hops = this.#downstream.trusted
+      ? {
+          forwardedFor: values[slots.forwardedFor] as string,
+          proto: values[slots.forwardedProto] as string,
+          host: values[slots.forwardedHost] as string,
+          forwarded: values[slots.forwarded] as string,
+        }
+      : undefined
   }
 
   #takeQueryKey(name: string): void {
@@ -129,22 +132,13 @@ export class RequestWriter {
 
   /** The whole head for `endpoint`; framing, hop and identity fields are written anew. */
   headText(tenant: string, endpoint: Endpoint): string {
-    if (this.host !== this.#originHost || this.#origin === '') this.#renewOrigin()
+    const { pseudonym } = this.#context
+    const origin = this.#origin.linesFor(this.host, this.#downstream, this.#hops, pseudonym)
     const host = this.host === '' ? endpoint.authority : this.host
     return (
       `${this.method} ${originForm(this.method, this.#forwardedTarget())} HTTP/1.1\r\nhost: ${host}\r\n${this.#lines}${this.#framingLines()}` +
-      `${this.#optionLines()}${this.#maxForwardsLine()}${this.#credentialLines()}x-amt-tenant: ${tenant}\r\n${this.#origin}${this.requestId}\r\n\r\n`
+      `${this.#optionLines()}${this.#maxForwardsLine()}${this.#credentialLines()}x-amt-tenant: ${tenant}\r\n${origin}${this.requestId}\r\n\r\n`
     )
-  }
-
-  #renewOrigin(): void {
-    const { peerAddress, secure, clientCertificate } = this.#downstream
-    const { pseudonym } = this.#context
-    const origin = { peerAddress, secure, clientCertificate, pseudonym }
-    const lines = `${originLines(origin, this.host, this.#hops)}x-request-id: `
-    // Put together once: text made of parts stays a tree in V8, which would be walked with every call (WriteToFlat: 3 %).
-    this.#origin = Buffer.from(lines, 'latin1').toString('latin1')
-    this.#originHost = this.host
   }
 
   #framingLines(): string {

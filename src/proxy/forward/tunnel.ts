@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../core/errors.ts'
 import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
+import { SocketHandle } from '../../runtime/socket-handle.ts'
 import type { PoolUser } from '../pool/deployment-pool.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
@@ -58,7 +59,7 @@ export class Tunnel implements PoolUser {
     this.#account = new ConnectionAccount(context, downstream.listener.index, context.meter.tunnel)
     this.#inbox = new Inbox(context.readBuffers, (bytes, length) => this.#receive(bytes, length))
     this.#outbox = new Outbox(downstream.socket, () => this.#downstreamDrained())
-    this.#outbox.attach()
+    this.#outbox.attach(SocketHandle.of(downstream.socket))
     this.#startedAt = context.clock.monotonic()
     this.#onClosed = onClosed
     const { socket } = downstream
@@ -83,7 +84,7 @@ export class Tunnel implements PoolUser {
     }
     this.#upstream = upstream
     if (first !== undefined && first.length > 0) this.#keepEarly(first)
-    this.#inbox.attach(this.#downstream.socket)
+    this.#inbox.attach(this.#downstream.socket, this.#outbox.handle)
   }
 
   #receive(bytes: Buffer, length: number): boolean {

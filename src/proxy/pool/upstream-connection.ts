@@ -7,6 +7,7 @@ import { connect as connectTls, TLSSocket, type ConnectionOptions as TlsOptions 
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
+import { SocketHandle } from '../../runtime/socket-handle.ts'
 import { cut } from '../forward/downstream.ts'
 import { Inbox } from '../wire/inbox.ts'
 import { Outbox } from '../wire/outbox.ts'
@@ -71,9 +72,9 @@ export class UpstreamConnection {
       this.connected = true
       this.#context.wheel.cancel(this.#timer)
       this.endpoint.connectionMade()
-      this.outbox.attach()
+      this.outbox.attach(SocketHandle.of(socket))
       this.user?.upstreamConnected()
-      this.inbox.attach(socket)
+      this.inbox.attach(socket, this.outbox.handle)
     })
     socket.on('end', () => {
       this.open = false

@@ -1,20 +1,30 @@
-/** Remembers whose the last host was: most calls of a connection ask for the same one, and looking it up normalizes it. */
+/** Remembers whose hosts are: each is looked up with every call that asks for it, and to look it up normalizes it. */
+import { flatCopy } from '../credential/verified-cache.ts'
 import type { TenantDirectory } from './directory.ts'
 import { normalizeHost } from './host-name.ts'
 import type { Tenant } from './tenant.ts'
 
+/** Anybody can ask for any host, so it is emptied when it is full. */
+const MAX_HOSTS = 4_096
+const MAX_HOST_CHARS = 255
+
 export class HostMemo {
-  #host = ''
-  #tenant: Tenant | undefined
+  readonly #tenants = new Map<string, Tenant | undefined>()
   /** The snapshot that said so. */
   #directory: TenantDirectory | undefined
 
   tenantOf(host: string, directory: TenantDirectory): Tenant | undefined {
-    if (host !== this.#host || directory !== this.#directory) {
-      this.#host = host
+    if (host === '') return undefined
+    if (directory !== this.#directory) {
       this.#directory = directory
-      this.#tenant = directory.byHost(normalizeHost(host))
+      this.#tenants.clear()
     }
-    return this.#tenant
+    const known = this.#tenants.get(host)
+    if (known !== undefined || this.#tenants.has(host)) return known
+    const tenant = directory.byHost(normalizeHost(host))
+    if (this.#tenants.size >= MAX_HOSTS) this.#tenants.clear()
+    const copy = host.length <= MAX_HOST_CHARS ? flatCopy(host) : undefined
+    if (copy !== undefined) this.#tenants.set(copy, tenant)
+    return tenant
   }
 }

@@ -1,6 +1,6 @@
 /** Reads a socket into memory that is used again, and tells its owner of every read. */
 import type { Duplex } from 'node:stream'
-import { SocketHandle } from '../../runtime/socket-handle.ts'
+import type { SocketHandle } from '../../runtime/socket-handle.ts'
 import type { Lender } from './outbox.ts'
 import type { ReadBuffers } from './read-buffers.ts'
 
@@ -28,11 +28,14 @@ export class Inbox implements Lender {
     this.#buffer = buffers.shared
   }
 
-  /** Takes over reading. What the stream of the socket had read ahead comes first, within this call. */
-  attach(socket: Duplex): void {
+  /**
+   * Takes over reading, by the handle of the socket where it has one that we know. What its stream had read ahead comes
+   * first, within this call.
+   */
+  attach(socket: Duplex, handle: SocketHandle | undefined): void {
     this.#socket = socket
-    this.#handle = SocketHandle.of(socket)
-    if (this.#handle === undefined) {
+    this.#handle = handle
+    if (handle === undefined) {
       socket.on('data', (chunk: Buffer) => {
         if (!this.#receive(chunk, chunk.length)) this.pause()
       })
@@ -40,7 +43,7 @@ export class Inbox implements Lender {
       return
     }
     const early = socket.readableLength > 0 ? (socket.read() as Buffer | null) : null
-    this.#handle.readInto(this.#buffer, length => this.#take(length))
+    handle.readInto(this.#buffer, length => this.#take(length))
     if (early !== null && !this.#receive(early, early.length)) this.#paused = true
     this.#startOrStop()
   }

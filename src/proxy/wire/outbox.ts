@@ -6,7 +6,7 @@
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { latin1 } from '../../codec/latin1.ts'
-import { PENDING, SocketHandle, type WriteSettled } from '../../runtime/socket-handle.ts'
+import { PENDING, type SocketHandle, type WriteSettled } from '../../runtime/socket-handle.ts'
 
 /** Node copies text of up to 16 KiB on the stack for an immediate write; beyond that a buffer is cheaper. */
 const SMALL_BYTES = 8 * 1024
@@ -48,10 +48,14 @@ export class Outbox {
     this.#onDrained = onDrained
   }
 
-  /** The socket is connected. */
-  attach(): void {
-    this.#handle = SocketHandle.of(this.#socket)
-    this.#plain = this.#handle !== undefined && !(this.#socket instanceof TLSSocket)
+  /** The socket is connected; `handle` is its handle, where it has one that we know. */
+  attach(handle: SocketHandle | undefined): void {
+    this.#handle = handle
+    this.#plain = handle !== undefined && !(this.#socket instanceof TLSSocket)
+  }
+
+  get handle(): SocketHandle | undefined {
+    return this.#handle
   }
 
   /** Bytes that the kernel may not have yet. */

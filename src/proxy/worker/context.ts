@@ -10,11 +10,13 @@ import type { NameResolver } from '../../runtime/names/name-resolver.ts'
 import type { TurnClock } from '../../runtime/turn-clock.ts'
 import type { Authenticator } from '../credential/authenticator.ts'
 import type { AccessLog } from '../forward/access-log.ts'
+import type { ExchangePool } from '../forward/exchange-pool.ts'
 import type { ForwardedFields } from '../forward/fields.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
+import type { HostMemo } from '../tenant/host-memo.ts'
 import type { ReadBuffers } from '../wire/read-buffers.ts'
 import type { TenantRuntimes } from './tenant-runtimes.ts'
 
@@ -44,6 +46,8 @@ export interface WorkerContext {
   /** For peers in `trustedProxies`, whose `x-forwarded-*` lines stay. */
   readonly trustedRequestHead: RequestHead
   readonly responseHead: ResponseHead
+  readonly exchanges: ExchangePool
+  readonly hosts: HostMemo
   /** What all sockets read into. */
   readonly readBuffers: ReadBuffers
   /** Makes an id for a call. */

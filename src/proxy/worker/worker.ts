@@ -13,6 +13,7 @@ import { MAX_ADDRESSES, NameResolver } from '../../runtime/names/name-resolver.t
 import { TurnClock } from '../../runtime/turn-clock.ts'
 import { Authenticator } from '../credential/authenticator.ts'
 import { AccessLog } from '../forward/access-log.ts'
+import { ExchangePool } from '../forward/exchange-pool.ts'
 import { ForwardedFields } from '../forward/fields.ts'
 import { pseudonymOf, randomInstance } from '../forward/via.ts'
 import type { BoundAddress, WorkerReport } from '../ipc.ts'
@@ -21,6 +22,7 @@ import { OperationMatcher } from '../metering/operations.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
 import { TenantDirectory } from '../tenant/directory.ts'
+import { HostMemo } from '../tenant/host-memo.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
 import type { WorkerContext } from './context.ts'
 import { EndpointCensus } from './endpoint-census.ts'
@@ -209,6 +211,8 @@ function createContext(
     requestHead: new RequestHead(fields.request, caps, path),
     trustedRequestHead: new RequestHead(fields.trustedRequest, caps, path),
     responseHead: new ResponseHead(fields.response, caps),
+    exchanges: new ExchangePool(() => context),
+    hosts: new HostMemo(),
     readBuffers: new ReadBuffers(),
     nextRequestId: requestIds(),
     directory,

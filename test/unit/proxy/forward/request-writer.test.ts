@@ -2,6 +2,7 @@ import { test } from 'tap'
 import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
 import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
 import { ForwardedFields } from '../../../../src/proxy/forward/fields.ts'
+import { OriginMemo } from '../../../../src/proxy/forward/origin-memo.ts'
 import { RequestWriter } from '../../../../src/proxy/forward/request-writer.ts'
 import { Endpoint } from '../../../../src/proxy/pool/endpoint.ts'
 import type { WorkerContext } from '../../../../src/proxy/worker/context.ts'
@@ -37,7 +38,9 @@ function writerFor(setting: Setting = {}): { writer: RequestWriter; head: Reques
     evidence: { ownsAuthorization: owned, ownsApiKey: owned },
   } as unknown as Downstream
   const head = new RequestHead(trusted ? fields.trustedRequest : fields.request)
-  return { writer: new RequestWriter(context, downstream), head }
+  const writer = new RequestWriter(context)
+  writer.serve(downstream, new OriginMemo())
+  return { writer, head }
 }
 
 function take(setting: Setting, ...lines: string[]): RequestWriter {

@@ -4,6 +4,7 @@ import { duplexPair } from 'node:stream'
 import { test } from 'tap'
 import { Inbox } from '../../../../src/proxy/wire/inbox.ts'
 import { ReadBuffers } from '../../../../src/proxy/wire/read-buffers.ts'
+import { SocketHandle } from '../../../../src/runtime/socket-handle.ts'
 import { socketPair } from '../../../support/socket-pair.ts'
 
 /** Calls `look` for each arrival until it returns true. */
@@ -25,7 +26,7 @@ await test('small reads go into the shared buffer, which cannot be lent', async 
   const seen: Buffer[] = []
   const { receive, done } = readsUntil(bytes => seen.push(bytes) > 0)
   const inbox = new Inbox(buffers, receive)
-  inbox.attach(near)
+  inbox.attach(near, SocketHandle.of(near))
   far.write('small')
   await done
   t.equal(seen[0], buffers.shared)
@@ -41,7 +42,7 @@ await test('who fills the shared buffer reads on into one of its own, until it i
     return own !== undefined
   })
   const inbox = new Inbox(buffers, grown.receive)
-  inbox.attach(near)
+  inbox.attach(near, SocketHandle.of(near))
   far.write(Buffer.alloc(4 * 1024 * 1024))
   await grown.done
   t.ok(inbox.lend(), 'its memory is nobody else’s')
@@ -63,7 +64,7 @@ await test('a connection that is held to a bandwidth keeps to small reads', asyn
   })
   const inbox = new Inbox(buffers, all.receive)
   inbox.staySmall()
-  inbox.attach(near)
+  inbox.attach(near, SocketHandle.of(near))
   far.write(Buffer.alloc(total))
   await all.done
   t.equal(largest, buffers.shared.length)
@@ -82,7 +83,7 @@ await test('nothing is read over memory that is lent, whoever resumes', async t 
     else if (bytes !== buffers.shared && inbox.lend()) lent.resolve()
     return true
   })
-  inbox.attach(near)
+  inbox.attach(near, SocketHandle.of(near))
   far.write(Buffer.alloc(8 * 1024 * 1024))
   await lent.promise
   const before = reads
@@ -105,7 +106,7 @@ await test('what the stream had read ahead comes first', async t => {
     text += bytes.toString('latin1', 0, length)
     return text === 'earlylate'
   })
-  new Inbox(new ReadBuffers(), all.receive).attach(near)
+  new Inbox(new ReadBuffers(), all.receive).attach(near, SocketHandle.of(near))
   far.write('late')
   await all.done
   t.equal(text, 'earlylate')
@@ -119,7 +120,7 @@ await test('a stream that is no socket is read through its events', async t => {
     return text === 'abc'
   })
   const inbox = new Inbox(new ReadBuffers(), all.receive)
-  inbox.attach(near)
+  inbox.attach(near, SocketHandle.of(near))
   t.ok(inbox.lend(), 'each chunk has memory of its own')
   far.write('abc')
   await all.done

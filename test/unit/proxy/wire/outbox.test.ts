@@ -41,7 +41,7 @@ class Sink extends Duplex {
 
 function attached(sink: Sink, onDrained = (): void => {}): Outbox {
   const outbox = new Outbox(sink, onDrained)
-  outbox.attach()
+  outbox.attach(undefined)
   return outbox
 }
 
