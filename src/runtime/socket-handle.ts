@@ -11,6 +11,12 @@ import type { Duplex } from 'node:stream'
 /** A write that has not left yet. Its other results are 0 and, below that, the errors of libuv. */
 export const PENDING = 1
 
+/** Takes what a handle reads. */
+export interface HandleReader {
+  /** `length` bytes stand in the buffer; one that is returned is read into next. */
+  take(length: number): Buffer | undefined
+}
+
 /** Is told the end of a write that was PENDING: 0, or an error of libuv. */
 export type WriteSettled = (status: number) => void
 
@@ -97,16 +103,16 @@ export class SocketHandle {
   }
 
   /**
-   * From now on whatever arrives is read into `buffer`, and `take` is called with its length; a buffer that it returns is
-   * read into next. The stream of the socket sees none of it, but the end and errors, which it tells as ever.
+   * From now on whatever arrives is read into `buffer`, and `reader` takes it. The stream of the socket sees none of it, but
+   * the end and errors, which it tells as ever.
    */
-  readInto(buffer: Buffer, take: (length: number) => Buffer | undefined): void {
+  readInto(buffer: Buffer, reader: HandleReader): void {
     const raw = this.#raw
     const ofStream = raw.onread
     raw.useUserBuffer(buffer)
     raw.onread = () => {
       const length = this.#state[this.#lengthAt] as number
-      if (length > 0) return take(length)
+      if (length > 0) return reader.take(length)
       if (length < 0) {
         this.#ended = true
         ofStream.call(raw)

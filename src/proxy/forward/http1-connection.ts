@@ -10,8 +10,8 @@ import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { SocketHandle } from '../../runtime/socket-handle.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
-import { Inbox } from '../wire/inbox.ts'
-import { type Lender, Outbox, OWN_MEMORY } from '../wire/outbox.ts'
+import { Inbox, type Receiver } from '../wire/inbox.ts'
+import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { BandwidthPause, type PacedDownstream } from './bandwidth-pause.ts'
 import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
@@ -30,7 +30,7 @@ const EMPTY = Buffer.alloc(0)
 /** What the timer of the connection is waiting for. */
 type Waiting = 'idle' | 'header' | 'body' | 'response' | 'answer' | 'linger'
 
-export class Http1Connection implements PacedDownstream {
+export class Http1Connection implements PacedDownstream, Receiver, Sender {
   readonly downstream: Downstream
   readonly context: WorkerContext
   readonly inbox: Inbox
@@ -77,8 +77,8 @@ export class Http1Connection implements PacedDownstream {
   constructor(context: WorkerContext, downstream: Downstream, onClosed: () => void) {
     this.context = context
     this.downstream = downstream
-    this.inbox = new Inbox(context.readBuffers, (bytes, length) => this.#receive(bytes, length))
-    this.outbox = new Outbox(downstream.socket, () => this.#drained())
+    this.inbox = new Inbox(context.readBuffers, this)
+    this.outbox = new Outbox(downstream.socket, this)
     this.outbox.attach(SocketHandle.of(downstream.socket))
     this.account = new ConnectionAccount(
       context,
@@ -97,7 +97,7 @@ export class Http1Connection implements PacedDownstream {
     this.wait('idle', context.config.timeouts.idle)
   }
 
-  #drained(): void {
+  drained(): void {
     this.context.clock.refresh()
     this.#readGuard?.stop()
     this.#exchange.downstreamDrained()
@@ -114,7 +114,7 @@ export class Http1Connection implements PacedDownstream {
     this.inbox.attach(this.downstream.socket, this.outbox.handle)
   }
 
-  #receive(bytes: Buffer, length: number): boolean {
+  received(bytes: Buffer, length: number): boolean {
     this.context.clock.refresh()
     if (this.#lingering) return true
     // What was read ahead may still come: behind a gap no call may be answered.

@@ -10,8 +10,8 @@ import { SocketHandle } from '../../runtime/socket-handle.ts'
 import type { PoolUser } from '../pool/deployment-pool.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
-import { Inbox } from '../wire/inbox.ts'
-import { type Lender, Outbox, OWN_MEMORY } from '../wire/outbox.ts'
+import { Inbox, type Receiver } from '../wire/inbox.ts'
+import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
@@ -19,7 +19,7 @@ import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
 /** What may be kept of a client that speaks before its deployment is reached. */
 const MAX_EARLY_BYTES = 64 * 1024
 
-export class Tunnel implements PoolUser {
+export class Tunnel implements PoolUser, Receiver, Sender {
   readonly #context: WorkerContext
   readonly #downstream: Downstream
   readonly #verdict: RoutedVerdict
@@ -57,8 +57,8 @@ export class Tunnel implements PoolUser {
     this.#verdict = verdict
     this.#runtime = context.runtimes.of(verdict.tenant)
     this.#account = new ConnectionAccount(context, downstream.listener.index, context.meter.tunnel)
-    this.#inbox = new Inbox(context.readBuffers, (bytes, length) => this.#receive(bytes, length))
-    this.#outbox = new Outbox(downstream.socket, () => this.#downstreamDrained())
+    this.#inbox = new Inbox(context.readBuffers, this)
+    this.#outbox = new Outbox(downstream.socket, this)
     this.#outbox.attach(SocketHandle.of(downstream.socket))
     this.#startedAt = context.clock.monotonic()
     this.#onClosed = onClosed
@@ -87,7 +87,7 @@ export class Tunnel implements PoolUser {
     this.#inbox.attach(this.#downstream.socket, this.#outbox.handle)
   }
 
-  #receive(bytes: Buffer, length: number): boolean {
+  received(bytes: Buffer, length: number): boolean {
     this.#context.clock.refresh()
     if (!this.#connected) return this.#keepEarly(Buffer.from(bytes.subarray(0, length)))
     this.#send(bytes, length, this.#inbox)
@@ -147,7 +147,8 @@ export class Tunnel implements PoolUser {
     return !this.#downstreamBlocked && !this.#resting
   }
 
-  #downstreamDrained(): void {
+  /** From downstream. */
+  drained(): void {
     this.#downstreamBlocked = false
     if (!this.#resting) this.#upstream?.resume()
   }

@@ -9,8 +9,8 @@ import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
 import { SocketHandle } from '../../runtime/socket-handle.ts'
 import { cut } from '../forward/downstream.ts'
-import { Inbox } from '../wire/inbox.ts'
-import { Outbox } from '../wire/outbox.ts'
+import { Inbox, type Receiver } from '../wire/inbox.ts'
+import { Outbox, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Endpoint } from './endpoint.ts'
 
@@ -30,7 +30,7 @@ export interface UpstreamUser {
 /** What a deployment that has a call can be blamed for. */
 const FAULTS = new Set<ErrorCode>(['upstream_timeout', 'upstream_malformed', 'upstream_reset'])
 
-export class UpstreamConnection {
+export class UpstreamConnection implements Receiver, Sender {
   readonly endpoint: Endpoint
   readonly socket: Socket
   readonly inbox: Inbox
@@ -59,8 +59,8 @@ export class UpstreamConnection {
     this.#timer = new Timer(this)
     const address = { host: endpoint.host, port: endpoint.port, noDelay: true, allowHalfOpen: true }
     this.socket = tls === undefined ? connectTcp(address) : connectTls({ ...tls, ...address })
-    this.inbox = new Inbox(context.readBuffers, (bytes, length) => this.#read(bytes, length))
-    this.outbox = new Outbox(this.socket, () => this.user?.upstreamDrained())
+    this.inbox = new Inbox(context.readBuffers, this)
+    this.outbox = new Outbox(this.socket, this)
     this.#listen(tls === undefined ? 'connect' : 'secureConnect')
     context.wheel.arm(this.#timer, context.config.timeouts.connect, context.clock.monotonic())
   }
@@ -88,7 +88,11 @@ export class UpstreamConnection {
     socket.on('close', () => this.#closed())
   }
 
-  #read(bytes: Buffer, length: number): boolean {
+  drained(): void {
+    this.user?.upstreamDrained()
+  }
+
+  received(bytes: Buffer, length: number): boolean {
     this.#context.clock.refresh()
     // Bytes that belong to no call: the deployment broke the rules, and nobody may ever see them.
     if (this.user === undefined) {

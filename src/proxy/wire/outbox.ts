@@ -21,17 +21,23 @@ export interface Lender {
 /** Memory that nobody writes to any more. */
 export const OWN_MEMORY: Lender = { lend: () => true, returned: () => {} }
 
+/** Whose socket it is. */
+export interface Sender {
+  /** More may be sent after `flush` returned false. */
+  drained(): void
+}
+
 export class Outbox {
   /** Bytes put in since the beginning. */
   total = 0
   readonly #socket: Duplex
-  readonly #onDrained: () => void
+  readonly #sender: Sender
   #handle: SocketHandle | undefined
   /** Whether a write that is pending means that the kernel has enough. In TLS every write is, until the turn is over. */
   #plain = false
   #text = ''
   #pieces: Buffer[] = []
-  /** Whether whoever makes the bytes should rest until `onDrained`; it is always called then. */
+  /** Whether whoever makes the bytes should rest until `drained`; it is always called then. */
   blocked = false
   /** Bytes in `#text` and `#pieces`. */
   #queued = 0
@@ -42,10 +48,10 @@ export class Outbox {
   /** One for all writes. */
   readonly #settled: WriteSettled = status => this.#writeSettled(status)
 
-  /** `onDrained` is called when more may be sent after `flush` returned false. The socket is used from `attach` on. */
-  constructor(socket: Duplex, onDrained: () => void) {
+  /** The socket is used from `attach` on. */
+  constructor(socket: Duplex, sender: Sender) {
     this.#socket = socket
-    this.#onDrained = onDrained
+    this.#sender = sender
   }
 
   /** The socket is connected; `handle` is its handle, where it has one that we know. */
@@ -98,7 +104,7 @@ export class Outbox {
     return true
   }
 
-  /** Hands everything on; false where whoever makes it should rest until `onDrained`. */
+  /** Hands everything on; false where whoever makes it should rest until `drained`. */
   flush(): boolean {
     if (this.#pending === 0 && this.#queued > 0) this.#send()
     if (this.#pending > 0 && !this.blocked)
@@ -171,7 +177,7 @@ export class Outbox {
     if (this.#ending !== undefined && this.#idle) this.#socket.end(this.#ending.done)
     if (!this.blocked || (this.#plain && this.#pending > 0)) return
     this.blocked = false
-    this.#onDrained()
+    this.#sender.drained()
   }
 
   #giveBack(): void {

@@ -23,10 +23,12 @@ await test('reads into the buffer that it was given, and then into the one that 
   const read = Promise.withResolvers<void>()
   const lengths: number[] = []
   const handle = handleOf(near)
-  handle.readInto(first, length => {
-    lengths.push(length)
-    if (lengths.length === 2) read.resolve()
-    return second
+  handle.readInto(first, {
+    take: length => {
+      lengths.push(length)
+      if (lengths.length === 2) read.resolve()
+      return second
+    },
   })
   handle.start()
   far.write('0123456789')
@@ -42,9 +44,11 @@ await test('is not read while it is stopped, and the end comes through the strea
   const handle = handleOf(near)
   const buffer = Buffer.alloc(64)
   let text = ''
-  handle.readInto(buffer, length => {
-    text += buffer.toString('latin1', 0, length)
-    return undefined
+  handle.readInto(buffer, {
+    take: length => {
+      text += buffer.toString('latin1', 0, length)
+      return undefined
+    },
   })
   handle.stop()
   await new Promise<void>(resolve => far.write('held', () => resolve()))
@@ -61,7 +65,7 @@ await test('is not read while it is stopped, and the end comes through the strea
 await test('a failure of the connection comes through the stream', async t => {
   const { near, far } = await socketPair(t)
   const handle = handleOf(near)
-  handle.readInto(Buffer.alloc(8), () => undefined)
+  handle.readInto(Buffer.alloc(8), { take: () => undefined })
   handle.start()
   const failed = once(near, 'error')
   far.resetAndDestroy()

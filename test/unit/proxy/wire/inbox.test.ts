@@ -25,7 +25,7 @@ await test('small reads go into the shared buffer, which cannot be lent', async 
   const buffers = new ReadBuffers()
   const seen: Buffer[] = []
   const { receive, done } = readsUntil(bytes => seen.push(bytes) > 0)
-  const inbox = new Inbox(buffers, receive)
+  const inbox = new Inbox(buffers, { received: receive })
   inbox.attach(near, SocketHandle.of(near))
   far.write('small')
   await done
@@ -41,7 +41,7 @@ await test('who fills the shared buffer reads on into one of its own, until it i
     if (bytes !== buffers.shared) own = bytes
     return own !== undefined
   })
-  const inbox = new Inbox(buffers, grown.receive)
+  const inbox = new Inbox(buffers, { received: grown.receive })
   inbox.attach(near, SocketHandle.of(near))
   far.write(Buffer.alloc(4 * 1024 * 1024))
   await grown.done
@@ -62,7 +62,7 @@ await test('a connection that is held to a bandwidth keeps to small reads', asyn
     largest = Math.max(largest, bytes.length)
     return read === total
   })
-  const inbox = new Inbox(buffers, all.receive)
+  const inbox = new Inbox(buffers, { received: all.receive })
   inbox.staySmall()
   inbox.attach(near, SocketHandle.of(near))
   far.write(Buffer.alloc(total))
@@ -77,11 +77,13 @@ await test('nothing is read over memory that is lent, whoever resumes', async t 
   let released = false
   const lent = Promise.withResolvers<void>()
   const more = Promise.withResolvers<void>()
-  const inbox: Inbox = new Inbox(buffers, bytes => {
-    reads++
-    if (released) more.resolve()
-    else if (bytes !== buffers.shared && inbox.lend()) lent.resolve()
-    return true
+  const inbox: Inbox = new Inbox(buffers, {
+    received: bytes => {
+      reads++
+      if (released) more.resolve()
+      else if (bytes !== buffers.shared && inbox.lend()) lent.resolve()
+      return true
+    },
   })
   inbox.attach(near, SocketHandle.of(near))
   far.write(Buffer.alloc(8 * 1024 * 1024))
@@ -106,7 +108,7 @@ await test('what the stream had read ahead comes first', async t => {
     text += bytes.toString('latin1', 0, length)
     return text === 'earlylate'
   })
-  new Inbox(new ReadBuffers(), all.receive).attach(near, SocketHandle.of(near))
+  new Inbox(new ReadBuffers(), { received: all.receive }).attach(near, SocketHandle.of(near))
   far.write('late')
   await all.done
   t.equal(text, 'earlylate')
@@ -119,7 +121,7 @@ await test('a stream that is no socket is read through its events', async t => {
     text += bytes.toString('latin1', 0, length)
     return text === 'abc'
   })
-  const inbox = new Inbox(new ReadBuffers(), all.receive)
+  const inbox = new Inbox(new ReadBuffers(), { received: all.receive })
   inbox.attach(near, SocketHandle.of(near))
   t.ok(inbox.lend(), 'each chunk has memory of its own')
   far.write('abc')

@@ -40,7 +40,7 @@ class Sink extends Duplex {
 }
 
 function attached(sink: Sink, onDrained = (): void => {}): Outbox {
-  const outbox = new Outbox(sink, onDrained)
+  const outbox = new Outbox(sink, { drained: onDrained })
   outbox.attach(undefined)
   return outbox
 }
