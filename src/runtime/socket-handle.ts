@@ -17,11 +17,14 @@ export interface HandleReader {
   take(length: number): Buffer | undefined
 }
 
-/** Is told the end of a write that was PENDING: 0, or an error of libuv. */
-export type WriteSettled = (status: number) => void
+export interface HandleWriter {
+  /** A write that was PENDING is over: 0, or an error of libuv. */
+  writeSettled(status: number): void
+}
 
 interface WriteRequest {
-  oncomplete: WriteSettled
+  oncomplete: (this: WriteRequest, status: number) => void
+  writer: HandleWriter
   /** Keeps the bytes alive until they have left. */
   buffer: unknown
   /** Set where the write was over before it returned. */
@@ -77,6 +80,11 @@ function isRawHandle(handle: unknown): handle is RawHandle {
   if (typeof handle !== 'object' || handle === null) return false
   const methods = handle as Record<string, unknown>
   return METHODS.every(name => typeof methods[name] === 'function')
+}
+
+/** One function for all requests, which Node calls with the request as `this`. */
+function settle(this: WriteRequest, status: number): void {
+  this.writer.writeSettled(status)
 }
 
 export class SocketHandle {
@@ -139,27 +147,28 @@ export class SocketHandle {
   }
 
   /** Writes Latin-1 text. Of a TLS socket no other write may be pending. */
-  writeText(text: string, settled: WriteSettled): number {
-    return this.#outcome(this.#raw.writeLatin1String(null, text), undefined, settled)
+  writeText(text: string, writer: HandleWriter): number {
+    return this.#outcome(this.#raw.writeLatin1String(null, text), undefined, writer)
   }
 
   /** The same with bytes, which must stay as they are until the write is settled. */
-  writeBytes(pieces: readonly Buffer[], settled: WriteSettled): number {
+  writeBytes(pieces: readonly Buffer[], writer: HandleWriter): number {
     const [first] = pieces
     const result =
       pieces.length === 1 && first !== undefined
         ? this.#raw.writeBuffer(null, first)
         : this.#raw.writev(null, pieces, true)
-    return this.#outcome(result, pieces, settled)
+    return this.#outcome(result, pieces, writer)
   }
 
-  #outcome(result: number | WriteRequest, kept: unknown, settled: WriteSettled): number {
+  #outcome(result: number | WriteRequest, kept: unknown, writer: HandleWriter): number {
     if (typeof result === 'number') return result
     const error = this.#state[this.#errorAt] as number
     if (error !== 0) return error
     if (result.writeStatus !== null) return result.writeStatus
     result.buffer = kept
-    result.oncomplete = settled
+    result.writer = writer
+    result.oncomplete = settle
     return PENDING
   }
 }

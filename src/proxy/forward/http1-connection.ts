@@ -30,6 +30,12 @@ const EMPTY = Buffer.alloc(0)
 /** What the timer of the connection is waiting for. */
 type Waiting = 'idle' | 'header' | 'body' | 'response' | 'answer' | 'linger'
 
+/** Where a worker has its connections, to end them with it. */
+export interface OpenConnections {
+  add(connection: Http1Connection): unknown
+  delete(connection: Http1Connection): unknown
+}
+
 export class Http1Connection implements PacedDownstream, Receiver, Sender {
   readonly downstream: Downstream
   readonly context: WorkerContext
@@ -61,7 +67,7 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
   #lingering = false
   #inputEnded = false
   #closed = false
-  #onClosed: (() => void) | undefined
+  readonly #open: OpenConnections
   /** Of the whole call; only where `timeouts.call` is set. */
   #deadline: Timer | undefined
   /** Of a body that is on its way, and of a client that does not read; made when there is such a thing. */
@@ -74,7 +80,8 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
   #pausedByUpstream = false
   #pausedByPace = false
 
-  constructor(context: WorkerContext, downstream: Downstream, onClosed: () => void) {
+  /** It is in `open` for as long as its socket is. */
+  constructor(context: WorkerContext, downstream: Downstream, open: OpenConnections) {
     this.context = context
     this.downstream = downstream
     this.inbox = new Inbox(context.readBuffers, this)
@@ -89,7 +96,8 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.#exchange = context.exchanges.idle
     this.#mostWaiting = Math.max(MAX_WAITING_BYTES, 2 * context.caps.headBytes)
     this.#timer = new Timer(this)
-    this.#onClosed = onClosed
+    this.#open = open
+    open.add(this)
     const { socket } = downstream
     socket.on('end', () => this.#receivedEnd())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
@@ -472,8 +480,7 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.account.close()
     this.inbox.close()
     this.#dropInput()
-    this.#onClosed?.()
-    this.#onClosed = undefined
+    this.#open.delete(this)
   }
 
   get closed(): boolean {

@@ -225,11 +225,7 @@ export class ConnectionStarter {
     first?: Buffer,
   ): void {
     const downstream = this.#downstream(socket, addresses, secure, true)
-    const connection = new Http1Connection(this.#context, downstream, () =>
-      this.#connections.delete(connection),
-    )
-    this.#connections.add(connection)
-    connection.start(first)
+    new Http1Connection(this.#context, downstream, this.#connections).start(first)
   }
 
   #startTunnel(

@@ -6,7 +6,7 @@
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { latin1 } from '../../codec/latin1.ts'
-import { PENDING, type SocketHandle, type WriteSettled } from '../../runtime/socket-handle.ts'
+import { type HandleWriter, PENDING, type SocketHandle } from '../../runtime/socket-handle.ts'
 
 /** Node copies text of up to 16 KiB on the stack for an immediate write; beyond that a buffer is cheaper. */
 const SMALL_BYTES = 8 * 1024
@@ -27,7 +27,7 @@ export interface Sender {
   drained(): void
 }
 
-export class Outbox {
+export class Outbox implements HandleWriter {
   /** Bytes put in since the beginning. */
   total = 0
   readonly #socket: Duplex
@@ -45,8 +45,6 @@ export class Outbox {
   #pending = 0
   #lender: Lender | undefined
   #ending: { readonly done: (() => void) | undefined } | undefined
-  /** One for all writes. */
-  readonly #settled: WriteSettled = status => this.#writeSettled(status)
 
   /** The socket is used from `attach` on. */
   constructor(socket: Duplex, sender: Sender) {
@@ -138,20 +136,20 @@ export class Outbox {
       this.#text = ''
       return this.#handle === undefined
         ? this.#writeToStream([text])
-        : this.#handle.writeText(text, this.#settled)
+        : this.#handle.writeText(text, this)
     }
     this.#textToPiece()
     const pieces = this.#pieces
     this.#pieces = []
     return this.#handle === undefined
       ? this.#writeToStream(pieces)
-      : this.#handle.writeBytes(pieces, this.#settled)
+      : this.#handle.writeBytes(pieces, this)
   }
 
   #writeToStream(pieces: readonly (Buffer | string)[]): number {
     const socket = this.#socket
     const last = pieces.length - 1
-    const done = (error?: Error | null): void => this.#writeSettled(error ? -1 : 0)
+    const done = (error?: Error | null): void => this.writeSettled(error ? -1 : 0)
     socket.cork()
     for (const [index, piece] of pieces.entries())
       socket.write(piece, 'latin1', index === last ? done : undefined)
@@ -165,7 +163,8 @@ export class Outbox {
     this.#text = ''
   }
 
-  #writeSettled(status: number): void {
+  /** For the handle alone. */
+  writeSettled(status: number): void {
     this.#pending = 0
     this.#giveBack()
     if (status < 0) {

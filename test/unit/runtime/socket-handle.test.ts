@@ -76,8 +76,10 @@ await test('a failure of the connection comes through the stream', async t => {
 await test('writes text and bytes in their order, and says when what was pending has left', async t => {
   const { near, far } = await socketPair(t)
   const handle = handleOf(near)
-  const never = (): void => {
-    t.fail('not pending')
+  const never = {
+    writeSettled: (): void => {
+      t.fail('not pending')
+    },
   }
   t.equal(handle.writeText('\xe4b', never), 0)
   t.equal(handle.writeBytes([Buffer.from('c')], never), 0)
@@ -86,7 +88,8 @@ await test('writes text and bytes in their order, and says when what was pending
   const piece = Buffer.alloc(1024 * 1024, 'x')
   const settled = Promise.withResolvers<number>()
   let pieces = 1
-  while (handle.writeBytes([piece], settled.resolve) !== PENDING && pieces < 64) pieces++
+  while (handle.writeBytes([piece], { writeSettled: settled.resolve }) !== PENDING && pieces < 64)
+    pieces++
   t.ok(handle.unsent > 0)
   let received = 0
   const start: Buffer[] = []
@@ -106,5 +109,5 @@ await test('a write to a connection that is gone is an error, not an exception',
   const { near } = await socketPair(t)
   const handle = handleOf(near)
   near.destroy()
-  t.ok(handle.writeText('x', () => {}) < 0)
+  t.ok(handle.writeText('x', { writeSettled: () => {} }) < 0)
 })
