@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../../test/support/free-ports.ts'
 import type { Lane } from '../lanes/lane.ts'
+import { wrk } from '../loads/wrk.ts'
 import type { Peer } from '../peers/peer.ts'
 import { Contestant } from './contestant.ts'
 import type { LaneResult, MeasuredPeer, PeerResult, Round } from './result.ts'
@@ -10,6 +11,8 @@ import { ratioOf, spreadOf } from './statistics.ts'
 import { targetOf } from './target.ts'
 import { prepareWork } from './work.ts'
 
+/** So few that what they leave behind does not count among ten thousand. */
+const WARM_UP_CONNECTIONS = 16
 /** So long that a JIT has seen what there is to see. */
 const MIN_WARM_UP_SECONDS = 2
 
@@ -52,11 +55,11 @@ class LaneRun {
     const { name, title, figure, load, fresh } = this.#lane
     await this.#start()
     const rate = await this.#pace()
-    if (!fresh) {
-      await this.#each('warms up', async contestant => {
-        await contestant.round(load, Math.max(seconds, MIN_WARM_UP_SECONDS), rate)
-      })
-    }
+    // A lane that measures growth must not have grown before; but a runtime that has served nothing has not even its heap.
+    const warmUp = fresh ? wrk({ connections: WARM_UP_CONNECTIONS }) : load
+    await this.#each('warms up', async contestant => {
+      await contestant.round(warmUp, Math.max(seconds, MIN_WARM_UP_SECONDS), rate)
+    })
     const last = fresh ? 1 : rounds
     for (let round = 1; round <= last; round += 1) {
       await this.#each(`round ${round} of ${last}`, async contestant => {

@@ -19,7 +19,7 @@ export interface Lane {
   readonly deployment: Deployment
   readonly load: Load
   readonly figure: Figure
-  /** One round on processes that have done nothing before: for what grows once and stays. */
+  /** One round on processes that have only had a short load of calls before: for what grows once and stays. */
   readonly fresh?: boolean
   /** The load is `share` of what the peer `of` does at most, measured with `load` before the rounds. */
   readonly pace?: { readonly of: string; readonly share: number; readonly load: Load }

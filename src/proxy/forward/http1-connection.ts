@@ -178,6 +178,8 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.#pumping = true
     while (this.#at < this.#end && this.#step());
     this.#pumping = false
+    // What was kept of an arrival is not kept any longer.
+    if (this.#at === this.#end && !this.#borrowed) this.#dropInput()
     if (this.#closed) return
     if (!this.#exchange.active) this.#giveExchangeBack()
     this.#exchange.flushUpstream()

@@ -76,7 +76,8 @@ export class ConnectionStarter {
     }
     const addresses = {
       peer: plainAddress(socket.remoteAddress),
-      local: plainAddress(socket.localAddress),
+      // In shared mode nobody looks at it, and the socket would keep it.
+      local: this.#options.scope.mode === 'private' ? plainAddress(socket.localAddress) : '',
     }
     if (proxyProtocol === 'off') {
       this.#secure(socket, addresses)
