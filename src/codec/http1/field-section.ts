@@ -78,7 +78,7 @@ export class FieldSection {
     at++
     while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at++
     offsets[row + VALUE_START] = at
-    at = skipValue(bytes, at, end)
+    while (at < end && FIELD_VALUE[bytes[at] as number] === 1) at++
     if (at >= end) return INCOMPLETE
     if (bytes[at] !== CR) return this.#invalid('malformed_field')
     if (at + 1 >= end) return INCOMPLETE
@@ -152,21 +152,4 @@ export class FieldSection {
     this.error = error
     return INVALID
   }
-}
-
-/** Position behind the bytes of a value. Four at a time: a token of 700 bytes takes 0.35 µs, one by one 0.65. */
-function skipValue(bytes: Uint8Array, start: number, end: number): number {
-  let at = start
-  const last = end - 4
-  while (
-    at <= last &&
-    ((FIELD_VALUE[bytes[at] as number] as number) &
-      (FIELD_VALUE[bytes[at + 1] as number] as number) &
-      (FIELD_VALUE[bytes[at + 2] as number] as number) &
-      (FIELD_VALUE[bytes[at + 3] as number] as number)) ===
-      1
-  )
-    at += 4
-  while (at < end && FIELD_VALUE[bytes[at] as number] === 1) at++
-  return at
 }

@@ -14,8 +14,8 @@ export type BodyKind =
   | typeof BODY_CHUNKED
   | typeof BODY_UNTIL_CLOSE
 
-/** Far beyond any body, and exact as a number. */
-const MAX_LENGTH_DIGITS = 15
+/** 15 digits: far beyond any body, and exact as a number. */
+const CONTENT_LENGTH = /^\d{1,15}$/
 
 const LENGTH_BIT = 1 << SLOT.contentLength
 const CODING_BIT = 1 << SLOT.transferEncoding
@@ -55,20 +55,8 @@ export function decideFraming(
     return undefined
   }
   const length = fields.values[SLOT.contentLength] as string
-  framing.length = parseLength(length)
-  if (framing.length < 0) return 'ambiguous_framing'
+  if (!CONTENT_LENGTH.test(length)) return 'ambiguous_framing'
+  framing.length = Number(length)
   framing.kind = framing.length === 0 ? BODY_NONE : BODY_LENGTH
   return undefined
-}
-
-/** Digits and nothing else, or -1. A loop: the same as an expression takes twice the time (response-head: 60 of 670 ns). */
-function parseLength(text: string): number {
-  if (text.length === 0 || text.length > MAX_LENGTH_DIGITS) return -1
-  let value = 0
-  for (let at = 0; at < text.length; at++) {
-    const digit = text.charCodeAt(at) - 0x30
-    if (digit < 0 || digit > 9) return -1
-    value = value * 10 + digit
-  }
-  return value
 }

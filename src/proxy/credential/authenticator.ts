@@ -152,7 +152,7 @@ export class Authenticator {
     const { memo } = evidence
     memo.epoch = -1
     if (isError(evidence.jwt) || isError(evidence.apiKey)) return
-    // Calls of many tenants on one connection never find their credentials here: the copies would be for nothing (0.4 µs).
+    // Calls of many tenants on one connection never find their credentials here: the copies would be for nothing.
     const fingerprint = Math.imul(fingerprintOf(authorization), 31) ^ fingerprintOf(apiKey)
     if (memo.fingerprint !== fingerprint) {
       memo.fingerprint = fingerprint

@@ -1,6 +1,6 @@
 /**
  * The exchanges of a worker: a connection has one for as long as a call of it is under way. So there are as many as there
- * are calls, not connections (3 KB each), and those in use are the ones that are still in the cache of the CPU.
+ * are calls, not connections (2.3 KB each), and those in use are the ones that are still in the cache of the CPU.
  */
 import type { WorkerContext } from '../worker/context.ts'
 import { Exchange } from './exchange.ts'

@@ -5,7 +5,6 @@
  */
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
-import { latin1 } from '../../codec/latin1.ts'
 import { type HandleWriter, PENDING, type SocketHandle } from '../../runtime/socket-handle.ts'
 
 /** Node copies text of up to 16 KiB on the stack for an immediate write; beyond that a buffer is cheaper. */
@@ -85,7 +84,7 @@ export class Outbox implements HandleWriter {
     this.total += length
     this.#queued += length
     if (length <= SMALL_BYTES) {
-      this.#text += latin1(bytes, start, end)
+      this.#text += bytes.toString('latin1', start, end)
       return
     }
     this.#textToPiece()

@@ -78,30 +78,3 @@ await test('does not keep the head alive that a credential was cut from', async 
   t.equal(cache.size, heads)
   t.ok(kept < (heads * headBytes) / 10, `${kept} bytes`)
 })
-
-await test('what was found last is forgotten with its entry', async t => {
-  const cache = new VerifiedCache<number>({ maxEntries: 10, maxKeyBytes: 1_000 })
-  cache.set('key', 1)
-  t.equal(cache.get('key'), 1)
-  t.equal(cache.get('key'), 1)
-  cache.set('key', 2)
-  t.equal(cache.get('key'), 2)
-  cache.delete('key')
-  t.equal(cache.get('key'), undefined)
-  cache.set('key', 3)
-  t.equal(cache.get('key'), 3)
-  cache.clear()
-  t.equal(cache.get('key'), undefined)
-  t.same([cache.hits, cache.misses], [4, 2])
-})
-
-await test('credentials of one length and end are told apart, found lately or not', async t => {
-  const cache = new VerifiedCache<number>({ maxEntries: 10, maxKeyBytes: 1_000 })
-  cache.set('a-the-same-end', 1)
-  cache.set('b-the-same-end', 2)
-  for (let round = 0; round < 3; round += 1) {
-    t.equal(cache.get('a-the-same-end'), 1)
-    t.equal(cache.get('b-the-same-end'), 2)
-    t.equal(cache.get('c-the-same-end'), undefined)
-  }
-})
