@@ -15,12 +15,12 @@ const NO_LIMIT = 1_000_000
 export const envoy: Peer = {
   name: 'envoy',
   checks: true,
-  absence: () =>
-    findProgram('envoy', OWN_FOLDER) ? undefined : 'envoy is not installed (bench/install-envoy)',
-  version: () => {
-    const text = execFileSync(program(), ['--version'], { encoding: 'utf8' })
-    return /\/(\d+\.\d+\.\d+)\//.exec(text)?.[1] ?? 'unknown'
+  absence: () => {
+    if (findProgram('envoy', OWN_FOLDER) === undefined)
+      return 'envoy is not installed (bench/install-envoy)'
+    return versionText() === undefined ? 'envoy does not run (bench/install-envoy)' : undefined
   },
+  version: () => /\/(\d+\.\d+\.\d+)\//.exec(versionText() ?? '')?.[1] ?? 'unknown',
   start: async (setup): Promise<RunningPeer> => {
     const file = join(setup.folder, 'envoy.json')
     writeFileSync(file, JSON.stringify(configOf(setup)), { mode: 0o600 })
@@ -29,6 +29,15 @@ export const envoy: Peer = {
     await running.listening(setup.port)
     return { program: running, stop: async () => running.stop() }
   },
+}
+
+/** Undefined where it does not run: a virtual environment does not survive that its folder is moved. */
+function versionText(): string | undefined {
+  try {
+    return execFileSync(program(), ['--version'], { encoding: 'utf8' })
+  } catch {
+    return undefined
+  }
 }
 
 function program(): string {

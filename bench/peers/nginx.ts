@@ -52,7 +52,7 @@ function proxyOf({ work, upstream, port }: PeerSetup): string {
   ${groups.join('\n  ')}
   server {
     listen 127.0.0.1:${port}${tls ? ' ssl' : ''} backlog=4096;
-    ${tls ? `ssl_certificate ${tls.cert}; ssl_certificate_key ${tls.key};` : ''}
+    ${tls ? `ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${tls.cert}; ssl_certificate_key ${tls.key};` : ''}
     location / {
       if ($tenant = "") { return 401; }
       proxy_http_version 1.1;
