@@ -12,12 +12,13 @@ import { notesOf, tableOf } from './harness/table.ts'
 import { LANES } from './lanes/all.ts'
 import type { Lane } from './lanes/lane.ts'
 import { PEERS } from './peers/all.ts'
-import { amt } from './peers/amt.ts'
+import { amt, otherAmt } from './peers/amt.ts'
 import type { Peer } from './peers/peer.ts'
 
 interface Options {
   readonly lane: readonly string[]
   readonly peer: readonly string[]
+  readonly against?: string
   readonly seconds: number
   readonly rounds: number
   readonly json?: string
@@ -33,6 +34,7 @@ await new Command('bench')
   .description('measures AMT beside other proxies: CPU a call, calls a second, latency')
   .option('--lane <name...>', 'only these lanes', [])
   .option('--peer <name...>', 'only these peers; AMT is always among them', [])
+  .option('--against <checkout>', 'also the AMT of another checkout, as the peer amt-other')
   .option('--seconds <number>', 'length of a round', upTo(600), 5)
   .option('--rounds <number>', 'rounds, in each of which every peer has its turn', upTo(100), 5)
   .option('--json <file>', 'where to write the result (default: a new file in bench/results)')
@@ -52,7 +54,8 @@ await new Command('bench')
 
 async function main(options: Options): Promise<void> {
   const lanes = chosen(LANES, options.lane, 'lane')
-  const peers = chosen(PEERS, options.peer.length > 0 ? [amt.name, ...options.peer] : [], 'peer')
+  const named = chosen(PEERS, options.peer.length > 0 ? [amt.name, ...options.peer] : [], 'peer')
+  const peers = options.against === undefined ? named : [...named, otherAmt(options.against)]
   if (options.list) {
     for (const line of listing()) console.log(line)
     return

@@ -1,39 +1,48 @@
 /** AMT itself as operators run it: a primary and a worker, everything on, usage reported to a mixer of its own. */
 import { createHash } from 'node:crypto'
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createMixerClient } from '../../src/runtime/mixer-client.ts'
 import { freePorts } from '../../test/support/free-ports.ts'
 import { WrongAnswer } from '../harness/answer.ts'
 import { childrenOf } from '../harness/process-stat.ts'
 import { LOAD_CPU, PROXY_CPU, Program, requireProgram } from '../harness/program.ts'
-import { AMT } from '../harness/work.ts'
 import type { Books, Peer, PeerSetup, RunningPeer } from './peer.ts'
 
+const CHECKOUT = join(import.meta.dirname, '../..')
 const TOKEN = 'token-of-the-benchmark'
 const LEDGER_MS = 10_000
 const HOUR_MS = 3_600_000
 
-export const amt: Peer = {
-  name: 'amt',
-  checks: true,
-  absence: () => undefined,
-  version: () => {
-    const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')
-    return `${(JSON.parse(text) as { version: string }).version}, Node ${process.version.slice(1)}`
-  },
-  start: startAmt,
+export const amt: Peer = amtOf('amt', CHECKOUT)
+
+/** The AMT of another checkout, for a figure before a change beside the one after it. It brings its own Node. */
+export function otherAmt(checkout: string): Peer {
+  return amtOf('amt-other', resolve(checkout))
 }
 
-async function startAmt(setup: PeerSetup): Promise<RunningPeer> {
+function amtOf(name: string, checkout: string): Peer {
+  return {
+    name,
+    checks: true,
+    absence: () => undefined,
+    version: () => {
+      const text = readFileSync(join(checkout, 'package.json'), 'utf8')
+      return `${(JSON.parse(text) as { version: string }).version}, Node ${process.version.slice(1)}`
+    },
+    start: async setup => startAmt(join(checkout, 'bin/amt'), setup),
+  }
+}
+
+async function startAmt(amtPath: string, setup: PeerSetup): Promise<RunningPeer> {
   const [mixerPort = 0] = await freePorts(1)
   const file = join(setup.folder, 'amt.yaml')
   // JSON is YAML, too.
   writeFileSync(file, JSON.stringify(configOf(setup, mixerPort)), { mode: 0o600 })
-  const mixer = new Program('amt mixer', LOAD_CPU, [AMT, 'mixer', '--config', file])
+  const mixer = new Program('amt mixer', LOAD_CPU, [amtPath, 'mixer', '--config', file])
   await mixer.says(/"msg":"mixer is ready"/)
-  const command = [AMT, 'proxy', '--config', file, '--workers', '1']
+  const command = [amtPath, 'proxy', '--config', file, '--workers', '1']
   const profiled = setup.profile === undefined ? command : [...profiling(setup.folder), ...command]
   const program = new Program('amt proxy', PROXY_CPU, profiled)
   await program.says(/"msg":"ready"/)
