@@ -6,7 +6,7 @@ import type { Server, Socket } from 'node:net'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
-import { cut } from '../../src/proxy/forward/downstream.ts'
+import { cut } from '../../src/proxy/wire/cut.ts'
 import {
   createAuthority,
   issueServerCertificate,

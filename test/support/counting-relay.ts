@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import type { Test } from 'tap'
-import { cut } from '../../src/proxy/forward/downstream.ts'
+import { cut } from '../../src/proxy/wire/cut.ts'
 
 export interface CountingRelay {
   /** On 127.0.0.1. */

@@ -1,7 +1,5 @@
 /** A connection from downstream as the forwarders see it: where it came in, from whom, and what it has proved so far. */
-import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
 import type { Routability } from '../../core/routability.ts'
 import type { CallEvidence } from '../credential/call-evidence.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
@@ -27,26 +25,6 @@ export interface Downstream {
   /** `x-forwarded-client-cert`, or ''. */
   readonly clientCertificate: string
   readonly evidence: CallEvidence
-}
-
-/**
- * Ends a connection at once, so that the peer cannot take what it has got for the whole: with a reset, since a FIN would
- * end a body of HTTP/1.0 or a stream of TCP like any other. Inside TLS the missing close_notify says the same.
- */
-export function cut(socket: Duplex): void {
-  const plain = socket instanceof Socket && !(socket instanceof TLSSocket)
-  // A FIN that is on its way cannot be taken back, and libuv refuses to reset behind it: Node 26.10 would then take the
-  // handle for closed, and the process could never end.
-  const ending = socket.writableEnded && socket.writableLength === 0
-  if (!plain || ending || socket.destroyed) {
-    socket.destroy()
-    return
-  }
-  // `resetAndDestroy` ends a socket that is writable before it resets it: a FIN first, and only after all that is pending.
-  const unwritable: { writable: boolean } = socket
-  unwritable.writable = false
-  socket.resetAndDestroy()
-  socket.destroy()
 }
 
 /**

@@ -256,6 +256,10 @@ export class Exchange implements PoolUser, AnsweredCall {
     if (!upstream.flush()) this.#connection.pauseForUpstream(true)
   }
 
+  upstreamHeldUp(): void {
+    this.#connection.pauseForUpstream(true)
+  }
+
   upstreamDrained(): void {
     this.#connection.pauseForUpstream(false)
   }
@@ -317,6 +321,12 @@ export class Exchange implements PoolUser, AnsweredCall {
   /** The bandwidth of the tenant lets the deployment be read again. */
   paceOver(): void {
     if (!this.#upstreamPaused) this.#upstream?.resume()
+  }
+
+  downstreamHeldUp(): void {
+    if (this.#phase === 'idle') return
+    this.#upstreamPaused = true
+    this.#upstream?.pause()
   }
 
   downstreamDrained(): void {

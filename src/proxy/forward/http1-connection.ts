@@ -14,7 +14,7 @@ import { Inbox, type Receiver } from '../wire/inbox.ts'
 import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { BandwidthPause, type PacedDownstream } from './bandwidth-pause.ts'
-import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
+import { ConnectionAccount, type Downstream } from './downstream.ts'
 import { errorResponse } from './error-response.ts'
 import type { Exchange } from './exchange.ts'
 import { OriginMemo } from './origin-memo.ts'
@@ -85,7 +85,7 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.context = context
     this.downstream = downstream
     this.inbox = new Inbox(context.readBuffers, this)
-    this.outbox = new Outbox(downstream.socket, this)
+    this.outbox = new Outbox(context.turnWrites, downstream.socket, this)
     this.outbox.attach(SocketHandle.of(downstream.socket))
     this.account = new ConnectionAccount(
       context,
@@ -103,6 +103,11 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
     socket.on('close', () => this.#socketClosed())
     this.wait('idle', context.config.timeouts.idle)
+  }
+
+  heldUp(): void {
+    if (!this.#exchange.tunnelling) this.#watchReader()
+    this.#exchange.downstreamHeldUp()
   }
 
   drained(): void {
@@ -401,7 +406,7 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
 
   /** Ends the connection at once: an answer could not be finished, and the client must notice. */
   destroy(): void {
-    cut(this.downstream.socket)
+    this.outbox.cut()
   }
 
   /** The worker is shutting down: an idle connection ends, a call goes on and is the last one. */

@@ -14,7 +14,7 @@ import { Inbox, type Receiver } from '../wire/inbox.ts'
 import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
-import { ConnectionAccount, cut, type Downstream } from './downstream.ts'
+import { ConnectionAccount, type Downstream } from './downstream.ts'
 
 /** What may be kept of a client that speaks before its deployment is reached. */
 const MAX_EARLY_BYTES = 64 * 1024
@@ -58,7 +58,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     this.#runtime = context.runtimes.of(verdict.tenant)
     this.#account = new ConnectionAccount(context, downstream.listener.index, context.meter.tunnel)
     this.#inbox = new Inbox(context.readBuffers, this)
-    this.#outbox = new Outbox(downstream.socket, this)
+    this.#outbox = new Outbox(context.turnWrites, downstream.socket, this)
     this.#outbox.attach(SocketHandle.of(downstream.socket))
     this.#startedAt = context.clock.monotonic()
     this.#onClosed = onClosed
@@ -133,6 +133,11 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     if (this.#upstreamBlocked) this.#inbox.pause()
   }
 
+  upstreamHeldUp(): void {
+    this.#upstreamBlocked = true
+    this.#inbox.pause()
+  }
+
   upstreamDrained(): void {
     this.#upstreamBlocked = false
     if (!this.#resting) this.#inbox.resume()
@@ -147,7 +152,12 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     return !this.#downstreamBlocked && !this.#resting
   }
 
-  /** From downstream. */
+  /** From downstream, like `drained`. */
+  heldUp(): void {
+    this.#downstreamBlocked = true
+    this.#upstream?.pause()
+  }
+
   drained(): void {
     this.#downstreamBlocked = false
     if (!this.#resting) this.#upstream?.resume()
@@ -173,7 +183,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     const { socket } = this.#downstream
     if (this.#connected) {
       // The deployment has reset the connection, and the client gets to know.
-      if (!socket.writableEnded) cut(socket)
+      if (!socket.writableEnded) this.#outbox.cut()
       // It has said all, and does not listen any more: the client still gets what was said.
       else if (!socket.readableEnded) destroyOnceSent(socket)
       return
@@ -226,7 +236,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   drain(): void {}
 
   destroy(): void {
-    cut(this.#downstream.socket)
+    this.#outbox.cut()
   }
 
   #close(): void {

@@ -8,7 +8,6 @@ import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
 import { SocketHandle } from '../../runtime/socket-handle.ts'
-import { cut } from '../forward/downstream.ts'
 import { Inbox, type Receiver } from '../wire/inbox.ts'
 import { Outbox, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
@@ -19,6 +18,8 @@ export interface UpstreamUser {
   upstreamConnected(): void
   /** `bytes[0, length)` arrived; they are only valid during the call. False stops reading until `resume`. */
   upstreamData(bytes: Buffer, length: number): boolean
+  /** What was sent is enough for now, which only shows at the end of the turn. */
+  upstreamHeldUp(): void
   /** All that was sent has left. */
   upstreamDrained(): void
   /** The deployment will send no more. */
@@ -60,7 +61,7 @@ export class UpstreamConnection implements Receiver, Sender {
     const address = { host: endpoint.host, port: endpoint.port, noDelay: true, allowHalfOpen: true }
     this.socket = tls === undefined ? connectTcp(address) : connectTls({ ...tls, ...address })
     this.inbox = new Inbox(context.readBuffers, this)
-    this.outbox = new Outbox(this.socket, this)
+    this.outbox = new Outbox(context.turnWrites, this.socket, this)
     this.#listen(tls === undefined ? 'connect' : 'secureConnect')
     context.wheel.arm(this.#timer, context.config.timeouts.connect, context.clock.monotonic())
   }
@@ -86,6 +87,10 @@ export class UpstreamConnection implements Receiver, Sender {
       this.#error = this.connected ? 'upstream_reset' : upstreamConnectError(error)
     })
     socket.on('close', () => this.#closed())
+  }
+
+  heldUp(): void {
+    this.user?.upstreamHeldUp()
   }
 
   drained(): void {
@@ -159,7 +164,7 @@ export class UpstreamConnection implements Receiver, Sender {
   /** The same, and the deployment cannot take what it has got for the whole. */
   reset(): void {
     this.open = false
-    if (this.connected) cut(this.socket)
+    if (this.connected) this.outbox.cut()
     else this.destroy()
   }
 

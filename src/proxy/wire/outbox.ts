@@ -2,13 +2,19 @@
  * Gathers what one turn has to send on a socket, so that a head and a small body leave in one write. Text is Latin-1,
  * one character a byte: a small piece of a body goes that way too, which is cheaper than a second buffer and a writev.
  * A large piece goes as it is, without a copy, where its memory can be lent until it has left.
+ *
+ * What is small leaves at the end of the turn, what is large at once.
  */
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { type HandleWriter, PENDING, type SocketHandle } from '../../runtime/socket-handle.ts'
+import { cut } from './cut.ts'
+import type { TurnWriter, TurnWrites } from './turn-writes.ts'
 
 /** Node copies text of up to 16 KiB on the stack for an immediate write; beyond that a buffer is cheaper. */
 const SMALL_BYTES = 8 * 1024
+/** Text that waits for the end of the turn. */
+const MAX_WAITING_TEXT = 16 * 1024
 
 /** Whose memory a piece is in. */
 export interface Lender {
@@ -22,19 +28,24 @@ export const OWN_MEMORY: Lender = { lend: () => true, returned: () => {} }
 
 /** Whose socket it is. */
 export interface Sender {
-  /** More may be sent after `flush` returned false. */
+  /** `flush` returned true, and only at the end of the turn it shows that it is enough: rest until `drained`. */
+  heldUp(): void
+  /** More may be sent after `flush` returned false, or after `heldUp`. */
   drained(): void
 }
 
-export class Outbox implements HandleWriter {
+export class Outbox implements HandleWriter, TurnWriter {
   /** Bytes put in since the beginning. */
   total = 0
   readonly #socket: Duplex
   readonly #sender: Sender
+  readonly #turn: TurnWrites
   #handle: SocketHandle | undefined
   /** Whether a write that is pending means that the kernel has enough. In TLS every write is, until the turn is over. */
   #plain = false
   #text = ''
+  /** Whether it leaves at the end of this turn. */
+  #due = false
   #pieces: Buffer[] = []
   /** Whether whoever makes the bytes should rest until `drained`; it is always called then. */
   blocked = false
@@ -46,7 +57,8 @@ export class Outbox implements HandleWriter {
   #ending: { readonly done: (() => void) | undefined } | undefined
 
   /** The socket is used from `attach` on. */
-  constructor(socket: Duplex, sender: Sender) {
+  constructor(turn: TurnWrites, socket: Duplex, sender: Sender) {
+    this.#turn = turn
     this.#socket = socket
     this.#sender = sender
   }
@@ -101,19 +113,43 @@ export class Outbox implements HandleWriter {
     return true
   }
 
-  /** Hands everything on; false where whoever makes it should rest until `drained`. */
+  /** Hands everything on, in this turn; false where whoever makes it should rest until `drained`. */
   flush(): boolean {
-    if (this.#pending === 0 && this.#queued > 0) this.#send()
+    if (this.#pending > 0 || this.#queued === 0) this.#noteBlocked()
+    else if (this.#pieces.length > 0 || this.#text.length > MAX_WAITING_TEXT) {
+      this.#send()
+      this.#noteBlocked()
+    } else if (!this.#due) {
+      this.#due = true
+      this.#turn.add(this)
+    }
+    return !this.blocked
+  }
+
+  sendNow(): void {
+    this.#due = false
+    if (this.#pending > 0 || this.#queued === 0) return
+    this.#send()
+    this.#noteBlocked()
+    if (this.blocked) this.#sender.heldUp()
+  }
+
+  #noteBlocked(): void {
     if (this.#pending > 0 && !this.blocked)
       this.blocked = this.#plain || this.unsent >= this.#socket.writableHighWaterMark
-    return !this.blocked
   }
 
   /** Ends the socket behind all that was put in; `done` is called when the end has left. Nothing may follow. */
   end(done?: () => void): void {
-    this.flush()
+    if (this.#pending === 0 && this.#queued > 0) this.#send()
     this.#ending = { done }
     if (this.#idle) this.#socket.end(done)
+  }
+
+  /** Ends the socket at once, as `cut` does; what is due in this turn still leaves before. */
+  cut(): void {
+    if (this.#pending === 0 && this.#queued > 0 && !this.#socket.destroyed) this.#send()
+    cut(this.#socket)
   }
 
   #send(): void {

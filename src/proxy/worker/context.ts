@@ -18,6 +18,7 @@ import type { WorkerStats } from '../metering/worker-stats.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { HostMemo } from '../tenant/host-memo.ts'
 import type { ReadBuffers } from '../wire/read-buffers.ts'
+import type { TurnWrites } from '../wire/turn-writes.ts'
 import type { TenantRuntimes } from './tenant-runtimes.ts'
 
 export interface WorkerContext {
@@ -50,6 +51,8 @@ export interface WorkerContext {
   readonly hosts: HostMemo
   /** What all sockets read into. */
   readonly readBuffers: ReadBuffers
+  /** What all sockets send at the end of a turn. */
+  readonly turnWrites: TurnWrites
   /** Makes an id for a call. */
   readonly nextRequestId: () => string
   /** Swapped whole on a reload. */

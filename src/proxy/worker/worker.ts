@@ -24,6 +24,7 @@ import { WorkerStats } from '../metering/worker-stats.ts'
 import { TenantDirectory } from '../tenant/directory.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
+import { TurnWrites } from '../wire/turn-writes.ts'
 import type { WorkerContext } from './context.ts'
 import { EndpointCensus } from './endpoint-census.ts'
 import { TenantRuntimes } from './tenant-runtimes.ts'
@@ -214,6 +215,7 @@ function createContext(
     exchanges: new ExchangePool(() => context),
     hosts: new HostMemo(),
     readBuffers: new ReadBuffers(),
+    turnWrites: new TurnWrites(),
     nextRequestId: requestIds(),
     directory,
     draining: false,

@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream'
 import { test } from 'tap'
-import { Outbox, OWN_MEMORY } from '../../../../src/proxy/wire/outbox.ts'
+import { Outbox, OWN_MEMORY, type Sender } from '../../../../src/proxy/wire/outbox.ts'
+import { TurnWrites } from '../../../../src/proxy/wire/turn-writes.ts'
 
 const LARGE = 8 * 1024 + 1
 
@@ -39,10 +40,18 @@ class Sink extends Duplex {
   }
 }
 
-function attached(sink: Sink, onDrained = (): void => {}): Outbox {
-  const outbox = new Outbox(sink, { drained: onDrained })
+function attached(sink: Sink, sender: Partial<Sender> = {}): Outbox {
+  const outbox = new Outbox(new TurnWrites(), sink, {
+    heldUp: () => {},
+    drained: () => {},
+    ...sender,
+  })
   outbox.attach(undefined)
   return outbox
+}
+
+async function endOfTurn(): Promise<void> {
+  await new Promise(resolve => setImmediate(resolve))
 }
 
 await test('what a turn has to send leaves in one write', async t => {
@@ -54,13 +63,22 @@ await test('what a turn has to send leaves in one write', async t => {
   t.equal(sink.writes.length, 0, 'nothing before it is flushed')
   t.equal(outbox.unsent, 15)
   t.ok(outbox.flush())
+  outbox.text('.')
+  t.ok(outbox.flush())
+  t.equal(sink.writes.length, 0, 'nothing before the turn is over')
+  await endOfTurn()
   t.equal(sink.writes.length, 1)
-  t.equal(sink.text, 'head\xe4\r\nbody\xffend', 'one character a byte')
-  t.equal(outbox.total, 15)
-  await new Promise(resolve => setImmediate(resolve))
+  t.equal(sink.text, 'head\xe4\r\nbody\xffend.', 'one character a byte')
+  t.equal(outbox.total, 16)
+  await endOfTurn()
   t.equal(outbox.unsent, 0)
   t.ok(outbox.flush())
+  await endOfTurn()
   t.equal(sink.writes.length, 1, 'nothing is written of nothing')
+  outbox.text('next')
+  outbox.flush()
+  await endOfTurn()
+  t.equal(sink.writes.length, 2, 'the next turn has its own')
 })
 
 await test('large pieces keep their order among text, in one write too', async t => {
@@ -74,7 +92,7 @@ await test('large pieces keep their order among text, in one write too', async t
   t.equal(outbox.total, 2 * LARGE + 2)
   t.equal(outbox.unsent, 2 * LARGE + 2)
   outbox.flush()
-  t.equal(sink.writes.length, 1)
+  t.equal(sink.writes.length, 1, 'what is large does not wait for the end of the turn')
   t.equal(sink.text, `a${'b'.repeat(LARGE)}c${'b'.repeat(LARGE)}`)
 })
 
@@ -92,23 +110,69 @@ await test('copies a large piece whose buffer is used again', async t => {
   t.equal(sink.text, `${'a'.repeat(LARGE)}bbb`)
 })
 
+await test('what is due leaves before its socket is cut, and never after it', async t => {
+  const sink = new Sink()
+  const outbox = attached(sink)
+  outbox.text('last words')
+  outbox.flush()
+  outbox.cut()
+  t.equal(sink.text, 'last words')
+  t.ok(sink.destroyed)
+  const gone = new Sink()
+  const late = attached(gone)
+  gone.destroy()
+  late.text('too late')
+  late.flush()
+  late.cut()
+  await endOfTurn()
+  t.equal(gone.text, '')
+})
+
 await test('says when the socket has enough, and what has not left', async t => {
   const sink = new Sink({ highWaterMark: 10 })
   sink.held = true
   const drained = Promise.withResolvers<void>()
-  const outbox = attached(sink, drained.resolve)
+  const outbox = attached(sink, { drained: drained.resolve })
   outbox.text('123456')
   t.ok(outbox.flush())
+  await endOfTurn()
   outbox.text('789012')
-  t.notOk(outbox.flush())
+  t.notOk(outbox.flush(), 'a write is under way, and what waits behind it is enough')
   t.equal(outbox.unsent, 12)
   t.equal(outbox.total, 12)
   sink.release()
   await drained.promise
-  t.ok(outbox.unsent < 10)
-  await new Promise(resolve => setImmediate(resolve))
+  await endOfTurn()
   t.equal(outbox.unsent, 0)
   t.equal(sink.text, '123456789012')
+})
+
+await test('says at the end of the turn that what it took is enough', async t => {
+  const sink = new Sink({ highWaterMark: 4 })
+  sink.held = true
+  const drained = Promise.withResolvers<void>()
+  let heldUp = 0
+  const outbox = attached(sink, { heldUp: () => heldUp++, drained: drained.resolve })
+  outbox.text('123456')
+  t.ok(outbox.flush())
+  t.equal(heldUp, 0)
+  await endOfTurn()
+  t.equal(heldUp, 1)
+  t.ok(outbox.blocked)
+  t.notOk(outbox.flush())
+  sink.release()
+  await drained.promise
+  t.notOk(outbox.blocked)
+  t.ok(outbox.flush())
+})
+
+await test('holds no more text back than some', t => {
+  const sink = new Sink({ highWaterMark: 1e6 })
+  const outbox = attached(sink)
+  outbox.text('a'.repeat(16 * 1024 + 1))
+  outbox.flush()
+  t.equal(sink.writes.length, 1)
+  t.end()
 })
 
 await test('ends the socket behind all that waits', async t => {
@@ -117,6 +181,7 @@ await test('ends the socket behind all that waits', async t => {
   const outbox = attached(sink)
   outbox.text('one')
   outbox.flush()
+  await endOfTurn()
   outbox.text('two')
   const ended = new Promise<void>(resolve => outbox.end(resolve))
   t.notOk(sink.writableEnded, 'not before what was put in')
@@ -144,6 +209,6 @@ await test('gives lent memory back when it has left, and copies what cannot be l
   buffer.fill('b')
   sink.release()
   await given.promise
-  await new Promise(resolve => setImmediate(resolve))
+  await endOfTurn()
   t.equal(sink.text, 'b'.repeat(LARGE) + 'a'.repeat(LARGE))
 })

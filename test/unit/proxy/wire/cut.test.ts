@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { test } from 'tap'
-import { cut } from '../../../../src/proxy/forward/downstream.ts'
+import { cut } from '../../../../src/proxy/wire/cut.ts'
 
 interface Row {
   readonly name: string
