@@ -1,5 +1,6 @@
 -- One call after the other, each with the credential of the next tenant.
--- Arguments: the field that carries it, a file with one value a line, and `close` or `keep-alive`.
+-- Arguments: the field that carries it, a file with one value a line, `close` or `keep-alive`, and for how many ms a
+-- connection rests before each call, on average; 0 for none.
 local requests, turn = {}, 0
 
 function init(args)
@@ -7,6 +8,11 @@ function init(args)
     local fields = { [args[1]] = line }
     if args[3] == 'close' then fields['Connection'] = 'close' end
     requests[#requests + 1] = wrk.format('GET', nil, fields)
+  end
+  local rest = tonumber(args[4])
+  -- wrk looks for the function after this one. The rest is exponential, so that calls come as from many who know nothing of each other.
+  if rest > 0 then
+    function delay() return math.floor(0.5 - rest * math.log(1 - math.random())) end
   end
 end
 

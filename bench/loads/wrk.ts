@@ -35,9 +35,15 @@ export interface WrkOptions {
   readonly connections: number
   /** A new connection for each call, instead of keeping them for the whole round. */
   readonly close?: boolean
+  /**
+   * At the target's rate, and not as many as can be: a connection rests before each call, for a random time (a Poisson
+   * process, but for the clock of wrk, which ticks in ms). Take so many connections that they rest for most of the time: then
+   * a proxy that stalls is charged with the calls that come meanwhile.
+   */
+  readonly paced?: boolean
 }
 
-/** As many calls as the proxy takes, on that many connections at once. */
+/** As many calls as the proxy takes, or as are due, on that many connections at once. */
 export function wrk(options: WrkOptions): Load {
   return async target => {
     const sampler = await Sampler.open(target.work, target.port, options.close)
@@ -68,8 +74,8 @@ function outcomeOf(load: WrkResult, samples: number, connections: number): Outco
 
 /** Runs wrk for that long, with one thread on the CPU of the load. */
 async function run(
-  { work, port, seconds }: LoadTarget,
-  { connections, close }: WrkOptions,
+  { work, port, seconds, rate }: LoadTarget,
+  { connections, close, paced }: WrkOptions,
 ): Promise<WrkResult> {
   const command = [
     requireProgram('wrk'),
@@ -85,6 +91,7 @@ async function run(
     work.field,
     work.credentialFile,
     close ? 'close' : 'keep-alive',
+    String(paced ? (1_000 * connections) / rate : 0),
   ]
   return parseLoad(await runProgram(LOAD_CPU, command, seconds + 30))
 }
