@@ -10,19 +10,32 @@ export interface TurnWriter {
   sendNow(): void
 }
 
+/** A turn that has much to do hands over that many at once: what was ready first must not wait for all the rest. */
+const MAX_DUE = 32
+
 export class TurnWrites {
   #due: TurnWriter[] = []
   /** The array that is not in use. */
   #spare: TurnWriter[] = []
+  #scheduled = false
 
-  /** `writer` is called once, at the end of this turn. */
+  /** `writer` is called once, at the end of this turn or before. */
   add(writer: TurnWriter): void {
-    // Not a bound one: a function of its own a worker, and the phase behind that of the sockets is where it belongs.
-    if (this.#due.length === 0) setImmediate(this.#run)
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      setImmediate(this.#endTurn)
+    }
     this.#due.push(writer)
+    if (this.#due.length === MAX_DUE) this.#sendAll()
   }
 
-  readonly #run = (): void => {
+  /** The phase behind that of the sockets. */
+  readonly #endTurn = (): void => {
+    this.#scheduled = false
+    this.#sendAll()
+  }
+
+  #sendAll(): void {
     const due = this.#due
     this.#due = this.#spare
     for (let index = 0; index < due.length; index++) (due[index] as TurnWriter).sendNow()
