@@ -1,0 +1,195 @@
+/**
+ * The journal of a worker on disk: a segment is a header and then batches, one after the other. All numbers are little-endian.
+ *
+ *     segment  "AMTJ", u32 version (1)
+ *     batch    u32 length of the entries, u32 CRC-32C of all that follows, f64 sequence, entries
+ *     key      u8 1, u32 row, u16 length, JSON { tenant, listener, routability, operation, code }
+ *     usage    u8 2, u32 row, u32 window (minutes since the epoch), u32 calls, u32 connections,
+ *              f64 ingress, f64 egress, f64 connectionMs, f64 callMs
+ *
+ * A key stands before the first usage of its row, in each segment anew: a segment can be read without those before it.
+ * Sequences count the batches of a journal from 1, without a gap, over all its segments.
+ */
+import type { z } from 'zod'
+import { crc32c } from '../codec/crc32c.ts'
+import { type UsageRecord, usageRecordSchema } from './usage-report.ts'
+
+export const SEGMENT_HEADER: Buffer = Buffer.from('AMTJ\x01\0\0\0', 'latin1')
+export const BATCH_HEADER_BYTES = 16
+export const USAGE_BYTES = 49
+/** Of the entries of a batch; a turn that has more makes several. */
+export const MAX_BATCH_BYTES = 1024 * 1024
+/** Of a key, as JSON. */
+const MAX_KEY_BYTES = 1_024
+const KEY = 1
+const USAGE = 2
+const WINDOW_MS = 60_000
+
+export type UsageKey = Pick<
+  UsageRecord,
+  'tenant' | 'listener' | 'routability' | 'operation' | 'code'
+>
+export type UsageDelta = Omit<UsageRecord, keyof UsageKey>
+
+const keySchema = usageRecordSchema.pick({
+  tenant: true,
+  listener: true,
+  routability: true,
+  operation: true,
+  code: true,
+}) satisfies z.ZodType<UsageKey>
+
+/** Makes batches in memory of its own, which is used again. */
+export class BatchWriter {
+  #bytes: Buffer
+  #end = BATCH_HEADER_BYTES
+
+  constructor(capacity: number = 64 * 1024) {
+    this.#bytes = Buffer.allocUnsafe(capacity)
+  }
+
+  get empty(): boolean {
+    return this.#end === BATCH_HEADER_BYTES
+  }
+
+  /** Whether a usage entry, with its key before it, still fits. */
+  get full(): boolean {
+    return this.#end + USAGE_BYTES + MAX_KEY_BYTES + 7 > MAX_BATCH_BYTES
+  }
+
+  key(row: number, key: UsageKey): void {
+    const { tenant, listener, routability, operation, code } = key
+    const json = JSON.stringify({ tenant, listener, routability, operation, code })
+    const length = Buffer.byteLength(json)
+    if (length > MAX_KEY_BYTES) throw new RangeError(`a usage key of ${length} bytes`)
+    this.#reserve(7 + length)
+    const bytes = this.#bytes
+    bytes[this.#end] = KEY
+    bytes.writeUInt32LE(row, this.#end + 1)
+    bytes.writeUInt16LE(length, this.#end + 5)
+    bytes.write(json, this.#end + 7)
+    this.#end += 7 + length
+  }
+
+  usage(row: number, delta: UsageDelta): void {
+    this.#reserve(USAGE_BYTES)
+    const bytes = this.#bytes
+    const at = this.#end
+    bytes[at] = USAGE
+    bytes.writeUInt32LE(row, at + 1)
+    bytes.writeUInt32LE(delta.window / WINDOW_MS, at + 5)
+    bytes.writeUInt32LE(delta.calls, at + 9)
+    bytes.writeUInt32LE(delta.connections, at + 13)
+    bytes.writeDoubleLE(delta.ingress, at + 17)
+    bytes.writeDoubleLE(delta.egress, at + 25)
+    bytes.writeDoubleLE(delta.connectionMs, at + 33)
+    bytes.writeDoubleLE(delta.callMs, at + 41)
+    this.#end += USAGE_BYTES
+  }
+
+  /** The batch, valid until the next entry; the writer is empty then. */
+  finish(sequence: number): Buffer {
+    const bytes = this.#bytes
+    const end = this.#end
+    bytes.writeUInt32LE(end - BATCH_HEADER_BYTES, 0)
+    bytes.writeDoubleLE(sequence, 8)
+    bytes.writeUInt32LE(crc32c(bytes, 8, end), 4)
+    this.#end = BATCH_HEADER_BYTES
+    return bytes.subarray(0, end)
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#end + more
+    if (needed <= this.#bytes.length) return
+    const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length))
+    this.#bytes.copy(larger, 0, 0, this.#end)
+    this.#bytes = larger
+  }
+}
+
+/** What stands at a position of a segment. */
+export type BatchFound =
+  | {
+      readonly kind: 'batch'
+      readonly sequence: number
+      readonly records: readonly UsageRecord[]
+      /** Position behind it. */
+      readonly end: number
+    }
+  /** The rest is not there, or not yet. */
+  | { readonly kind: 'incomplete' }
+  /** It cannot be what was written. */
+  | { readonly kind: 'corrupt'; readonly why: string }
+
+/** Reads the batches of one segment, in their order; it remembers the keys. */
+export class SegmentReader {
+  readonly #keys = new Map<number, UsageKey>()
+
+  /** The header at the beginning: whether it is one, or undefined where more is needed. */
+  static checkHeader(bytes: Uint8Array): boolean | undefined {
+    if (bytes.length < SEGMENT_HEADER.length) return undefined
+    return SEGMENT_HEADER.equals(bytes.subarray(0, SEGMENT_HEADER.length))
+  }
+
+  /** The batch at `at` of what has been read of the segment. */
+  read(bytes: Buffer, at: number): BatchFound {
+    if (at + BATCH_HEADER_BYTES > bytes.length) return { kind: 'incomplete' }
+    const length = bytes.readUInt32LE(at)
+    if (length > MAX_BATCH_BYTES) return corrupt(`a batch of ${length} bytes`)
+    const end = at + BATCH_HEADER_BYTES + length
+    if (end > bytes.length) return { kind: 'incomplete' }
+    if (crc32c(bytes, at + 8, end) !== bytes.readUInt32LE(at + 4))
+      return corrupt('the checksum differs')
+    const sequence = bytes.readDoubleLE(at + 8)
+    if (!Number.isSafeInteger(sequence) || sequence < 1) return corrupt('the sequence is none')
+    const records = this.#entries(bytes, at + BATCH_HEADER_BYTES, end)
+    return typeof records === 'string'
+      ? corrupt(records)
+      : { kind: 'batch', sequence, records, end }
+  }
+
+  #entries(bytes: Buffer, start: number, end: number): UsageRecord[] | string {
+    const records: UsageRecord[] = []
+    for (let at = start; at < end; ) {
+      const kind = bytes[at]
+      if (kind === KEY && at + 7 <= end) {
+        const next = at + 7 + bytes.readUInt16LE(at + 5)
+        const key = next <= end ? keyOf(bytes.toString('utf8', at + 7, next)) : undefined
+        if (key === undefined) return 'a key cannot be read'
+        this.#keys.set(bytes.readUInt32LE(at + 1), key)
+        at = next
+      } else if (kind === USAGE && at + USAGE_BYTES <= end) {
+        const key = this.#keys.get(bytes.readUInt32LE(at + 1))
+        if (key === undefined) return 'usage of a row without a key'
+        records.push({ ...key, ...deltaOf(bytes, at) })
+        at += USAGE_BYTES
+      } else return `an entry of kind ${kind}`
+    }
+    return records
+  }
+}
+
+function deltaOf(bytes: Buffer, at: number): UsageDelta {
+  return {
+    window: bytes.readUInt32LE(at + 5) * WINDOW_MS,
+    calls: bytes.readUInt32LE(at + 9),
+    connections: bytes.readUInt32LE(at + 13),
+    ingress: bytes.readDoubleLE(at + 17),
+    egress: bytes.readDoubleLE(at + 25),
+    connectionMs: bytes.readDoubleLE(at + 33),
+    callMs: bytes.readDoubleLE(at + 41),
+  }
+}
+
+function keyOf(json: string): UsageKey | undefined {
+  try {
+    const parsed = keySchema.safeParse(JSON.parse(json))
+    return parsed.success ? parsed.data : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function corrupt(why: string): BatchFound {
+  return { kind: 'corrupt', why }
+}

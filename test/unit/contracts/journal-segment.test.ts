@@ -1,0 +1,109 @@
+import { test } from 'tap'
+import { crc32c } from '../../../src/codec/crc32c.ts'
+import {
+  BatchWriter,
+  MAX_BATCH_BYTES,
+  SegmentReader,
+  type UsageDelta,
+  type UsageKey,
+} from '../../../src/contracts/journal-segment.ts'
+
+const KEY: UsageKey = {
+  tenant: 'acme',
+  listener: 'public',
+  routability: 'l7',
+  operation: 'read-order',
+  code: '2xx',
+}
+const DELTA: UsageDelta = {
+  window: 29_400_000 * 60_000,
+  calls: 3,
+  connections: 1,
+  ingress: 2 ** 40 + 1,
+  egress: 2 ** 52,
+  connectionMs: 12,
+  callMs: 7,
+}
+
+function batches(): Buffer {
+  const writer = new BatchWriter(32)
+  writer.key(7, KEY)
+  writer.usage(7, DELTA)
+  const first = Buffer.from(writer.finish(1))
+  writer.usage(7, { ...DELTA, calls: 1 })
+  writer.usage(7, { ...DELTA, calls: 2 })
+  return Buffer.concat([first, writer.finish(2)])
+}
+
+await test('checks as RFC 3720 does', t => {
+  // Appendix B.4: 32 bytes of zeros, of ones, ascending; and the check value of the polynomial.
+  t.equal(crc32c(new Uint8Array(32), 0, 32), 0x8a_91_36_aa)
+  t.equal(crc32c(new Uint8Array(32).fill(0xff), 0, 32), 0x62_a8_ab_43)
+  t.equal(
+    crc32c(
+      Uint8Array.from({ length: 32 }, (_, at) => at),
+      0,
+      32,
+    ),
+    0x46_dd_79_4e,
+  )
+  t.equal(crc32c(Buffer.from('x123456789x'), 1, 10), 0xe3_06_92_83)
+  t.end()
+})
+
+await test('gives back what was written', t => {
+  const bytes = batches()
+  const reader = new SegmentReader()
+  const first = reader.read(bytes, 0)
+  if (first.kind !== 'batch') throw new Error(first.kind)
+  t.equal(first.sequence, 1)
+  t.same(first.records, [{ ...KEY, ...DELTA }])
+  const second = reader.read(bytes, first.end)
+  if (second.kind !== 'batch') throw new Error(second.kind)
+  t.equal(second.sequence, 2)
+  t.same(
+    second.records.map(({ calls }) => calls),
+    [1, 2],
+  )
+  t.equal(second.end, bytes.length)
+  t.same(reader.read(bytes, bytes.length), { kind: 'incomplete' })
+  t.end()
+})
+
+await test('a batch cut at any byte is incomplete, and one with any bit flipped is never taken', t => {
+  const bytes = batches()
+  const whole = new SegmentReader().read(bytes, 0)
+  if (whole.kind !== 'batch') throw new Error(whole.kind)
+  for (let end = 0; end < whole.end; end++)
+    t.equal(new SegmentReader().read(bytes.subarray(0, end), 0).kind, 'incomplete')
+  let taken = 0
+  for (let bit = 0; bit < whole.end * 8; bit++) {
+    const flipped = Buffer.from(bytes)
+    flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7))
+    if (new SegmentReader().read(flipped, 0).kind === 'batch') taken += 1
+  }
+  t.equal(taken, 0)
+  t.end()
+})
+
+await test('usage without its key is corrupt', t => {
+  const writer = new BatchWriter()
+  writer.usage(1, DELTA)
+  t.match(new SegmentReader().read(writer.finish(1), 0), { kind: 'corrupt' })
+  t.end()
+})
+
+await test('a batch has a cap', t => {
+  const writer = new BatchWriter()
+  let count = 0
+  for (; !writer.full; count++) writer.usage(1, DELTA)
+  const bytes = writer.finish(1)
+  t.ok(bytes.length <= MAX_BATCH_BYTES)
+  t.ok(count > 20_000)
+  t.ok(writer.empty)
+  const large = Buffer.alloc(64)
+  large.writeUInt32LE(MAX_BATCH_BYTES + 1, 0)
+  t.match(new SegmentReader().read(large, 0), { kind: 'corrupt' })
+  t.throws(() => writer.key(1, { ...KEY, operation: 'x'.repeat(2_000) }), RangeError)
+  t.end()
+})
