@@ -76,6 +76,7 @@ export const ERRORS = {
   internal_error: { source: 'proxy', http: 500, grpc: 13, flag: 'IE', title: 'the proxy failed' },
   // The HTTP interfaces of mixer and admin server.
   unauthorized: { source: 'mixer', http: 401, grpc: 16, flag: 'AUTH', title: 'a valid token is needed' },
+  unidentified_source: { source: 'mixer', http: 403, grpc: 7, flag: 'UAEX', title: 'the source of the connection does not show which deployment calls' },
   not_found: { source: 'mixer', http: 404, grpc: 5, flag: 'NF', title: 'there is nothing here' },
   method_not_allowed: { source: 'mixer', http: 405, grpc: 12, flag: 'NF', title: 'this method is not allowed here' },
   payload_too_large: { source: 'mixer', http: 413, grpc: 8, flag: 'RL', title: 'the message is too large' },

@@ -13,6 +13,8 @@ import { reportRoute } from './http/report.ts'
 import type { Route } from './http/route.ts'
 import { createMixerServer, SERVER_TIMEOUTS, type ServerTimeouts } from './http/server.ts'
 import { usageRoute } from './http/usage.ts'
+import { whoamiRoute } from './http/whoami.ts'
+import type { Identify } from './identity/identity.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { openSqliteLedger } from './ledger/sqlite-ledger.ts'
 import { createMixerMetrics, type MixerMetrics } from './metrics.ts'
@@ -86,10 +88,12 @@ function createServer(
   const routes = routesOf({ ledger, clock, logger, metrics, draining })
   const authorized = bearerCheck(config.mixer.token)
   return createMixerServer(
-    { routes, authorized, logger, onRefused: code => metrics.refused(code) },
+    { routes, authorized, identify: nobody, logger, onRefused: code => metrics.refused(code) },
     timeouts ?? SERVER_TIMEOUTS,
   )
 }
+
+const nobody: Identify = async () => ({ kind: 'unidentified', reason: 'unknown' })
 
 interface RouteDeps {
   readonly ledger: Ledger
@@ -100,7 +104,7 @@ interface RouteDeps {
 }
 
 function routesOf(deps: RouteDeps): Route[] {
-  const routes = [reportRoute(deps), usageRoute(deps), ...healthRoutes(deps)]
+  const routes = [reportRoute(deps), usageRoute(deps), whoamiRoute(), ...healthRoutes(deps)]
   return [...routes, openApiRoute(routes)]
 }
 

@@ -32,9 +32,9 @@ await test('every refusal is a problem with its code', async t => {
   const cases: readonly { name: string; bytes: string; code: ErrorCode }[] = [
     { name: 'an unknown path', bytes: request('GET /v2/usage'), code: 'not_found' },
     {
-      name: 'a path that comes later',
+      name: 'a deployment that nobody knows',
       bytes: request('GET /v1/whoami', AUTHORIZATION),
-      code: 'not_found',
+      code: 'unidentified_source',
     },
     { name: 'a path with a slash more', bytes: request('GET /livez/'), code: 'not_found' },
     {

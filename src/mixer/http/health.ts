@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MixerMetrics } from '../metrics.ts'
 import { json, refusal } from './answer.ts'
-import type { Route } from './route.ts'
+import type { PlainRoute } from './route.ts'
 
 export interface HealthDeps {
   readonly ledger: Ledger
@@ -14,7 +14,7 @@ export interface HealthDeps {
 
 const statusSchema = z.strictObject({ status: z.literal('ok') })
 
-export function healthRoutes({ ledger, metrics, draining }: HealthDeps): Route[] {
+export function healthRoutes({ ledger, metrics, draining }: HealthDeps): PlainRoute[] {
   const open = { method: 'GET', access: 'open' } as const
   return [
     {

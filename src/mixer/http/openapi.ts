@@ -11,6 +11,21 @@ const PATH = '/openapi.json'
 
 type Json = Readonly<Record<string, unknown>>
 
+const ACCESS_REFUSALS: Readonly<Record<Route['access'], readonly ErrorCode[]>> = {
+  open: [],
+  token: ['unauthorized'],
+  source: ['unidentified_source', 'tenant_disabled'],
+  'token-or-source': ['unauthorized', 'unidentified_source', 'tenant_disabled'],
+}
+
+/** No scheme of OpenAPI stands for "by the source of the connection"; an empty requirement says that nothing is sent. */
+const SECURITY: Readonly<Record<Route['access'], readonly Json[]>> = {
+  open: [],
+  token: [{ token: [] }],
+  source: [{}],
+  'token-or-source': [{ token: [] }, {}],
+}
+
 /** The route of the document itself, which lists `routes` and itself. */
 export function openApiRoute(routes: readonly Route[]): Route {
   const route: Route = {
@@ -54,11 +69,11 @@ function documentOf(routes: readonly Route[]): Json {
 
 function operationOf({ access, documentation, method, path }: Route): Json {
   const { summary, parameters = [], requestBody, answer, refusals } = documentation
-  const codes: readonly ErrorCode[] = access === 'token' ? ['unauthorized', ...refusals] : refusals
+  const codes: readonly ErrorCode[] = [...ACCESS_REFUSALS[access], ...refusals]
   return {
     operationId: `${method.toLowerCase()}${path.replace(/[^a-z0-9]+([a-z0-9])/g, (_, first: string) => first.toUpperCase())}`,
     summary,
-    security: access === 'token' ? [{ token: [] }] : [],
+    security: SECURITY[access],
     ...(parameters.length === 0 ? {} : { parameters: parameters.map(parameterOf) }),
     ...(requestBody === undefined
       ? {}

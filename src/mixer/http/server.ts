@@ -13,9 +13,10 @@ import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { httpRequestError, isConnectionReset } from '../../runtime/node-errors.ts'
+import type { Identify } from '../identity/identity.ts'
 import { type Answer, refusal } from './answer.ts'
 import { MAX_BODY_BYTES, readJson } from './body.ts'
-import type { Route } from './route.ts'
+import type { Call, Route } from './route.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024
 const MAX_CONNECTIONS = 1_000
@@ -44,6 +45,8 @@ export interface ServerDeps {
   readonly routes: readonly Route[]
   /** Whether an `Authorization` field opens the routes that need the token. */
   readonly authorized: (authorization: string | undefined) => boolean
+  /** Which deployment a connection comes from, for the routes that are open to deployments. */
+  readonly identify: Identify
   readonly onRefused: (code: ErrorCode) => void
   readonly logger: Logger
 }
@@ -160,14 +163,30 @@ async function answerTo(deps: ServerDeps, request: IncomingMessage): Promise<Ans
   )
   if (route === undefined)
     return refusal('method_not_allowed', { headers: { allow: allowed(known) } })
-  if (route.access === 'token' && !deps.authorized(request.headers.authorization)) {
-    return refusal('unauthorized', { headers: { 'www-authenticate': 'Bearer realm="amt-mixer"' } })
-  }
-  return route.handle({
+  return admit(deps, route, request, {
     headers: request.headers,
     search: new URLSearchParams(request.url?.slice(path.length)),
     body: () => readJson(request),
   })
+}
+
+async function admit(
+  deps: ServerDeps,
+  route: Route,
+  request: IncomingMessage,
+  call: Call,
+): Promise<Answer> {
+  if (route.access === 'open') return route.handle(call)
+  const { authorization } = call.headers
+  if (route.access === 'token' || (route.access === 'token-or-source' && authorization)) {
+    return deps.authorized(authorization)
+      ? route.handle(call)
+      : refusal('unauthorized', { headers: { 'www-authenticate': 'Bearer realm="amt-mixer"' } })
+  }
+  const identified = await deps.identify(request.socket)
+  if (identified.kind === 'unidentified') return refusal('unidentified_source')
+  if (identified.kind === 'disabled') return refusal('tenant_disabled')
+  return route.handle({ ...call, caller: identified.caller })
 }
 
 /** The target up to its query. In absolute form (`http://…`) it matches no route, and need not. */
