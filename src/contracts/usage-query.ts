@@ -55,6 +55,7 @@ const sums = {
   connectionMs: usageSum,
   callMs: usageSum,
 } satisfies Record<UsageCounter, typeof usageSum>
+export const usageSumsSchema: z.ZodType<UsageSums> = z.strictObject(sums)
 
 export const usageWindowSchema = z.strictObject({
   window: z.iso

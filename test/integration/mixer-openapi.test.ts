@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { columnReport } from '../../src/contracts/usage-report.ts'
 import { ERRORS } from '../../src/core/errors.ts'
 import { report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
@@ -13,6 +14,7 @@ interface Operation {
   >
 }
 interface Schema {
+  readonly anyOf?: readonly Schema[]
   readonly properties: Readonly<
     Record<string, { readonly items?: Schema; readonly multipleOf?: number }>
   >
@@ -73,8 +75,13 @@ await test('the document tells which calls need the token', async t => {
 await test('schemas are those that the mixer checks with', async t => {
   const { url } = await startMixer(t)
   const { paths } = await read(url)
-  const schema = paths['/v1/report']?.['post']?.requestBody?.content['application/json']?.schema
-  t.same(schema?.required, Object.keys(report(1)))
+  const forms =
+    paths['/v1/report']?.['post']?.requestBody?.content['application/json']?.schema?.anyOf ?? []
+  t.same(
+    forms.map(({ required }) => required),
+    [report(1), columnReport(report(1))].map(form => Object.keys(form)),
+  )
+  const [schema] = forms
   t.equal(schema?.additionalProperties, false)
   const item = schema?.properties['records']?.items
   t.same(item?.required.toSorted(), Object.keys(report(1).records[0] ?? {}).toSorted())

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { test } from 'tap'
+import { columnReport, MAX_RECORDS_PER_REPORT } from '../../src/contracts/usage-report.ts'
 import { MAX_BODY_BYTES } from '../../src/mixer/http/body.ts'
 import { MAX_REPORTS_AT_ONCE } from '../../src/mixer/http/report.ts'
 import { NOON, record, report } from '../support/ledger/reports.ts'
@@ -73,6 +74,39 @@ await test('a gzipped report is taken', async t => {
   t.same(await totals(url), ONE)
 })
 
+await test('a report by columns is the same as one by records', async t => {
+  const { url } = await startMixer(t, { now })
+  const records = [record(), record({ tenant: 'globex', calls: 7, code: '5xx', window: 0 })]
+  t.equal((await post(url, columnReport(report(1, records)))).status, 200)
+  t.equal((await post(url, report(1, records, 'p2'))).status, 200)
+  const { body } = await call(`${url}/v1/usage?from=0&by=tenant,code`, { headers: HEADERS })
+  t.match(body['windows'], [
+    { tenant: 'acme', code: '2xx', calls: 2, egress: 4_000, callMs: 40 },
+    { tenant: 'globex', code: '5xx', calls: 14, egress: 4_000, callMs: 40 },
+  ])
+})
+
+await test('a report of several batches says with which it begins', async t => {
+  const { url } = await startMixer(t, { now })
+  const gap = await post(url, { ...report(5), first: 2 })
+  t.match(gap.body, { type: 'about:amt/report_gap', expected: 1 })
+  t.same((await post(url, { ...report(5), first: 1 })).body, { producer: 'p1', durable: 5 })
+  for (const first of [1, 3, 5]) {
+    const overlap = await post(url, { ...report(9), first })
+    t.equal(overlap.status, 200)
+    t.same(overlap.body, { producer: 'p1', durable: 5 }, `overlap from ${first} on`)
+  }
+  t.same(await totals(url), ONE)
+})
+
+await test('a report without records closes a gap, and that is logged', async t => {
+  const { url, log } = await startMixer(t, { now })
+  t.same((await post(url, { ...report(3, []), first: 1 })).body, { producer: 'p1', durable: 3 })
+  t.match(log(), 'a gap is closed')
+  t.equal((await post(url, report(4))).status, 200)
+  t.same(await totals(url), ONE)
+})
+
 await test('a mixer that starts again has its totals and sequences', async t => {
   const first = await startMixer(t, { now })
   await post(first.url, report(1))
@@ -100,6 +134,10 @@ await test('a malformed report changes nothing and says what is wrong with which
     records: [record(), { ...record(), ...fields }],
   })
   const { calls: _, ...withoutCalls } = record()
+  const columns = (changes: object): object => ({
+    ...columnReport(report(1)),
+    columns: { ...columnReport(report(1)).columns, ...changes },
+  })
   const cases: readonly { name: string; body: unknown; problem: RegExp }[] = [
     { name: 'no JSON', body: '{"producer":', problem: /^the body is not valid JSON in UTF-8$/ },
     { name: 'nothing', body: '', problem: /^the body is not valid JSON/ },
@@ -127,12 +165,41 @@ await test('a malformed report changes nothing and says what is wrong with which
     },
     {
       name: 'too many records',
-      body: report(
-        1,
-        Array.from({ length: 10_001 }, () => record()),
+      body: columnReport(
+        report(
+          1,
+          Array.from({ length: MAX_RECORDS_PER_REPORT + 1 }, () => record()),
+        ),
       ),
-      problem: /^records: .*10000/,
+      problem: /^columns\.tenant: .*50000/,
     },
+    {
+      name: 'a first batch after the last',
+      body: { ...report(1), first: 2 },
+      problem: /^first: must not be greater than sequence/,
+    },
+    { name: 'a first batch 0', body: { ...report(1), first: 0 }, problem: /^first: / },
+    {
+      name: 'records and columns',
+      body: { ...report(1), ...columnReport(report(1)) },
+      problem: /^the body: .*"records"/,
+    },
+    {
+      name: 'columns of different lengths',
+      body: columns({ calls: [1, 2] }),
+      problem: /^columns: must all be of one length/,
+    },
+    {
+      name: 'a column that is missing',
+      body: columns({ calls: undefined }),
+      problem: /^columns\.calls: /,
+    },
+    {
+      name: 'a bad cell',
+      body: columns({ tenant: ['ACME'] }),
+      problem: /^columns\.tenant\[0\]: /,
+    },
+    { name: 'an unknown column', body: columns({ cost: [1] }), problem: /^columns: .*"cost"/ },
     {
       name: 'a record without calls',
       body: { ...report(1), records: [withoutCalls] },

@@ -1,13 +1,11 @@
 /** Reads a JSON body under caps on what is received and on what it inflates to. */
 import type { IncomingMessage } from 'node:http'
 import { createGunzip } from 'node:zlib'
+import { MAX_REPORT_BYTES } from '../../contracts/usage-report.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 
-/**
- * Twice what a report of the most records with the longest names takes. It holds for the bytes on the wire and again for
- * the inflated ones: a zip bomb is a thousand times its own size.
- */
-export const MAX_BODY_BYTES: number = 8 * 1024 * 1024
+/** A report is the largest body there is. It holds for the bytes on the wire and again for the inflated ones. */
+export const MAX_BODY_BYTES: number = MAX_REPORT_BYTES
 
 export type Body =
   | { readonly ok: true; readonly value: unknown }

@@ -1,10 +1,11 @@
 /** `POST /v1/report`: a proxy delivers a batch of usage. */
 import type { z } from 'zod'
 import {
+  parseReport,
   type ReportAnswer,
   reportAnswerSchema,
+  reportBodySchema,
   type UsageReport,
-  usageReportSchema,
 } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
@@ -33,7 +34,7 @@ export function reportRoute(deps: ReportDeps): Route {
     access: 'token',
     documentation: {
       summary: 'Applies a batch of usage records once, however often it is sent.',
-      requestBody: usageReportSchema,
+      requestBody: reportBodySchema,
       answer: reportAnswerSchema,
       refusals: [
         'malformed_message',
@@ -57,7 +58,7 @@ export function reportRoute(deps: ReportDeps): Route {
 }
 
 async function take(deps: ReportDeps, value: unknown): Promise<Answer> {
-  const parsed = usageReportSchema.safeParse(value)
+  const parsed = parseReport(value)
   if (!parsed.success) return malformed(parsed.error.issues.map(describeIssue))
   const ahead = windowsAhead(parsed.data, deps.clock.now())
   return ahead.length > 0 ? malformed(ahead) : apply(deps, parsed.data)
@@ -67,21 +68,24 @@ async function apply(
   { ledger, clock, logger, metrics }: ReportDeps,
   report: UsageReport,
 ): Promise<Answer> {
-  const { producer, sequence, records } = report
+  const { producer, sequence, first = sequence, records } = report
   const started = clock.monotonic()
   const result = await ledger.apply(report)
   metrics.reported(result.kind, records.length, (clock.monotonic() - started) / 1_000)
   switch (result.kind) {
     case 'applied':
+      // A journal writes no empty batch: this is a proxy that gives up what neither it nor the ledger has.
+      if (records.length === 0) logger.warn({ producer, first, sequence }, 'a gap is closed')
+      return json({ producer, durable: result.durable } satisfies ReportAnswer)
     case 'repeated':
       return json({ producer, durable: result.durable } satisfies ReportAnswer)
     case 'gap':
       logger.warn(
-        { producer, sequence, expected: result.expected },
+        { producer, first, sequence, expected: result.expected },
         'report refused: one is missing before it',
       )
       return refusal('report_gap', {
-        detail: `producer ${producer}: sequence ${result.expected} comes next, not ${sequence}`,
+        detail: `producer ${producer}: sequence ${result.expected} comes next, not ${first}`,
         extra: { expected: result.expected },
       })
     case 'overflow':

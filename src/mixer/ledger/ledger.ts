@@ -11,9 +11,9 @@ export interface LedgerUnavailable {
 export type ApplyResult =
   /** The records are durable, and so is everything of this producer up to `durable`, the report's own sequence. */
   | { readonly kind: 'applied'; readonly durable: number }
-  /** This sequence was applied before; nothing has changed. */
+  /** Its first batch was applied before, whether the others were or not; nothing has changed. */
   | { readonly kind: 'repeated'; readonly durable: number }
-  /** The report with sequence `expected` has to come first; nothing has changed. An unknown producer begins with 1. */
+  /** The batch with number `expected` has to come first; nothing has changed. An unknown producer begins with 1. */
   | { readonly kind: 'gap'; readonly expected: number }
   /** With the record at this index a window would pass 2^63 - 1; nothing has changed. */
   | { readonly kind: 'overflow'; readonly record: number }

@@ -81,12 +81,12 @@ class SqliteLedger implements Ledger {
   async apply(report: UsageReport): Promise<ApplyResult> {
     return this.#attempt(() => {
       this.#begin.run()
-      const durable = Number(this.#highWater.get(report.producer)?.['sequence'] ?? 0)
-      if (report.sequence <= durable) return { kind: 'repeated', durable }
-      if (report.sequence > durable + 1) return { kind: 'gap', expected: durable + 1 }
+      const { producer, sequence, first = sequence } = report
+      const durable = Number(this.#highWater.get(producer)?.['sequence'] ?? 0)
+      if (first <= durable) return { kind: 'repeated', durable }
+      if (first > durable + 1) return { kind: 'gap', expected: durable + 1 }
       const overflow = this.#addAll(report.records)
       if (overflow !== undefined) return { kind: 'overflow', record: overflow }
-      const { producer, sequence } = report
       this.#advance.run({ producer, sequence, now: Math.floor(this.#clock.now()) })
       this.#commit.run()
       return { kind: 'applied', durable: sequence }

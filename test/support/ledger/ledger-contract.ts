@@ -7,6 +7,7 @@ import {
   USAGE_COUNTERS,
   type UsageCounter,
   type UsageRecord,
+  type UsageReport,
 } from '../../../src/contracts/usage-report.ts'
 import type { Ledger, LedgerGroup, LedgerQuery } from '../../../src/mixer/ledger/ledger.ts'
 import { MINUTE, NOON, record, report } from './reports.ts'
@@ -44,6 +45,25 @@ async function testSequences(t: Test, create: LedgerFactory): Promise<void> {
     t.same(await ledger.apply(report(2)), { kind: 'applied', durable: 2 })
     await ledger.close()
   })
+
+  await t.test(
+    'a report of several batches is applied whole where its first is the next',
+    async t => {
+      const ledger = await (await create(t)).open()
+      const of = (first: number, sequence: number): UsageReport => ({ ...report(sequence), first })
+      t.same(await ledger.apply(of(2, 3)), { kind: 'gap', expected: 1 })
+      t.same(await ledger.apply(of(1, 5)), { kind: 'applied', durable: 5 })
+      t.same(await ledger.apply(of(1, 5)), { kind: 'repeated', durable: 5 }, 'the same')
+      t.same(await ledger.apply(of(2, 4)), { kind: 'repeated', durable: 5 }, 'a part of it')
+      t.same(await ledger.apply(of(5, 9)), { kind: 'repeated', durable: 5 }, 'it overlaps')
+      t.same(await ledger.apply(of(7, 9)), { kind: 'gap', expected: 6 })
+      t.same(await totals(ledger), sumsOf([record()]), 'none of these changed anything')
+      t.same(await ledger.apply(of(6, 9)), { kind: 'applied', durable: 9 })
+      t.same(await ledger.apply(report(10)), { kind: 'applied', durable: 10 }, 'first is sequence')
+      t.same(await totals(ledger), sumsOf([record(), record(), record()]))
+      await ledger.close()
+    },
+  )
 
   await t.test('each producer has its own sequence', async t => {
     const ledger = await (await create(t)).open()
