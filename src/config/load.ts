@@ -6,6 +6,7 @@ import type { z } from 'zod'
 import type { Draft, Located } from './draft.ts'
 import { resolvePaths, resolveTenantPaths } from './paths.ts'
 import { formatProblem, type Place, type Problem, ProblemList } from './problem.ts'
+import { effectiveQuotas } from './quota-schema.ts'
 import { checkRules } from './rules.ts'
 import {
   type Config,
@@ -29,7 +30,10 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-/** `config` is frozen, with the tenants of all sources in `tenants`; warnings have the form of `formatProblem`. */
+/**
+ * `config` is frozen, with the tenants of all sources in `tenants`, each with the quotas of the service among its own;
+ * warnings have the form of `formatProblem`.
+ */
 export type LoadResult =
   | { readonly config: Config; readonly warnings: readonly string[] }
   | { readonly problems: readonly Problem[] }
@@ -61,8 +65,15 @@ export function loadConfig(path: string, options: LoadOptions): LoadResult {
   if (!problems.empty || !config) return { problems: problems.list() }
   resolvePaths(config, main.directory)
   for (const { value, place } of tenants) resolveTenantPaths(value, place.source.directory)
-  const complete = { ...config, tenants: tenants.map(tenant => tenant.value) }
+  const complete = { ...config, tenants: tenants.map(({ value }) => withQuotas(value, config)) }
   return { config: deepFreeze(complete), warnings: warnings.list().map(formatProblem) }
+}
+
+/** A tenant as it is in force. Its quotas are all that hold for it, so that nobody behind the loader puts them together. */
+function withQuotas(tenant: TenantConfig, { quotas }: Config): TenantConfig {
+  return quotas.length === 0
+    ? tenant
+    : { ...tenant, quotas: effectiveQuotas(quotas, tenant.quotas) }
 }
 
 /** Checks the form of all but the tenants. Sections are valid or not one by one, so that rules can go on without. */
@@ -90,6 +101,7 @@ function checkSections(
     tenantSources: section(shape.tenantSources, others.tenantSources),
     mixer: section(shape.mixer, others.mixer),
     ledger: section(shape.ledger, others.ledger),
+    quotas: section(shape.quotas, others.quotas),
     http1: section(shape.http1, others.http1),
     admin: section(shape.admin, others.admin),
   }

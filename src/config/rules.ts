@@ -7,6 +7,7 @@ import { isUrl } from './paths.ts'
 import { mention, placeIn } from './problem.ts'
 import { checkFiles } from './rules-files.ts'
 import { checkListeners } from './rules-listeners.ts'
+import { checkQuotas } from './rules-quotas.ts'
 import { checkTenants } from './rules-tenants.ts'
 
 export function checkRules(draft: Draft, verdicts: Verdicts): void {
@@ -14,6 +15,7 @@ export function checkRules(draft: Draft, verdicts: Verdicts): void {
   checkListeners(draft, verdicts)
   checkIssuers(draft, verdicts)
   checkTenants(draft, verdicts)
+  checkQuotas(draft, verdicts)
   checkLedger(draft, verdicts)
   checkCaps(draft, verdicts)
   checkFiles(draft, verdicts)

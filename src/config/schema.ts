@@ -8,6 +8,7 @@ import type { deployment } from './deployment-schema.ts'
 import { fieldName, hostPort, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
+import { quotaFailure, quotas } from './quota-schema.ts'
 import { type credential, limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
 
 const operation = z.strictObject({
@@ -247,6 +248,7 @@ const mixer = z.strictObject({
   journal: path()
     .default('data/journal')
     .describe('Directory for usage that is not yet in the ledger.'),
+  quotaFailure,
 })
 
 const WORKERS = 'must be auto or a number from 1 to 256'
@@ -269,6 +271,7 @@ export const configSchema = z.strictObject({
     .default([])
     .describe('More tenants, watched; a change applies without a restart.'),
   limits: serviceLimits.prefault({}).describe('Limits of every tenant that has none of its own.'),
+  quotas: quotas.default([]).describe('How much every tenant may use in a window.'),
   http1: http1.prefault({}).describe('How HTTP/1.1 is read: caps, and what becomes of paths.'),
   timeouts: timeouts.prefault({}).describe('How long things may take.'),
   minimumRate: minimumRate

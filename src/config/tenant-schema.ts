@@ -4,6 +4,7 @@ import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../core/tenant-id.ts'
 import { deployment } from './deployment-schema.ts'
 import { digest } from './forms.ts'
 import { bandwidth, rate, size } from './quantities.ts'
+import { quotas } from './quota-schema.ts'
 
 export const credential = z.union([
   z.strictObject({
@@ -88,5 +89,8 @@ export const tenantSchema = z.strictObject({
       'Whether CONNECT reaches the deployment, which then decides what the tunnel leads to. Refused otherwise.',
     ),
   limits: tenantLimits.prefault({}).describe('Limits of this tenant, over those of the service.'),
+  quotas: quotas
+    .default([])
+    .describe('How much this tenant may use in a window, over the quotas of the service.'),
   disabled: z.boolean().default(false).describe('Refuses all traffic of this tenant.'),
 })

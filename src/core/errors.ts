@@ -61,6 +61,8 @@ export const ERRORS = {
   rate_limited: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'too many calls' },
   tenant_overloaded: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many calls of this tenant at once' },
   too_many_connections: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many connections' },
+  quota_exhausted: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'the quota of this tenant is used up' },
+  quota_unavailable: { source: 'proxy', http: 503, grpc: 14, flag: 'RLSE', title: 'the quota of this tenant cannot be checked at the moment' },
   // Deployments.
   upstream_connect: { source: 'upstream', http: 503, grpc: 14, flag: 'UF', title: 'the deployment cannot be reached' },
   upstream_unresolved: { source: 'upstream', http: 503, grpc: 14, flag: 'DF', title: 'the deployment cannot be found' },
@@ -83,6 +85,8 @@ export const ERRORS = {
   unsupported_media_type: { source: 'mixer', http: 415, grpc: 3, flag: 'BAD', title: 'the message must be JSON, plain or with gzip' },
   malformed_message: { source: 'mixer', http: 400, grpc: 3, flag: 'BAD', title: 'the message is not valid' },
   report_gap: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'a report is missing before this one' },
+  quota_unknown: { source: 'mixer', http: 404, grpc: 5, flag: 'NF', title: 'this tenant has no quota of this name' },
+  id_conflict: { source: 'mixer', http: 409, grpc: 6, flag: 'DUP', title: 'this id was used before, for something else' },
   host_not_allowed: { source: 'proxy', http: 403, grpc: 7, flag: 'HOST', title: 'the admin server does not answer to this name or page' },
   configuration_refused: { source: 'proxy', http: 422, grpc: 9, flag: 'CFG', title: 'the configuration is refused; the old one stays in force' },
   ledger_unavailable: { source: 'mixer', http: 503, grpc: 14, flag: 'LEDGER', title: 'the ledger cannot be written at the moment' },

@@ -37,6 +37,7 @@ const tenant: TenantConfig = {
   deployment: { endpoints: ['http://127.0.0.1:9'] },
   limits: {},
   connect: false,
+  quotas: [],
   disabled: false,
 }
 

@@ -31,7 +31,12 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
   const lines: string[] = []
   const mixer = createMixer({
     config: {
-      mixer: { url: `http://127.0.0.1:${options.port ?? 0}`, token: TOKEN, journal: 'unused' },
+      mixer: {
+        url: `http://127.0.0.1:${options.port ?? 0}`,
+        token: TOKEN,
+        journal: 'unused',
+        quotaFailure: 'open',
+      },
       ledger: `sqlite:${ledger}`,
     },
     logger: createLogger({ level: 'debug', name: 'mixer' }, { write: line => lines.push(line) }),

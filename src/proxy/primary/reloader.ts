@@ -1,6 +1,7 @@
 /**
- * Reloading: reads the configuration again and brings tenants and limits to the workers. All or nothing: a configuration
- * that is wrong, that changes more than may change while running, or that a worker cannot apply leaves the old one in force.
+ * Reloading: reads the configuration again and brings tenants, limits and quotas to the workers. All or nothing: a
+ * configuration that is wrong, that changes more than may change while running, or that a worker cannot apply leaves the old
+ * one in force.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { formatProblem, type LoadResult } from '../../config/load.ts'
@@ -8,7 +9,7 @@ import type { Config } from '../../config/schema.ts'
 import type { Logger } from '../../runtime/logger.ts'
 
 /** Keys that workers take while they run; everything else needs a restart. */
-const RELOADABLE: ReadonlySet<string> = new Set(['tenants', 'limits'])
+const RELOADABLE: ReadonlySet<string> = new Set(['tenants', 'limits', 'quotas'])
 const MAX_CHANGED_KEYS = 20
 
 export interface ReloaderOptions {
@@ -66,7 +67,7 @@ export class Reloader {
     const fixed = changedKeys(former, loaded.config)
     if (fixed.length > 0) {
       return this.#refuse(cause, [
-        `only tenants and limits can change without a restart; changed: ${fixed.join(', ')}`,
+        `only tenants, limits and quotas can change without a restart; changed: ${fixed.join(', ')}`,
       ])
     }
     const changed = !isDeepStrictEqual(former, loaded.config)

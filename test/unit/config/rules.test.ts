@@ -39,6 +39,34 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'quotas have names of their own in their list, and operations that there are',
+    yaml: `${LISTENERS}service: { operations: [{ name: read, match: GET /a }] }
+quotas:
+  - { name: a, of: calls, amount: 1, per: day }
+  - { name: a, of: bytes, amount: 1KiB, per: day }
+  - { name: b, of: "operation:other", amount: 1, per: day }
+  - { name: c, of: "operation:red", amount: 1, per: day }
+tenants:
+  - { id: acme, ${DEPLOYMENT}, quotas: [{ name: a, of: "event:page", amount: 1, per: month }, { name: d, of: "operation:x", amount: 1, per: day }] }
+`,
+    problems: [
+      '6:13: quotas[1].name: the name a is also that of quotas[0].name (FILE:5)',
+      '8:20: quotas[3].of: service.operations has no red, must be one of other, read',
+      '10:147: tenants[0].quotas[1].of: service.operations has no x, must be one of other, read',
+    ],
+  },
+  {
+    name: 'a tenant has at most twenty quotas, those of the service included',
+    yaml: `${LISTENERS}quotas: [${Array.from({ length: 20 }, (_, i) => `{ name: q${i}, of: calls, amount: 1, per: day }`).join(', ')}]
+tenants:
+  - { id: acme, ${DEPLOYMENT}, quotas: [{ name: q0, of: bytes, amount: 1MiB, per: month }] }
+  - { id: globex, ${DEPLOYMENT}, quotas: [{ name: x, of: bytes, amount: 1MiB, per: month }] }
+`,
+    problems: [
+      '6:79: tenants[1].quotas: the tenant globex has 21 quotas with those of the service; allowed are 20',
+    ],
+  },
+  {
     name: 'a cap that another one forestalls is none',
     yaml: `${LISTENERS}http1: { maxTarget: 8KiB, maxHead: 8KiB }\n`,
     problems: [

@@ -14,7 +14,16 @@ const closed = new Tenant(2, { ...config('closed'), disabled: true })
 
 function config(id: string): TenantConfig {
   const deployment = { endpoints: ['http://127.0.0.1:9'] }
-  return { id, hosts: [], credentials: [], deployment, limits: {}, connect: false, disabled: false }
+  return {
+    id,
+    hosts: [],
+    credentials: [],
+    deployment,
+    limits: {},
+    connect: false,
+    quotas: [],
+    disabled: false,
+  }
 }
 
 const NOTHING: Evidence = { mode: 'shared', http: true, jwt: undefined, apiKey: undefined }

@@ -64,6 +64,7 @@ export function tenantConfig(id: string, rest: Partial<TenantConfig> = {}): Tena
     deployment,
     limits: {},
     connect: false,
+    quotas: [],
     disabled: false,
     ...rest,
   }

@@ -22,6 +22,7 @@ function tenant(index: number, id: string): Tenant {
     deployment,
     limits: {},
     connect: false,
+    quotas: [],
     disabled: false,
   }
   return new Tenant(index, config)

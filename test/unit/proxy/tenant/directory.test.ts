@@ -11,6 +11,7 @@ function tenant(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
     deployment,
     limits: {},
     connect: false,
+    quotas: [],
     disabled: false,
     ...rest,
   }
@@ -197,6 +198,7 @@ function big(i: number, disabled = false): TenantConfig {
     deployment: { endpoints: ['http://127.0.0.1:9'] },
     limits: {},
     connect: false,
+    quotas: [],
     disabled,
   }
 }
