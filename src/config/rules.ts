@@ -68,9 +68,16 @@ function checkCaps(draft: Draft, verdicts: Verdicts): void {
   verdicts.problem(place, 'must be smaller than http1.maxHead, of which the target is a part')
 }
 
+/** How TLS to PostgreSQL is asked for; all but the first and the last verify the server. */
+const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full', 'no-verify']
+
 function checkLedger(draft: Draft, verdicts: Verdicts): void {
-  if (draft.ledger !== undefined && !draft.ledger.startsWith('sqlite:')) {
-    const message = 'a PostgreSQL ledger is not served by this version; allowed: sqlite:PATH'
-    verdicts.problem(placeIn(draft.root, 'ledger'), message)
-  }
+  if (draft.ledger === undefined || draft.ledger.startsWith('sqlite:')) return
+  const place = placeIn(draft.root, 'ledger')
+  const url = URL.parse(draft.ledger)
+  if (url === null)
+    return verdicts.problem(place, 'must be a URL such as postgres://user@host:5432/database')
+  const mode = url.searchParams.get('sslmode')
+  if (mode !== null && !SSL_MODES.includes(mode))
+    verdicts.problem(place, `sslmode must be one of ${SSL_MODES.join(', ')}`)
 }

@@ -15,8 +15,10 @@ import { createMixerServer, SERVER_TIMEOUTS, type ServerTimeouts } from './http/
 import { usageRoute } from './http/usage.ts'
 import { whoamiRoute } from './http/whoami.ts'
 import type { Identify } from './identity/identity.ts'
+import type { Database } from './ledger/database.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { openSqliteLedger } from './ledger/sqlite-ledger.ts'
+import { openDatabase } from './ledger/open-database.ts'
+import { createUsageLedger } from './ledger/usage-ledger.ts'
 import { createMixerMetrics, type MixerMetrics } from './metrics.ts'
 
 /** How long calls that are under way have when the mixer closes. */
@@ -52,15 +54,19 @@ export function createMixer(deps: MixerDeps): Mixer {
       const address = listenAddress(deps.config.mixer)
       if (address === undefined)
         throw new MixerStartError('mixer: `listen` must name an address, because `url` does not')
-      const ledger = openLedger(deps)
+      const opened = await openDatabase(deps.config.ledger)
+      if ('refusal' in opened)
+        throw new MixerStartError(`mixer: cannot open the ledger ${opened.refusal}`)
+      const { database } = opened
       const draining = { value: false }
+      const ledger = createUsageLedger(database, deps.clock)
       const server = createServer(deps, ledger, () => draining.value)
       try {
         const bound = await bind(server, address, deps.logger)
-        running = { server, ledger, draining }
+        running = { server, database, draining }
         return bound
       } catch (cause) {
-        await ledger.close()
+        await database.close()
         throw new MixerStartError(describeListenError(cause, `mixer: ${formatAddress(address)}`), {
           cause,
         })
@@ -75,7 +81,7 @@ export function createMixer(deps: MixerDeps): Mixer {
 
 interface Running {
   readonly server: Server
-  readonly ledger: Ledger
+  readonly database: Database
   readonly draining: { value: boolean }
 }
 
@@ -108,16 +114,6 @@ function routesOf(deps: RouteDeps): Route[] {
   return [...routes, openApiRoute(routes)]
 }
 
-/** The ledger that `ledger` of the configuration names: `sqlite:PATH`. */
-function openLedger({ config, clock }: MixerDeps): Ledger {
-  const [, path] = /^sqlite:(.+)$/s.exec(config.ledger) ?? []
-  if (path === undefined)
-    throw new MixerStartError('mixer: `ledger` must be sqlite:PATH in this version')
-  const opened = openSqliteLedger(path, clock)
-  if ('ledger' in opened) return opened.ledger
-  throw new MixerStartError(`mixer: cannot open the ledger ${opened.detail}`)
-}
-
 async function bind(
   server: Server,
   { host, port }: HostPort,
@@ -134,12 +130,12 @@ async function bind(
   return { address: bound.address, port: bound.port }
 }
 
-async function shutDown({ server, ledger, draining }: Running): Promise<void> {
+async function shutDown({ server, database, draining }: Running): Promise<void> {
   draining.value = true
   const closed = once(server, 'close')
   server.close()
   const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE_MS)
   await closed
   clearTimeout(deadline)
-  await ledger.close()
+  await database.close()
 }

@@ -1,4 +1,4 @@
-/** What the mixer needs of a ledger; `sqlite-ledger.ts` is one. Failures are values: a full disk is not a bug. */
+/** What the mixer needs of a ledger; `usage-ledger.ts` is one. Failures are values: a full disk is not a bug. */
 import type { UsageDimension, UsageGrain } from '../../contracts/usage-query.ts'
 import type { UsageCounter, UsageRecord, UsageReport } from '../../contracts/usage-report.ts'
 
@@ -57,6 +57,4 @@ export interface Ledger {
   usage(query: LedgerQuery): Promise<LedgerUsage>
   /** Undefined while a report could be applied. */
   check(): Promise<LedgerUnavailable | undefined>
-  /** No call may be under way, and none may follow. */
-  close(): Promise<void>
 }

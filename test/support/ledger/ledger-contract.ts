@@ -10,9 +10,10 @@ import {
   type UsageReport,
 } from '../../../src/contracts/usage-report.ts'
 import type { Ledger, LedgerGroup, LedgerQuery } from '../../../src/mixer/ledger/ledger.ts'
+import type { OpenLedger } from './open-ledger.ts'
 import { MINUTE, NOON, record, report } from './reports.ts'
 
-export type LedgerFactory = (t: Test) => Promise<{ readonly open: () => Promise<Ledger> }>
+export type LedgerFactory = (t: Test) => Promise<{ readonly open: () => Promise<OpenLedger> }>
 
 export async function testLedger(t: Test, create: LedgerFactory): Promise<void> {
   await testSequences(t, create)

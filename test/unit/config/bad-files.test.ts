@@ -213,11 +213,16 @@ mixer: { token: 0123456789abcdef-token }
   },
   {
     name: 'schema and rules are both checked',
-    more: 'workers: 0\nledger: postgres://user:pass@host/db\n',
+    more: 'workers: 0\nledger: postgres://user:pass@host/db?sslmode=allow\n',
     expected: [
       '3:10: workers: must be auto or a number from 1 to 256, not "0"',
-      '4:9: ledger: a PostgreSQL ledger is not served by this version; allowed: sqlite:PATH',
+      '4:9: ledger: sslmode must be one of disable, require, verify-ca, verify-full, no-verify',
     ],
+  },
+  {
+    name: 'a URL of PostgreSQL that is none is not repeated',
+    more: 'ledger: postgres://user:pass@host:port/db\n',
+    expected: ['3:9: ledger: must be a URL such as postgres://user@host:5432/database'],
   },
 ]
 

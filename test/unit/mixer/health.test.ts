@@ -19,7 +19,6 @@ async function status(
     check: async () => unavailable,
     apply: unused,
     usage: unused,
-    close: unused,
   }
   const routes = healthRoutes({ ledger, metrics: createMixerMetrics(), draining: () => draining })
   const route = routes.find(each => each.path === path)

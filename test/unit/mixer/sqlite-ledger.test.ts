@@ -5,36 +5,34 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { test } from 'tap'
-import type { Clock } from '../../../src/core/clock.ts'
 import type { Ledger } from '../../../src/mixer/ledger/ledger.ts'
-import { openSqliteLedger } from '../../../src/mixer/ledger/sqlite-ledger.ts'
+import { testDatabase } from '../../support/ledger/database-contract.ts'
 import { testLedger } from '../../support/ledger/ledger-contract.ts'
+import { type OpenLedger, openLedger, refusalOf } from '../../support/ledger/open-ledger.ts'
 import { NOON, record, report } from '../../support/ledger/reports.ts'
 
 const CHILD = new URL('../../support/ledger/applying-child.ts', import.meta.url).pathname
-const clock: Clock = { now: () => NOON, monotonic: () => 0 }
 
-function open(path: string): Ledger {
-  const opened = openSqliteLedger(path, clock)
-  if ('ledger' in opened) return opened.ledger
-  throw new Error(opened.detail)
-}
-
-function refusal(path: string): string | undefined {
-  const opened = openSqliteLedger(path, clock)
-  return 'ledger' in opened ? undefined : opened.detail
-}
+const open = async (path: string): Promise<OpenLedger> => openLedger(`sqlite:${path}`)
+const refusal = async (path: string): Promise<string | undefined> => refusalOf(`sqlite:${path}`)
 
 await test('a SQLite ledger does what every ledger must do', async t => {
   await testLedger(t, async t => {
     const path = join(t.testdir({}), 'data', 'ledger.db')
-    return { open: async () => open(path) }
+    return { open: () => open(path) }
+  })
+})
+
+await test('SQLite does what every database must do', async t => {
+  await testDatabase(t, async t => {
+    const path = join(t.testdir({}), 'ledger.db')
+    return { open: async () => (await open(path)).database }
   })
 })
 
 await test('a ledger and its folder are made for this user alone', async t => {
   const path = join(t.testdir({}), 'new', 'ledger.db')
-  await open(path).close()
+  await (await open(path)).close()
   t.equal(statSync(path).mode & 0o777, 0o600)
   t.equal(statSync(join(path, '..')).mode & 0o777, 0o700)
 })
@@ -43,30 +41,30 @@ await test('a file that is no current ledger is refused and left as it is', asyn
   const directory = t.testdir({
     text: 'this is no database, it is a text that is long enough to be looked at',
   })
-  t.match(refusal(join(directory, 'text')), /text: file is not a database/)
+  t.match(await refusal(join(directory, 'text')), /text: file is not a database/)
 
   const foreign = join(directory, 'foreign.db')
   const other = new DatabaseSync(foreign)
   other.exec('CREATE TABLE secrets (id INTEGER) STRICT')
   other.close()
   const bytes = readFileSync(foreign)
-  t.match(refusal(foreign), /foreign\.db: it is a database of another program/)
+  t.match(await refusal(foreign), /foreign\.db: it is a database of another program/)
   t.ok(readFileSync(foreign).equals(bytes))
 
   const newer = join(directory, 'newer.db')
-  await open(newer).close()
+  await (await open(newer)).close()
   const future = new DatabaseSync(newer)
   future.exec('PRAGMA user_version = 999')
   future.close()
-  t.match(refusal(newer), /newer\.db: it was written by a newer version of amt/)
+  t.match(await refusal(newer), /newer\.db: it was written by a newer version of amt/)
 
   mkdirSync(join(directory, 'folder'))
-  t.match(refusal(join(directory, 'folder')), /folder: EISDIR/)
+  t.match(await refusal(join(directory, 'folder')), /folder: EISDIR/)
 })
 
 await test('a ledger that cannot be written says so and is right afterwards', async t => {
   const path = join(t.testdir({}), 'ledger.db')
-  const ledger = open(path)
+  const ledger = await open(path)
   await ledger.apply(report(1))
   const vandal = new DatabaseSync(path)
   vandal.exec('ALTER TABLE usage RENAME TO away')
@@ -82,15 +80,16 @@ await test('a ledger that cannot be written says so and is right afterwards', as
 
 await test('a corrupted ledger is an answer, not a crash', async t => {
   const path = join(t.testdir({}), 'ledger.db')
-  const before = open(path)
+  const before = await open(path)
   await before.apply(report(1))
   await before.close()
   const bytes = readFileSync(path)
   writeFileSync(path, bytes.fill(0xa5, 4_096))
-  const opened = openSqliteLedger(path, clock)
-  if (!('ledger' in opened)) return t.match(opened.detail, /malformed/)
-  t.match(await opened.ledger.apply(report(2)), { kind: 'unavailable' })
-  return opened.ledger.close()
+  const refused = await refusal(path)
+  if (refused !== undefined) return t.match(refused, /malformed/)
+  const ledger = await open(path)
+  t.match(await ledger.apply(report(2)), { kind: 'unavailable' })
+  return ledger.close()
 })
 
 await test('kill -9 while reports are applied loses none that was acknowledged and doubles none', async t => {
@@ -98,7 +97,7 @@ await test('kill -9 while reports are applied loses none that was acknowledged a
   let durable = 0
   for (const acknowledgements of [1, 7, 30]) {
     const acknowledged = await applyUntilKilled(path, durable + 1, acknowledgements)
-    const ledger = open(path)
+    const ledger = await open(path)
     t.ok(acknowledged > durable)
     durable = await highWater(ledger, acknowledged)
     const usage = await ledger.usage({ from: 0, to: NOON * 2, dimensions: ['tenant'], limit: 10 })
@@ -115,7 +114,7 @@ await test('kill -9 while reports are applied loses none that was acknowledged a
 
 /** The last sequence that the child acknowledged before it was killed, at a random moment after `count` of them. */
 async function applyUntilKilled(path: string, from: number, count: number): Promise<number> {
-  const child = spawn(process.execPath, [CHILD, path, String(from)], {
+  const child = spawn(process.execPath, [CHILD, `sqlite:${path}`, String(from)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let lines = 0

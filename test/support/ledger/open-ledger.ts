@@ -1,0 +1,37 @@
+/** Opens a ledger as the mixer does, for tests of the ledger without a mixer. */
+import type { Clock } from '../../../src/core/clock.ts'
+import type { Database } from '../../../src/mixer/ledger/database.ts'
+import type { Ledger } from '../../../src/mixer/ledger/ledger.ts'
+import { openDatabase } from '../../../src/mixer/ledger/open-database.ts'
+import { createUsageLedger } from '../../../src/mixer/ledger/usage-ledger.ts'
+import { NOON } from './reports.ts'
+
+export interface OpenLedger extends Ledger {
+  readonly database: Database
+  close(): Promise<void>
+}
+
+const atNoon: Clock = { now: () => NOON, monotonic: () => 0 }
+
+/** `url` as in the configuration; throws what is wrong where it cannot be opened. */
+export async function openLedger(url: string, clock: Clock = atNoon): Promise<OpenLedger> {
+  const opened = await openDatabase(url)
+  if ('refusal' in opened) throw new Error(opened.refusal)
+  const { database } = opened
+  const ledger = createUsageLedger(database, clock)
+  return {
+    database,
+    apply: report => ledger.apply(report),
+    usage: query => ledger.usage(query),
+    check: () => ledger.check(),
+    close: () => database.close(),
+  }
+}
+
+/** Why `url` cannot be opened, if it cannot. */
+export async function refusalOf(url: string): Promise<string | undefined> {
+  const opened = await openDatabase(url)
+  if ('refusal' in opened) return opened.refusal
+  await opened.database.close()
+  return undefined
+}
