@@ -5,18 +5,13 @@
  */
 import { z } from 'zod'
 import { TENANT_ID_PATTERN } from '../core/tenant-id.ts'
+import { MAX_QUOTAS_PER_TENANT, quotaSchema } from './quota.ts'
 
 /** Of the content of one request; a page has to fit, too. */
 export const MAX_TENANTS_PER_REGISTRATION = 10_000
 export const MAX_REGISTRATION_BYTES: number = 1024 * 1024
 /** Of one snapshot. */
 export const MAX_REGISTRATION_PAGES = 4_096
-
-/** One quota of a tenant. The registry carries it and does not look into it. */
-const quota = z.record(
-  z.string().max(64),
-  z.union([z.string().max(256), z.number(), z.boolean(), z.null()]),
-)
 
 export const registeredTenantSchema = z.strictObject({
   id: z.string().regex(TENANT_ID_PATTERN),
@@ -30,7 +25,7 @@ export const registeredTenantSchema = z.strictObject({
     .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]))
     .max(64)
     .default([]),
-  quotas: z.array(quota).max(64).default([]),
+  quotas: z.array(quotaSchema).max(MAX_QUOTAS_PER_TENANT).default([]),
 })
 export type TenantRegistration = Readonly<z.output<typeof registeredTenantSchema>>
 

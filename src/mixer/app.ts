@@ -6,15 +6,16 @@ import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { describeListenError } from '../runtime/node-errors.ts'
 import { formatAddress, type HostPort, listenAddress } from './address.ts'
+import { type KnownDeployments, openDeployments } from './deployments.ts'
 import { bearerCheck } from './http/authorize.ts'
 import { healthRoutes } from './http/health.ts'
 import { openApiRoute } from './http/openapi.ts'
+import { registrationRoute } from './http/registration.ts'
 import { reportRoute } from './http/report.ts'
 import type { Route } from './http/route.ts'
 import { createMixerServer, SERVER_TIMEOUTS, type ServerTimeouts } from './http/server.ts'
 import { usageRoute } from './http/usage.ts'
 import { whoamiRoute } from './http/whoami.ts'
-import type { Identify } from './identity/identity.ts'
 import type { Database } from './ledger/database.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { openDatabase } from './ledger/open-database.ts'
@@ -60,12 +61,16 @@ export function createMixer(deps: MixerDeps): Mixer {
       const { database } = opened
       const draining = { value: false }
       const ledger = createUsageLedger(database, deps.clock)
-      const server = createServer(deps, ledger, () => draining.value)
+      const metrics = createMixerMetrics()
+      const deployments = await openDeployments({ ...deps, database, metrics })
+      const parts = { ledger, deployments, metrics, draining: () => draining.value }
+      const server = createServer(deps, parts)
       try {
         const bound = await bind(server, address, deps.logger)
-        running = { server, database, draining }
+        running = { server, database, deployments, draining }
         return bound
       } catch (cause) {
+        await deployments.close()
         await database.close()
         throw new MixerStartError(describeListenError(cause, `mixer: ${formatAddress(address)}`), {
           cause,
@@ -82,35 +87,37 @@ export function createMixer(deps: MixerDeps): Mixer {
 interface Running {
   readonly server: Server
   readonly database: Database
+  readonly deployments: KnownDeployments
   readonly draining: { value: boolean }
 }
 
-function createServer(
-  { config, logger, clock, timeouts }: MixerDeps,
-  ledger: Ledger,
-  draining: () => boolean,
-): Server {
-  const metrics = createMixerMetrics()
-  const routes = routesOf({ ledger, clock, logger, metrics, draining })
-  const authorized = bearerCheck(config.mixer.token)
-  return createMixerServer(
-    { routes, authorized, identify: nobody, logger, onRefused: code => metrics.refused(code) },
-    timeouts ?? SERVER_TIMEOUTS,
-  )
-}
-
-const nobody: Identify = async () => ({ kind: 'unidentified', reason: 'unknown' })
-
-interface RouteDeps {
+interface Parts {
   readonly ledger: Ledger
-  readonly clock: Clock
-  readonly logger: Logger
+  readonly deployments: KnownDeployments
   readonly metrics: MixerMetrics
   readonly draining: () => boolean
 }
 
-function routesOf(deps: RouteDeps): Route[] {
-  const routes = [reportRoute(deps), usageRoute(deps), whoamiRoute(), ...healthRoutes(deps)]
+function createServer({ config, logger, clock, timeouts }: MixerDeps, parts: Parts): Server {
+  const { metrics, deployments } = parts
+  const routes = routesOf({ ...parts, clock, logger })
+  const authorized = bearerCheck(config.mixer.token)
+  const { identify } = deployments
+  return createMixerServer(
+    { routes, authorized, identify, logger, onRefused: code => metrics.refused(code) },
+    timeouts ?? SERVER_TIMEOUTS,
+  )
+}
+
+function routesOf(deps: Parts & Pick<MixerDeps, 'clock' | 'logger'>): Route[] {
+  const { registry } = deps.deployments
+  const routes = [
+    reportRoute(deps),
+    usageRoute(deps),
+    registrationRoute({ registry, logger: deps.logger }),
+    whoamiRoute(),
+    ...healthRoutes(deps),
+  ]
   return [...routes, openApiRoute(routes)]
 }
 
@@ -130,12 +137,13 @@ async function bind(
   return { address: bound.address, port: bound.port }
 }
 
-async function shutDown({ server, database, draining }: Running): Promise<void> {
+async function shutDown({ server, database, deployments, draining }: Running): Promise<void> {
   draining.value = true
   const closed = once(server, 'close')
   server.close()
   const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE_MS)
   await closed
   clearTimeout(deadline)
+  await deployments.close()
   await database.close()
 }

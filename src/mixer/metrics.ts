@@ -1,6 +1,7 @@
 /** The mixer's own metrics, in a registry of its own. Labels are closed sets; tenants are in the ledger, not here. */
-import { Counter, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ErrorCode } from '../core/errors.ts'
+import { type Identified, UNIDENTIFIED_REASONS } from './identity/identity.ts'
 import type { ApplyResult } from './ledger/ledger.ts'
 
 export interface MixerMetrics {
@@ -8,6 +9,12 @@ export interface MixerMetrics {
   reported(result: ApplyResult['kind'], records: number, seconds: number): void
   /** A call was answered with a refusal. */
   refused(reason: ErrorCode): void
+  /** A caller of a route that is open to deployments was identified, or not. */
+  identified(result: Identified): void
+  /** The processes of this machine were looked at, which took `seconds`. */
+  lookedAtProcesses(seconds: number): void
+  /** How many proxies and tenants the registry has, whenever it is asked. */
+  registered(size: () => { readonly proxies: number; readonly tenants: number }): void
   readonly contentType: string
   exposition(): Promise<string>
 }
@@ -38,6 +45,7 @@ export function createMixerMetrics(): MixerMetrics {
     labelNames: ['reason'],
     registers,
   })
+  const identity = identityMetrics(registers)
   const results: readonly ApplyResult['kind'][] = [
     'applied',
     'repeated',
@@ -55,7 +63,55 @@ export function createMixerMetrics(): MixerMetrics {
     refused(reason) {
       refusals.inc({ reason })
     },
+    ...identity,
     contentType: registry.contentType,
     exposition: () => registry.metrics(),
   }
+}
+
+type IdentityMetrics = Pick<MixerMetrics, 'identified' | 'lookedAtProcesses' | 'registered'>
+
+function identityMetrics(registers: Registry[]): IdentityMetrics {
+  const identified = new Counter({
+    name: 'amt_mixer_identified_total',
+    help: 'Calls of deployments whose tenant was recovered, by the evidence.',
+    labelNames: ['by'],
+    registers,
+  })
+  const unidentified = new Counter({
+    name: 'amt_mixer_unidentified_total',
+    help: 'Calls whose tenant could not be recovered, by reason.',
+    labelNames: ['reason'],
+    registers,
+  })
+  for (const by of ['certificate', 'address', 'process']) identified.inc({ by }, 0)
+  for (const reason of UNIDENTIFIED_REASONS) unidentified.inc({ reason }, 0)
+  const looks = new Histogram({
+    name: 'amt_mixer_process_look_seconds',
+    help: 'How long a look at the processes of this machine took.',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers,
+  })
+  return {
+    identified(result) {
+      if (result.kind === 'identified') identified.inc({ by: result.caller.recoveredBy })
+      if (result.kind === 'unidentified') unidentified.inc({ reason: result.reason })
+    },
+    lookedAtProcesses: seconds => looks.observe(seconds),
+    registered(size) {
+      const proxies = ['amt_mixer_registered_proxies', 'Proxies that are registered.'] as const
+      gauge(registers, proxies, () => size().proxies)
+      const tenants = ['amt_mixer_registered_tenants', 'Tenants of those proxies.'] as const
+      gauge(registers, tenants, () => size().tenants)
+    },
+  }
+}
+
+/** A metric that is read when it is asked for. */
+function gauge(
+  registers: Registry[],
+  [name, help]: readonly [name: string, help: string],
+  read: () => number,
+): void {
+  const metric: Gauge = new Gauge({ name, help, registers, collect: () => metric.set(read()) })
 }

@@ -146,3 +146,9 @@ export function httpRequestError(error: unknown): ErrorCode {
   if (code === 'HPE_HEADER_OVERFLOW') return 'head_too_large'
   return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'header_timeout' : 'malformed_request'
 }
+
+/** Whether this process may not do that, and another user's might. */
+export function isNotPermitted(error: unknown): boolean {
+  const code = nodeErrorCode(error)
+  return code === 'EACCES' || code === 'EPERM'
+}

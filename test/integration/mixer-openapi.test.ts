@@ -34,6 +34,7 @@ const SERVED = [
   'get /readyz',
   'get /v1/usage',
   'get /v1/whoami',
+  'post /v1/registration',
   'post /v1/report',
 ]
 

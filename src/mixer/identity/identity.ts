@@ -13,8 +13,18 @@ export interface Caller {
   readonly recoveredBy: Evidence
 }
 
-/** Why nobody is taken for the caller: a closed set, for the metric and for the log. */
-export const UNIDENTIFIED_REASONS = ['unknown'] as const
+/** Why nobody is taken for the caller: a closed set, for the metric and for the log. docs/identity.md explains each. */
+export const UNIDENTIFIED_REASONS = [
+  'unknown',
+  'ambiguous',
+  'conflict',
+  'certificate_invalid',
+  'names_pending',
+  'process_not_found',
+  'process_hidden',
+  'process_unsupported',
+  'connection_gone',
+] as const
 export type UnidentifiedReason = (typeof UNIDENTIFIED_REASONS)[number]
 
 export type Identified =

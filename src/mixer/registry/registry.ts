@@ -19,28 +19,39 @@ export type RegisterResult =
   | { readonly kind: 'missing'; readonly generation: number; readonly missing: readonly string[] }
   /** A newer snapshot of this proxy, or another one of this generation, is known; nothing has changed. */
   | { readonly kind: 'outdated'; readonly generation: number }
-  /** The content does not have the digest that it is given under. */
+  /** The content does not have the digest that it is given under, or is none of the pages. */
   | { readonly kind: 'malformed'; readonly problem: string }
   /** There are as many proxies as the registry has place for. */
   | { readonly kind: 'full' }
   | { readonly kind: 'unavailable'; readonly detail: string }
 
-/** Whose something is: one tenant's, several tenants' and so no evidence, or nobody's. */
-export type Owner = RegisteredTenant | 'shared' | undefined
+/** Whose an address is. With more than one owner, or with owners yet to be found, it is evidence for none of them. */
+export interface AddressOwners {
+  readonly owners: readonly RegisteredTenant[]
+  /** False while a host name of some endpoint has not been resolved: it may lead to this address too. */
+  readonly complete: boolean
+}
 
-export interface Registry {
-  register(registration: Registration): Promise<RegisterResult>
+/** Look-ups of one moment; all addresses are texts as `canonicalIp` gives them. */
+export interface Deployments {
   /** Undefined for one that no proxy knows. */
   tenant(id: string): RegisteredTenant | undefined
   /** In no particular order. */
   tenants(): Iterable<RegisteredTenant>
   /** `id`: a checked SPIFFE id. */
-  bySpiffe(id: string): Owner
-  /** `address`: an IP address as a socket gives it. Loopback addresses belong to nobody. */
-  byAddress(address: string): Owner
-  /** The tenant with an endpoint at this address and port. */
-  byEndpoint(address: string, port: number): Owner
-  /** Changes whenever anything else here may answer differently. */
+  bySpiffe(id: string): readonly RegisteredTenant[]
+  byAddress(address: string): AddressOwners
+  /** Tenants with an endpoint there, by its address or by a name that leads to it; loopback addresses are no exception. */
+  byEndpoint(address: string, port: number): readonly RegisteredTenant[]
+  /** The loopback addresses at which there is an endpoint with this port. */
+  loopbackAddresses(port: number): ReadonlySet<string>
+  /** Changes whenever a look-up may answer differently. */
   readonly version: number
+}
+
+export interface Registry extends Deployments {
+  register(registration: Registration): Promise<RegisterResult>
+  /** Proxies and tenants that are known, for metrics. */
+  readonly size: { readonly proxies: number; readonly tenants: number }
   close(): Promise<void>
 }

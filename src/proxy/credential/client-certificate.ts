@@ -1,11 +1,10 @@
 /** What a verified client certificate says about its connection. Read once a connection. */
-import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import { urisOf } from '../../codec/subject-alt-name.ts'
+import { spiffeIdOf } from '../../runtime/certificates/x509-svid.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import { forwardedClientCert, rfc4514Subject } from './forwarded-client-cert.ts'
-import { isSpiffeId } from './spiffe-id.ts'
-import { urisOf } from './subject-alt-name.ts'
 
 export interface ClientCertificate {
   /** The only SPIFFE id, if the certificate is an X.509-SVID of our trust domain. */
@@ -34,7 +33,7 @@ export function readClientCertificate(
   const subject = rfc4514Subject(certificate.subject)
   const uris = urisOf(certificate.subjectAltName) ?? []
   return {
-    spiffeId: spiffeIdOf(certificate, uris, trustDomain),
+    spiffeId: trustDomain === undefined ? undefined : spiffeIdOf(certificate, trustDomain),
     digest,
     subject,
     xfcc: forwardedClientCert({ digest, subject, uris }),
@@ -53,16 +52,4 @@ export function ownerOfCertificate(
   const named = spiffeId === undefined ? undefined : directory.bySpiffeId(spiffeId)
   if (pinned !== undefined && named !== undefined && pinned !== named) return 'tenant_mismatch'
   return pinned ?? named
-}
-
-/** X.509-SVID sections 2 and 4: exactly one URI, and a leaf. Of two URIs, who knows which one was checked by whom. */
-function spiffeIdOf(
-  certificate: X509Certificate,
-  uris: readonly string[],
-  trustDomain: string | undefined,
-): string | undefined {
-  const [uri] = uris
-  if (uri === undefined || uris.length !== 1 || certificate.ca || trustDomain === undefined)
-    return undefined
-  return isSpiffeId(uri, trustDomain) ? uri : undefined
 }

@@ -6,6 +6,7 @@ import {
 } from '../../../src/contracts/registration.ts'
 import { pageDigest } from '../../../src/runtime/registration/page-digest.ts'
 
+const QUOTA = { name: 'calls', of: 'calls', amount: 5, per: 'day' } as const
 const TENANT = { id: 'acme', endpoints: ['http://10.0.0.1:80'] }
 
 await test('the digest of a page does not depend on the order of keys, but on everything else', async t => {
@@ -15,12 +16,20 @@ await test('the digest of a page does not depend on the order of keys, but on ev
     endpoints: ['http://10.0.0.1:80', 'http://10.0.0.2:80'],
     spiffe: ['spiffe://example.org/acme'],
     addresses: ['10.0.0.0/24'],
-    quotas: [{ name: 'calls', limit: 5 }],
+    quotas: [QUOTA],
   }
   const turned = Object.fromEntries(Object.entries(full).toReversed()) as typeof full
   const digest = pageDigest([full])
   t.match(digest, /^[A-Za-z0-9_-]{43}$/)
-  t.equal(pageDigest([{ ...turned, quotas: [{ limit: 5, name: 'calls' }] }]), digest)
+  t.equal(
+    pageDigest([
+      {
+        ...turned,
+        quotas: [Object.fromEntries(Object.entries(QUOTA).toReversed()) as typeof QUOTA],
+      },
+    ]),
+    digest,
+  )
   t.equal(pageDigest([registeredTenantSchema.parse(turned)]), digest)
   for (const change of [
     { id: 'acmf' },
@@ -28,7 +37,7 @@ await test('the digest of a page does not depend on the order of keys, but on ev
     { endpoints: full.endpoints.toReversed() },
     { spiffe: [] },
     { addresses: ['10.0.0.0/25'] },
-    { quotas: [{ name: 'calls', limit: 6 }] },
+    { quotas: [{ ...QUOTA, amount: 6 }] },
   ])
     t.not(pageDigest([{ ...full, ...change }]), digest, JSON.stringify(change))
 })

@@ -1,6 +1,7 @@
 import { usage } from './0001-usage.ts'
 import { rollups } from './0002-rollups.ts'
+import { registry } from './0003-registry.ts'
 import type { Migration } from './migration.ts'
 
 /** In order; the version of a ledger is how many of them it has had. Released ones are never edited, and none goes between. */
-export const MIGRATIONS: readonly Migration[] = [usage, rollups]
+export const MIGRATIONS: readonly Migration[] = [usage, rollups, registry]
