@@ -34,18 +34,19 @@ function matchOperations(): Run {
 
 /** A whole call: its row, its bytes both ways, its end. */
 function countCalls(): Run {
-  const meter = new UsageMeter(['read-order'], ['public'], NOW)
+  const clock = { now: () => NOW, monotonic: () => NOW }
+  const meter = new UsageMeter(['read-order'], ['public'], clock)
   const tenant = TenantDirectory.compile([tenantConfig('acme')], 1).byId('acme')
   if (!tenant) throw new Error('no tenant')
   const detail = { operation: 0, codeClass: 2 }
   return times => {
     for (let time = 0; time < times; time += 1) {
       const row = meter.row(tenant, 0, 'l7', detail)
-      meter.ingress(row, 200, NOW)
-      meter.egress(row, 300, NOW)
-      meter.call(row, 1.5, NOW)
+      meter.ingress(row, 200)
+      meter.egress(row, 300)
+      meter.call(row, 1.5)
     }
-    const calls = meter.take(NOW).reduce((sum, record) => sum + record.calls, 0)
+    const calls = meter.take().reduce((sum, record) => sum + record.calls, 0)
     if (calls !== times) throw new Error(`${calls} calls instead of ${times}`)
   }
 }

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { deployment } from './deployment-schema.ts'
 import { fieldName, hostPort, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
+import { journalFields } from './journal-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
 import { type credential, limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
@@ -245,9 +246,7 @@ const mixer = z.strictObject({
     .string()
     .min(16, 'must have at least 16 characters')
     .describe('Opens reporting and reading of usage.'),
-  journal: path()
-    .default('data/journal')
-    .describe('Directory for usage that is not yet in the ledger.'),
+  ...journalFields,
   quotaFailure,
 })
 

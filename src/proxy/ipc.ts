@@ -1,6 +1,6 @@
 /**
  * What the primary and its workers say to each other, as JSON over the cluster channel.
- * Workers report a few times a second; all numbers are what came since the last report, unless it says otherwise.
+ * Workers report once a second; all numbers are what came since the last report, unless it says otherwise.
  */
 import type { Config, TenantConfig } from '../config/schema.ts'
 import type { UsageRecord } from '../contracts/usage-report.ts'
@@ -80,6 +80,25 @@ export interface WorkerReport {
   }[]
   /** Highest since the last report. */
   readonly eventLoopLagMs: number
+  readonly journal: JournalFigures
+}
+
+export interface JournalFigures {
+  /** Of this worker's journal. */
+  readonly producer: string
+  /** Of the last batch that was written: absolute. */
+  readonly sequence: number
+  readonly bytes: number
+  /** Writes and syncs that failed. */
+  readonly errors: number
+  /** Records that will never be written: the worker ends, and the journal cannot be written. */
+  readonly lost: number
+  /** Records that wait in memory for so long that they were counted under a later minute than their own. */
+  readonly postponed: number
+  /** Records that are not written yet: absolute. */
+  readonly unwritten: number
+  /** Since when it cannot be written, in ms since the epoch; null where it can. */
+  readonly failingSince: number | null
 }
 
 export interface ConnectionCount {

@@ -135,6 +135,11 @@ export function tlsFailureReason(error: unknown): TlsFailure {
   return isConnectionReset(error) ? 'closed' : 'other'
 }
 
+/** Whether there is a file of that name already. */
+export function isPresent(error: unknown): boolean {
+  return nodeErrorCode(error) === 'EEXIST'
+}
+
 /** Whether a file or directory is simply not there. */
 export function isNotFound(error: unknown): boolean {
   return nodeErrorCode(error) === 'ENOENT'

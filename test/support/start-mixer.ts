@@ -1,6 +1,7 @@
 /** A mixer on a free loopback port with a ledger of its own, closed when the test ends. */
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { configSchema } from '../../src/config/schema.ts'
 import { createMixer } from '../../src/mixer/app.ts'
 import type { ServerTimeouts } from '../../src/mixer/http/server.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
@@ -31,12 +32,10 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
   const lines: string[] = []
   const mixer = createMixer({
     config: {
-      mixer: {
+      mixer: configSchema.shape.mixer.parse({
         url: `http://127.0.0.1:${options.port ?? 0}`,
         token: TOKEN,
-        journal: 'unused',
-        quotaFailure: 'open',
-      },
+      }),
       ledger: `sqlite:${ledger}`,
     },
     logger: createLogger({ level: 'debug', name: 'mixer' }, { write: line => lines.push(line) }),

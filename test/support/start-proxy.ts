@@ -1,4 +1,7 @@
 /** A whole worker of the data plane in this process, on ports of its own, with what it reported to look at. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Config } from '../../src/config/schema.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import {
@@ -10,6 +13,7 @@ import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
 import { Worker, type WorkerDeps } from '../../src/proxy/worker/worker.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
+import { journaledIn } from './journal-files.ts'
 
 export interface RunningProxy {
   readonly worker: Worker
@@ -25,15 +29,21 @@ export interface RunningProxy {
   reports(): readonly WorkerReport[]
   /** How often each limit was met, by its name. */
   limited(): Record<string, number>
+  /** Where its journal is, until it is closed. */
+  readonly journal: string
+  /** Everything that is in its journal at this moment. */
+  journaled(): UsageRecord[]
   close(): Promise<void>
 }
 
 type ConfigInput = Record<string, unknown>
 
+const TOKEN = 'a token for tests only'
+
 /** A configuration with what every test needs and nothing is said about. */
 export function proxyConfig(input: ConfigInput): Config {
   return configSchema.parse({
-    mixer: { token: 'a token for tests only' },
+    mixer: { token: TOKEN },
     log: { level: 'error', access: 'off' },
     ...input,
   })
@@ -44,7 +54,11 @@ export async function startProxy(
   input: ConfigInput,
   deps: Partial<WorkerDeps> = {},
 ): Promise<RunningProxy> {
-  const config = proxyConfig(input)
+  const journal = mkdtempSync(join(tmpdir(), 'amt-journal-'))
+  const config = proxyConfig({
+    ...input,
+    mixer: { token: TOKEN, journal, ...(input.mixer as ConfigInput | undefined) },
+  })
   const reports: WorkerReport[] = []
   const logger = createLogger({ level: config.log.level, name: 'test' })
   const worker = new Worker(
@@ -82,7 +96,12 @@ export async function startProxy(
         counts[limit] = (counts[limit] ?? 0) + count
       return counts
     },
-    close: () => worker.close(),
+    journal,
+    journaled: () => journaledIn(journal),
+    close: async () => {
+      await worker.close()
+      rmSync(journal, { recursive: true, force: true })
+    },
   }
 }
 

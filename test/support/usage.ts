@@ -37,5 +37,15 @@ export function emptyReport(): WorkerReport {
     jwtCache: { hit: 0, miss: 0, reject: 0 },
     endpoints: [],
     eventLoopLagMs: 0,
+    journal: {
+      producer: 'a-worker',
+      sequence: 0,
+      bytes: 0,
+      errors: 0,
+      lost: 0,
+      postponed: 0,
+      unwritten: 0,
+      failingSince: null,
+    },
   }
 }

@@ -43,6 +43,10 @@ export class CallAccount {
   /** `outbox.total` when the call began. */
   #outboxMark = 0
   #startedAt = 0
+  /** Up to when its time is counted. */
+  #timedUntil = 0
+  /** Whether it is counted as a call already. */
+  #inUsage = false
   #sentAt = 0
   #answeredAt = 0
   #upstream = ''
@@ -82,6 +86,8 @@ export class CallAccount {
     this.#countedEgress = 0
     this.#outboxMark = this.#outbox.total
     this.#startedAt = this.#context.clock.monotonic()
+    this.#timedUntil = this.#startedAt
+    this.#inUsage = false
     this.#answeredAt = 0
     this.#upstream = ''
   }
@@ -138,7 +144,26 @@ export class CallAccount {
    */
   count(): number {
     this.#countUpTo(this.#outbox.total - this.#outboxMark)
+    this.#countTime()
     return this.egressDebtMs
+  }
+
+  /** The call has become a tunnel: it is a call from here on, however long it will last and whatever ends it. */
+  switched(): void {
+    if (this.#row === undefined || this.#inUsage) return
+    this.#inUsage = true
+    const now = this.#context.clock.monotonic()
+    this.#context.meter.call(this.#row, now - this.#timedUntil)
+    this.#timedUntil = now
+  }
+
+  /** The time of a long answer is counted as it goes, like its bytes. */
+  #countTime(): void {
+    const { meter, clock } = this.#context
+    const now = clock.monotonic()
+    if (this.#row === undefined || now === this.#timedUntil) return
+    meter.callTime(this.#row, now - this.#timedUntil)
+    this.#timedUntil = now
   }
 
   #countUpTo(egress: number): void {
@@ -146,15 +171,14 @@ export class CallAccount {
     this.egressDebtMs = 0
     if (this.#row === undefined || runtime === undefined) return
     const { meter, clock } = this.#context
-    const now = clock.now()
     const received = this.#ingress - this.#countedIngress
     const sent = egress - this.#countedEgress
     if (received > 0) {
-      meter.ingress(this.#row, received, now)
+      meter.ingress(this.#row, received)
       this.#countedIngress = this.#ingress
     }
     if (sent > 0) {
-      meter.egress(this.#row, sent, now)
+      meter.egress(this.#row, sent)
       this.#countedEgress = egress
       this.egressDebtMs = runtime.limiter.egress.spend(sent, clock.monotonic())
     }
@@ -203,6 +227,7 @@ export class CallAccount {
 
   /** Ends the books with what the kernel has taken. */
   cut(flag: string): void {
+    this.#context.turnWrites.commitInTurn()
     this.#end(
       flag,
       Math.max(this.#countedEgress, this.#outbox.total - this.#outbox.unsent - this.#outboxMark),
@@ -215,7 +240,10 @@ export class CallAccount {
     const { meter, stats, clock } = this.#context
     const now = clock.monotonic()
     const codeClass = Math.floor(this.#status / 100)
-    if (this.#row !== undefined) meter.call(this.#row, now - this.#startedAt, clock.now())
+    if (this.#row !== undefined) {
+      if (this.#inUsage) meter.callTime(this.#row, now - this.#timedUntil)
+      else meter.call(this.#row, now - this.#timedUntil)
+    }
     stats.callDurations.record(codeClass, now - this.#startedAt)
     if (this.#answeredAt > 0)
       stats.upstreamDurations.record(codeClass, this.#answeredAt - this.#sentAt)

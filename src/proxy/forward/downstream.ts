@@ -60,13 +60,14 @@ export class ConnectionAccount {
       operation: this.#operation,
       codeClass: 0,
     })
-    this.#context.meter.open(this.#row, this.#context.clock.now())
+    this.#context.meter.open(this.#row)
     return true
   }
 
   close(): void {
     if (this.#row === undefined) return
-    this.#context.meter.close(this.#row, this.#context.clock.now())
+    this.#context.meter.close(this.#row)
+    this.#context.turnWrites.commitInTurn()
     this.#runtime?.limiter.closeConnection()
     this.#row = undefined
     this.#runtime = undefined

@@ -34,6 +34,8 @@ type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 
 
 /** The rest of a refused call's body is read up to here, so that the connection can go on. */
 const MAX_DISCARD_BYTES = 64 * 1024
+/** What a client is told to wait for a journal that cannot be written. */
+const JOURNAL_RETRY_MS = 1_000
 
 export class Exchange implements PoolUser, AnsweredCall {
   /** That is served; set by `serve`, and used by nothing that an exchange without a call is asked. */
@@ -151,6 +153,10 @@ export class Exchange implements PoolUser, AnsweredCall {
     }
     if (this.#request.isConnect && !verdict.tenant.config.connect) {
       this.#refuse('unsupported_method', 0)
+      return
+    }
+    if (context.journal.refusing) {
+      this.#refuse('journal_unavailable', JOURNAL_RETRY_MS)
       return
     }
     const refusal = admit(context, verdict, {
@@ -338,24 +344,26 @@ export class Exchange implements PoolUser, AnsweredCall {
   /** The answer is whole. `clean` says that nothing came behind it. */
   #completeAnswer(clean: boolean): void {
     this.#answer.writeEnd()
-    this.#letUpstreamGo(clean && this.#answer.reusable && this.#body.done)
+    const { runtime } = this.#account
+    // Before the next call gets the connection: its writes may fill the turn, and then what is due here leaves with them.
     this.#account.settle('-')
+    this.#letUpstreamGo(clean && this.#answer.reusable && this.#body.done, runtime)
     // A body that the client is still sending has no taker once the deployment has answered.
     this.#finishOrDiscard()
   }
 
   /** Gives the upstream connection back, or closes it. */
-  #letUpstreamGo(reusable: boolean): void {
+  #letUpstreamGo(reusable: boolean, runtime = this.#account.runtime): void {
     const upstream = this.#upstream
     if (upstream === undefined) {
-      this.#account.runtime?.pool.abandon(this)
+      runtime?.pool.abandon(this)
       return
     }
     this.#upstream = undefined
     const { context } = this.#connection
     this.#connection.pauseForUpstream(false)
-    if (reusable && this.#account.runtime !== undefined) {
-      this.#account.runtime.pool.release(upstream, context.clock.monotonic())
+    if (reusable && runtime !== undefined) {
+      runtime.pool.release(upstream, context.clock.monotonic())
       return
     }
     upstream.user = undefined
@@ -422,6 +430,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#phase = 'tunnelling'
     this.#connection.endDeadline()
     this.#account.count()
+    this.#account.switched()
     this.#connection.flush()
     this.#connection.wait('idle', context.config.timeouts.idle)
     // What the client sent ahead of the answer goes first.

@@ -71,6 +71,10 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   /** Connects, and begins to read; `first` is what detection has read. */
   start(first: Buffer | undefined): void {
     const { tenant, routability } = this.#verdict
+    if (this.#context.journal.refusing) {
+      this.#fail('journal_unavailable')
+      return
+    }
     if (!this.#account.open(tenant, routability)) {
       this.#context.stats.limited(tenant.id, 'connections')
       this.#fail('too_many_connections')
@@ -125,7 +129,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     const { meter, clock } = this.#context
     this.#touch()
     this.#ingress += length
-    meter.ingress(row, length, clock.now())
+    meter.ingress(row, length)
     const wait = this.#runtime.limiter.ingress.spend(length, clock.monotonic())
     upstream.outbox.bytes(bytes, 0, length, lender)
     this.#upstreamBlocked = !upstream.flush()
@@ -169,7 +173,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     if (row === undefined) return 0
     const { meter, clock } = this.#context
     this.#egress += bytes
-    meter.egress(row, bytes, clock.now())
+    meter.egress(row, bytes)
     return this.#runtime.limiter.egress.spend(bytes, clock.monotonic())
   }
 

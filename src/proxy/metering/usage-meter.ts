@@ -1,16 +1,26 @@
 /**
- * Counts usage in one worker, by tenant, listener, routability, operation and code class. Counters are columns of
- * numbers, indexed by a row that a call looks up once; records with their names are made a few times a second.
+ * Counts usage in one worker, by tenant, listener, routability, operation and code class. Counters are fields of a row
+ * that a call looks up once; records with their names are made once a second.
  *
- * Whoever counts does so before it hands the bytes on, so that the journal (which takes the rows of a turn before that
- * turn's writes) can stand between counting and sending.
+ * Whoever counts does so before it hands the bytes on, so that the journal (which takes what was counted before anything
+ * is sent) can stand between counting and sending.
+ *
+ * What is counted belongs to the minute that the clock of the machine shows then. Where that clock is set back by a few
+ * minutes, the present minute goes on until it is caught up; where it goes further back it was wrong before, and is
+ * followed. The time of connections goes by the monotonic clock, whatever the other one does.
  */
+import type { UsageKey } from '../../contracts/journal-segment.ts'
 import type { UsageRecord } from '../../contracts/usage-report.ts'
+import type { Clock } from '../../core/clock.ts'
 import { CODE_CLASSES, ROUTABILITIES, type Routability } from '../../core/routability.ts'
 import type { ConnectionCount } from '../ipc.ts'
 import type { Tenant } from '../tenant/tenant.ts'
+import { UnwrittenUsage } from './unwritten-usage.ts'
+import { catchUp, emptyDelta, subtract, UsageRow } from './usage-row.ts'
 
 const WINDOW_MS = 60_000
+/** By how much the clock may go back with the present minute going on. */
+const MAX_SET_BACK_MS = 5 * 60_000
 const ROUTABILITY_COUNT = ROUTABILITIES.length
 const CODE_COUNT = CODE_CLASSES.length
 
@@ -20,56 +30,31 @@ export const OPERATION_TUNNEL = 'tunnel'
 /** Opening and keeping an HTTP connection, apart from its calls. */
 export const OPERATION_CONNECTION = 'connection'
 
-/** What a row counts; all but its numbers. */
-export interface RowKey {
-  readonly tenant: Tenant
-  readonly listener: number
-  readonly routability: Routability
-  /** Index into `UsageMeter.operations`. */
-  readonly operation: number
-  /** 0 for none, else the first digit of the status. */
-  readonly codeClass: number
-}
-
-class Row {
-  readonly key: RowKey
-  calls = 0
-  ingress = 0
-  egress = 0
-  connections = 0
-  callMs = 0
-  connectionMs = 0
-  /** Connections opened since they were last told. */
-  opened = 0
-  /** Connections open now, and up to when their time is in `connectionMs`. */
-  active = 0
-  countedUntil = 0
-  dirty = false
-
-  constructor(key: RowKey) {
-    this.key = key
-  }
-}
-
-export type { Row as UsageRow }
+export type { UsageRow } from './usage-row.ts'
 
 export class UsageMeter {
   readonly operations: readonly string[]
+  /** What the journal has to take. */
+  readonly unwritten: UnwrittenUsage
   readonly #listeners: readonly string[]
+  readonly #clock: Clock
   /** By tenant index, then by the packed rest of the key. */
-  readonly #rows: (Map<number, Row> | undefined)[] = []
-  #dirty: Row[] = []
-  readonly #open = new Set<Row>()
+  readonly #rows: (Map<number, UsageRow> | undefined)[] = []
+  #rowCount = 0
+  #untold: UsageRow[] = []
+  readonly #open = new Set<UsageRow>()
   /** Rows whose connections changed since they were last told. */
-  readonly #moved = new Set<Row>()
+  readonly #moved = new Set<UsageRow>()
   #window: number
   #closed: UsageRecord[] = []
 
-  /** `operations` are the configured names in their order; `now` is the time of day in ms. */
-  constructor(operations: readonly string[], listeners: readonly string[], now: number) {
+  /** `operations` are the configured names in their order. */
+  constructor(operations: readonly string[], listeners: readonly string[], clock: Clock) {
     this.operations = [...operations, OPERATION_OTHER, OPERATION_TUNNEL, OPERATION_CONNECTION]
     this.#listeners = listeners
-    this.#window = startOfWindow(now)
+    this.#clock = clock
+    this.#window = startOfWindow(clock.now())
+    this.unwritten = new UnwrittenUsage(this.#window)
   }
 
   get other(): number {
@@ -86,14 +71,14 @@ export class UsageMeter {
 
   /**
    * The row of a key; the same object every time, so that a connection may keep it. A tenant whose configuration changed
-   * keeps its index and its id, and so its rows.
+   * keeps its index and its id, and so its rows. `codeClass` is 0 for none, else the first digit of the status.
    */
   row(
     tenant: Tenant,
     listener: number,
     routability: Routability,
     detail: { operation: number; codeClass: number },
-  ): Row {
+  ): UsageRow {
     let rows = this.#rows[tenant.index]
     if (rows === undefined) {
       rows = new Map()
@@ -107,54 +92,72 @@ export class UsageMeter {
       detail.codeClass
     let row = rows.get(packed)
     if (row === undefined) {
-      row = new Row({ tenant, listener, routability, ...detail })
+      row = new UsageRow(this.#rowCount++, {
+        tenant: tenant.id,
+        listener: this.#listeners[listener] as string,
+        routability,
+        operation: this.operations[detail.operation] as string,
+        code: CODE_CLASSES[detail.codeClass] as UsageKey['code'],
+      })
       rows.set(packed, row)
     }
     return row
   }
 
-  /** Adds a finished call. */
-  call(row: Row, durationMs: number, now: number): void {
-    this.#touch(row, now)
-    row.calls++
-    row.callMs += durationMs
+  /** Adds a call, and what it has taken so far. */
+  call(row: UsageRow, durationMs: number): void {
+    this.#touch(row)
+    row.counted.calls++
+    row.counted.callMs += durationMs
+  }
+
+  /** Adds time of a call whose number is counted apart. */
+  callTime(row: UsageRow, durationMs: number): void {
+    this.#touch(row)
+    row.counted.callMs += durationMs
   }
 
   /** Adds bytes from downstream. */
-  ingress(row: Row, bytes: number, now: number): void {
-    this.#touch(row, now)
-    row.ingress += bytes
+  ingress(row: UsageRow, bytes: number): void {
+    this.#touch(row)
+    row.counted.ingress += bytes
   }
 
   /** Adds bytes to downstream. */
-  egress(row: Row, bytes: number, now: number): void {
-    this.#touch(row, now)
-    row.egress += bytes
+  egress(row: UsageRow, bytes: number): void {
+    this.#touch(row)
+    row.counted.egress += bytes
   }
 
   /** A connection was opened; `close` ends its time. */
-  open(row: Row, now: number): void {
-    this.#touch(row, now)
-    this.#countTime(row, now)
-    row.connections++
+  open(row: UsageRow): void {
+    this.#touch(row)
+    countTime(row, this.#clock.monotonic())
+    row.counted.connections++
     row.opened++
     this.#moved.add(row)
     row.active++
     this.#open.add(row)
   }
 
-  close(row: Row, now: number): void {
-    this.#touch(row, now)
-    this.#countTime(row, now)
+  close(row: UsageRow): void {
+    this.#touch(row)
+    countTime(row, this.#clock.monotonic())
     row.active--
     this.#moved.add(row)
     if (row.active === 0) this.#open.delete(row)
   }
 
-  /** All that was counted since the last call, closed windows first. */
-  take(now: number): UsageRecord[] {
-    this.#roll(now)
-    this.#collect(now)
+  /** Counts the time of open connections, which nothing else brings to the journal while they are idle. */
+  countOpenTime(): void {
+    this.#followClock()
+    this.#countOpenTime(this.#clock.monotonic())
+  }
+
+  /** All that was counted since the last call, minutes that are over first. */
+  take(): UsageRecord[] {
+    this.countOpenTime()
+    this.#tell()
     const records = this.#closed
     this.#closed = []
     return records
@@ -165,82 +168,64 @@ export class UsageMeter {
     const counts = [...this.#moved].map(row => {
       const { opened, active, key } = row
       row.opened = 0
-      return {
-        tenant: key.tenant.id,
-        listener: this.#listeners[key.listener] as string,
-        routability: key.routability,
-        opened,
-        active,
-      }
+      const { tenant, listener, routability } = key
+      return { tenant, listener, routability, opened, active }
     })
     this.#moved.clear()
     return counts
   }
 
-  #touch(row: Row, now: number): void {
-    // What is counted in a minute belongs to that minute, whenever it is reported. A clock that was set back goes on in its window.
-    if (now >= this.#window + WINDOW_MS) this.#roll(now)
-    if (row.dirty) return
-    row.dirty = true
-    this.#dirty.push(row)
+  #touch(row: UsageRow): void {
+    this.#followClock()
+    if (!row.unwritten) this.unwritten.add(row)
+    if (!row.untold) {
+      row.untold = true
+      this.#untold.push(row)
+    }
   }
 
-  #roll(now: number): void {
+  /** What is counted in a minute belongs to that minute, whenever it is passed on. */
+  #followClock(): void {
+    const now = this.#clock.now()
+    if (now < this.#window + WINDOW_MS && now >= this.#window - MAX_SET_BACK_MS) return
     const window = startOfWindow(now)
-    if (window <= this.#window) return
-    this.#collect(this.#window + WINDOW_MS)
+    // Of the time that connections were open, what came before the new minute belongs to the old one.
+    this.#countOpenTime(this.#clock.monotonic() - (now - window))
+    this.#tell()
+    this.unwritten.turnTo(window)
     this.#window = window
   }
 
-  /** Turns what the rows hold into records of the present window. */
-  #collect(until: number): void {
+  #countOpenTime(until: number): void {
     for (const row of this.#open) {
-      this.#countTime(row, until)
-      if (row.connectionMs >= 1 && !row.dirty) {
-        row.dirty = true
-        this.#dirty.push(row)
+      countTime(row, until)
+      const ms = Math.floor(row.counted.connectionMs)
+      if (!row.unwritten && ms > row.journaled.connectionMs) this.unwritten.add(row)
+      if (!row.untold && ms > row.told.connectionMs) {
+        row.untold = true
+        this.#untold.push(row)
       }
     }
-    for (const row of this.#dirty) {
-      this.#closed.push(this.#record(row))
-      row.dirty = false
-    }
-    this.#dirty = []
   }
 
-  #countTime(row: Row, until: number): void {
-    if (row.active > 0 && until > row.countedUntil)
-      row.connectionMs += row.active * (until - row.countedUntil)
-    row.countedUntil = Math.max(until, row.countedUntil)
-  }
-
-  #record(row: Row): UsageRecord {
-    const { key } = row
-    const callMs = Math.floor(row.callMs)
-    const connectionMs = Math.floor(row.connectionMs)
-    const record: UsageRecord = {
-      tenant: key.tenant.id,
-      listener: this.#listeners[key.listener] as string,
-      routability: key.routability,
-      operation: this.operations[key.operation] as string,
-      code: CODE_CLASSES[key.codeClass] as UsageRecord['code'],
-      window: this.#window,
-      calls: row.calls,
-      ingress: row.ingress,
-      egress: row.egress,
-      connections: row.connections,
-      connectionMs,
-      callMs,
+  /** Turns what the rows have not told into records of the present minute. */
+  #tell(): void {
+    for (const row of this.#untold) {
+      const delta = emptyDelta()
+      delta.window = this.#window
+      subtract(delta, row.counted, row.told)
+      catchUp(row.told, row.counted)
+      row.untold = false
+      this.#closed.push({ ...row.key, ...delta })
     }
-    row.calls = 0
-    row.ingress = 0
-    row.egress = 0
-    row.connections = 0
-    // Fractions of a millisecond go into the next record.
-    row.callMs -= callMs
-    row.connectionMs -= connectionMs
-    return record
+    this.#untold = []
   }
+}
+
+function countTime(row: UsageRow, until: number): void {
+  if (row.active > 0 && until > row.countedUntil)
+    row.counted.connectionMs += row.active * (until - row.countedUntil)
+  row.countedUntil = Math.max(until, row.countedUntil)
 }
 
 function startOfWindow(now: number): number {

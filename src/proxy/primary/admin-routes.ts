@@ -60,13 +60,26 @@ function post(path: string, answer: Answer): AdminRoute {
   return { method: 'POST', path, answer }
 }
 
-function readyz({ phase, workers, shipper }: AdminSources): AdminAnswer {
+function readyz({ phase, workers, shipper, live }: AdminSources): AdminAnswer {
   const { ready, count } = workers()
   // Without a worker nothing is accepted, whatever the phase says.
   const status = phase() === 'ready' && ready === 0 ? 'no worker' : phase()
   const { lagMs, savedReports } = shipper.status()
   const reporting = { lagSeconds: lagMs / 1_000, savedReports }
-  return json(status === 'ready' ? 200 : 503, { status, workers: { ready, count }, reporting })
+  return json(status === 'ready' ? 200 : 503, {
+    status,
+    workers: { ready, count },
+    reporting,
+    journal: journalOf(live),
+  })
+}
+
+/** A journal that fails makes nobody unready: traffic goes on, unless the configuration wants it otherwise. */
+function journalOf(live: LiveState): Record<string, unknown> {
+  const { failing, since, unwritten } = live.journals()
+  if (since === null) return { status: 'written' }
+  const failingSince = new Date(since).toISOString()
+  return { status: 'failing', workers: failing, since: failingSince, recordsInMemory: unwritten }
 }
 
 function listTenants(

@@ -3,7 +3,7 @@
  * goes when the worker goes, so that a crash leaves no connection that is open for ever.
  */
 import type { Clock } from '../../core/clock.ts'
-import type { ConnectionCount, WorkerReport } from '../ipc.ts'
+import type { ConnectionCount, JournalFigures, WorkerReport } from '../ipc.ts'
 import { Peak } from './metric-tables.ts'
 
 const LAG_PERIOD_MS = 15_000
@@ -13,11 +13,18 @@ export interface EndpointHealth {
   readonly ejected: number
 }
 
+export interface JournalState {
+  readonly failing: number
+  readonly since: number | null
+  readonly unwritten: number
+}
+
 interface WorkerState {
   /** By tenant, then by listener and routability. */
   readonly connections: Map<string, Map<string, ConnectionCount>>
   readonly endpoints: Map<string, EndpointHealth>
   readonly lagMs: Peak
+  journal: JournalFigures | undefined
 }
 
 export class LiveState {
@@ -46,6 +53,7 @@ export class LiveState {
       state.endpoints.set(tenant, { healthy, ejected })
     }
     state.lagMs.observe(report.eventLoopLagMs, this.#clock.monotonic())
+    state.journal = report.journal
   }
 
   forget(slot: number): void {
@@ -96,10 +104,29 @@ export class LiveState {
     for (const [slot, { lagMs }] of this.#workers) yield [slot, lagMs.value(now)]
   }
 
+  /** How many workers cannot write their journal, since when (ms since the epoch), and what they hold in memory. */
+  journals(): JournalState {
+    let failing = 0
+    let since: number | null = null
+    let unwritten = 0
+    for (const { journal } of this.#workers.values()) {
+      if (journal === undefined || journal.failingSince === null) continue
+      failing += 1
+      since = Math.min(since ?? journal.failingSince, journal.failingSince)
+      unwritten += journal.unwritten
+    }
+    return { failing, since, unwritten }
+  }
+
   #stateOf(slot: number): WorkerState {
     let state = this.#workers.get(slot)
     if (state === undefined) {
-      state = { connections: new Map(), endpoints: new Map(), lagMs: new Peak(LAG_PERIOD_MS) }
+      state = {
+        connections: new Map(),
+        endpoints: new Map(),
+        lagMs: new Peak(LAG_PERIOD_MS),
+        journal: undefined,
+      }
       this.#workers.set(slot, state)
     }
     return state

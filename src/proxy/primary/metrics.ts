@@ -3,6 +3,7 @@
  * counted when the worker is gone. Scrapes read the memory of the primary and ask no worker.
  */
 import { DURATION_BUCKETS_MS, type WorkerReport } from '../ipc.ts'
+import { JournalMetrics } from './journal-metrics.ts'
 import type { LiveState } from './live-state.ts'
 import {
   CounterTable,
@@ -42,6 +43,7 @@ export class ProxyMetrics {
   readonly #reports = new CounterTable()
   readonly #callDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly #upstreamDurations = new HistogramTable(DURATION_BUCKETS_MS)
+  readonly #journal: JournalMetrics
   readonly #expositions: Expositions
   #configErrors = 0
   #workerRestarts = 0
@@ -51,7 +53,12 @@ export class ProxyMetrics {
     this.#options = options
     for (const result of REPORT_RESULTS) this.#reports.add({ result }, 0)
     for (const result of ['hit', 'miss', 'reject']) this.#jwtCache.add({ result }, 0)
-    this.#expositions = new Expositions([...this.#trafficReaders(), ...this.#stateReaders()])
+    this.#journal = new JournalMetrics(options.live)
+    this.#expositions = new Expositions([
+      ...this.#trafficReaders(),
+      ...this.#stateReaders(),
+      ...this.#journal.readers(),
+    ])
   }
 
   record(report: WorkerReport): void {
@@ -87,6 +94,7 @@ export class ProxyMetrics {
     for (const { code, counts, sumMs } of report.upstreamDurations) {
       this.#upstreamDurations.add(code, counts, sumMs)
     }
+    this.#journal.record(report.journal)
     for (const result of ['hit', 'miss', 'reject'] as const) {
       this.#jwtCache.add({ result }, report.jwtCache[result])
     }

@@ -3,7 +3,7 @@
  * one character a byte: a small piece of a body goes that way too, which is cheaper than a second buffer and a writev.
  * A large piece goes as it is, without a copy, where its memory can be lent until it has left.
  *
- * What is small leaves at the end of the turn, what is large at once.
+ * What is small leaves at the end of the turn, what is large at once; in any case behind what has to be on record first.
  */
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
@@ -142,6 +142,8 @@ export class Outbox implements HandleWriter, TurnWriter {
   /** Ends the socket behind all that was put in; `done` is called when the end has left. Nothing may follow. */
   end(done?: () => void): void {
     if (this.#pending === 0 && this.#queued > 0) this.#send()
+    // An end says something, too.
+    else this.#turn.commit()
     this.#ending = { done }
     if (this.#idle) this.#socket.end(done)
   }
@@ -149,12 +151,14 @@ export class Outbox implements HandleWriter, TurnWriter {
   /** Ends the socket at once, as `cut` does; what is due in this turn still leaves before. */
   cut(): void {
     if (this.#pending === 0 && this.#queued > 0 && !this.#socket.destroyed) this.#send()
+    else this.#turn.commit()
     cut(this.#socket)
   }
 
   #send(): void {
     const size = this.#queued
     this.#queued = 0
+    this.#turn.commit()
     const status = this.#write()
     if (status === PENDING) {
       this.#pending = size

@@ -12,6 +12,7 @@ import type { Authenticator } from '../credential/authenticator.ts'
 import type { AccessLog } from '../forward/access-log.ts'
 import type { ExchangePool } from '../forward/exchange-pool.ts'
 import type { ForwardedFields } from '../forward/fields.ts'
+import type { UsageJournal } from '../journal/usage-journal.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
@@ -51,6 +52,8 @@ export interface WorkerContext {
   readonly hosts: HostMemo
   /** What all sockets read into. */
   readonly readBuffers: ReadBuffers
+  /** Where usage goes before what it stands for is sent. */
+  readonly journal: UsageJournal
   /** What all sockets send at the end of a turn. */
   readonly turnWrites: TurnWrites
   /** Makes an id for a call. */

@@ -54,6 +54,8 @@ async function receive(message: PrimaryMessage): Promise<void> {
     }
     case 'drain':
       await worker?.drain()
+      // Until the primary ships journals it ships what was reported, which says the same.
+      worker?.discardJournal()
       await leave()
   }
 }
@@ -64,5 +66,8 @@ process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('SIGHUP', () => {})
 // Without its primary a worker has nobody to report to: what it served would never be billed.
-process.on('disconnect', () => process.exit(0))
+process.on('disconnect', () => {
+  worker?.saveUsage()
+  process.exit(0)
+})
 send({ kind: 'hello' })

@@ -9,6 +9,7 @@ import {
 import { ROUTABILITIES } from '../../../../src/core/routability.ts'
 import { UsageMeter, type UsageRow } from '../../../../src/proxy/metering/usage-meter.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
+import { FakeClock } from '../../../support/fake-clock.ts'
 
 const MINUTE = 60_000
 const NOON = Date.UTC(2026, 0, 1, 12)
@@ -31,7 +32,22 @@ const acme = tenant(0, 'acme')
 const globex = tenant(5, 'globex')
 
 const LISTENERS = ['public', 'inner']
-const meterAt = (now: number): UsageMeter => new UsageMeter(['read', 'write'], LISTENERS, now)
+/** A meter whose clock is set by each use. */
+class TimedMeter extends UsageMeter {
+  readonly #clock: FakeClock
+
+  constructor(clock: FakeClock) {
+    super(['read', 'write'], LISTENERS, clock)
+    this.#clock = clock
+  }
+
+  at(ms: number): this {
+    this.#clock.ms = ms
+    return this
+  }
+}
+
+const meterAt = (now: number): TimedMeter => new TimedMeter(new FakeClock(now))
 
 /** The row of acme's successful reads. */
 const readRow = (meter: UsageMeter): UsageRow =>
@@ -42,11 +58,11 @@ const connectionRow = (meter: UsageMeter): UsageRow =>
 await test('makes one record of what a row counted since the last time', async t => {
   const meter = meterAt(NOON)
   const row = readRow(meter)
-  meter.ingress(row, 100, NOON)
-  meter.egress(row, 1_000, NOON + 1)
-  meter.egress(row, 1, NOON + 2)
-  meter.call(row, 12.75, NOON + 3)
-  t.same(meter.take(NOON + 10), [
+  meter.at(NOON).ingress(row, 100)
+  meter.at(NOON + 1).egress(row, 1_000)
+  meter.at(NOON + 2).egress(row, 1)
+  meter.at(NOON + 3).call(row, 12.75)
+  t.same(meter.at(NOON + 10).take(), [
     {
       tenant: 'acme',
       listener: 'public',
@@ -62,9 +78,13 @@ await test('makes one record of what a row counted since the last time', async t
       callMs: 12,
     },
   ])
-  t.same(meter.take(NOON + 20), [], 'once')
-  meter.call(row, 0.25, NOON + 30)
-  t.match(meter.take(NOON + 40), [{ calls: 1, callMs: 1, ingress: 0 }], 'with what was left of it')
+  t.same(meter.at(NOON + 20).take(), [], 'once')
+  meter.at(NOON + 30).call(row, 0.25)
+  t.match(
+    meter.at(NOON + 40).take(),
+    [{ calls: 1, callMs: 1, ingress: 0 }],
+    'with what was left of it',
+  )
 })
 
 await test('keeps apart what differs in any part of the key', async t => {
@@ -77,11 +97,11 @@ await test('keeps apart what differs in any part of the key', async t => {
           for (let codeClass = 0; codeClass < 6; codeClass++) {
             const row = meter.row(who, listener, routability, { operation, codeClass })
             rows.add(row)
-            meter.ingress(row, 1, NOON)
+            meter.at(NOON).ingress(row, 1)
           }
   const expected = 2 * 2 * 4 * 5 * 6
   t.equal(rows.size, expected)
-  const records = meter.take(NOON)
+  const records = meter.at(NOON).take()
   const keys = records.map(({ tenant, listener, routability, operation, code }) =>
     [tenant, listener, routability, operation, code].join(),
   )
@@ -97,10 +117,10 @@ await test('keeps apart what differs in any part of the key', async t => {
 await test('counts in the minute in which it happens, whenever it is taken', async t => {
   const meter = meterAt(NOON + MINUTE - 1)
   const row = readRow(meter)
-  meter.ingress(row, 1, NOON + MINUTE - 1)
-  meter.ingress(row, 2, NOON + MINUTE)
-  meter.ingress(row, 4, NOON + 3 * MINUTE + 5)
-  const records = meter.take(NOON + 4 * MINUTE)
+  meter.at(NOON + MINUTE - 1).ingress(row, 1)
+  meter.at(NOON + MINUTE).ingress(row, 2)
+  meter.at(NOON + 3 * MINUTE + 5).ingress(row, 4)
+  const records = meter.at(NOON + 4 * MINUTE).take()
   t.same(
     records.map(({ window, ingress }) => [window - NOON, ingress]),
     [
@@ -109,72 +129,75 @@ await test('counts in the minute in which it happens, whenever it is taken', asy
       [3 * MINUTE, 4],
     ],
   )
-  meter.ingress(row, 8, NOON + 4 * MINUTE)
-  t.match(meter.take(NOON + 4 * MINUTE), [{ window: NOON + 4 * MINUTE, ingress: 8 }])
+  meter.at(NOON + 4 * MINUTE).ingress(row, 8)
+  t.match(meter.at(NOON + 4 * MINUTE).take(), [{ window: NOON + 4 * MINUTE, ingress: 8 }])
 })
 
 await test('goes on in its window where the clock was set back', async t => {
   const meter = meterAt(NOON)
   const row = readRow(meter)
-  meter.ingress(row, 1, NOON)
-  meter.ingress(row, 2, NOON - 90_000)
-  t.match(meter.take(NOON - 80_000), [{ window: NOON, ingress: 3 }])
-  meter.ingress(row, 4, NOON - 70_000)
-  t.match(meter.take(NOON + 1), [{ window: NOON, ingress: 4 }])
+  meter.at(NOON).ingress(row, 1)
+  meter.at(NOON - 90_000).ingress(row, 2)
+  t.match(meter.at(NOON - 80_000).take(), [{ window: NOON, ingress: 3 }])
+  meter.at(NOON - 70_000).ingress(row, 4)
+  t.match(meter.at(NOON + 1).take(), [{ window: NOON, ingress: 4 }])
 })
 
 await test('counts the time of open connections as it passes, minute by minute', async t => {
   const meter = meterAt(NOON)
   const row = connectionRow(meter)
-  meter.open(row, NOON + 50_000)
-  meter.open(row, NOON + 55_000)
-  t.match(meter.take(NOON + 58_000), [{ connections: 2, connectionMs: 8_000 + 3_000 }])
-  t.same(meter.take(NOON + 58_000), [], 'no time, no record')
-  meter.close(row, NOON + MINUTE + 1_000)
-  t.match(meter.take(NOON + MINUTE + 4_000), [
+  meter.at(NOON + 50_000).open(row)
+  meter.at(NOON + 55_000).open(row)
+  t.match(meter.at(NOON + 58_000).take(), [{ connections: 2, connectionMs: 8_000 + 3_000 }])
+  t.same(meter.at(NOON + 58_000).take(), [], 'no time, no record')
+  meter.at(NOON + MINUTE + 1_000).close(row)
+  t.match(meter.at(NOON + MINUTE + 4_000).take(), [
     { window: NOON, connections: 0, connectionMs: 2 * 2_000 },
     { window: NOON + MINUTE, connections: 0, connectionMs: 2 * 1_000 + 3_000 },
   ])
-  meter.close(row, NOON + MINUTE + 4_000)
+  meter.at(NOON + MINUTE + 4_000).close(row)
   t.same(
-    meter.take(NOON + MINUTE + 30_000).map(record => record.connectionMs),
+    meter
+      .at(NOON + MINUTE + 30_000)
+      .take()
+      .map(record => record.connectionMs),
     [0],
   )
-  t.same(meter.take(NOON + 9 * MINUTE), [], 'closed is closed')
+  t.same(meter.at(NOON + 9 * MINUTE).take(), [], 'closed is closed')
 })
 
 await test('makes no record of less than a millisecond', async t => {
   const meter = meterAt(NOON)
   const row = connectionRow(meter)
-  meter.open(row, NOON)
-  meter.take(NOON)
-  t.same(meter.take(NOON + 0.5), [])
-  t.same(meter.take(NOON + 0.75), [])
-  t.match(meter.take(NOON + 1.25), [{ connectionMs: 1 }])
+  meter.at(NOON).open(row)
+  meter.at(NOON).take()
+  t.same(meter.at(NOON + 0.5).take(), [])
+  t.same(meter.at(NOON + 0.75).take(), [])
+  t.match(meter.at(NOON + 1.25).take(), [{ connectionMs: 1 }])
 })
 
 await test('counts no time twice and none below zero where the clock was set back', async t => {
   const meter = meterAt(NOON)
   const row = connectionRow(meter)
-  meter.open(row, NOON + 10_000)
-  t.match(meter.take(NOON + 20_000), [{ connectionMs: 10_000 }])
-  t.same(meter.take(NOON + 5_000), [])
-  t.same(meter.take(NOON + 20_000), [], 'this time was counted before')
-  meter.close(row, NOON + 21_000)
-  t.match(meter.take(NOON + 21_000), [{ connectionMs: 1_000 }])
+  meter.at(NOON + 10_000).open(row)
+  t.match(meter.at(NOON + 20_000).take(), [{ connectionMs: 10_000 }])
+  t.same(meter.at(NOON + 5_000).take(), [])
+  t.same(meter.at(NOON + 20_000).take(), [], 'this time was counted before')
+  meter.at(NOON + 21_000).close(row)
+  t.match(meter.at(NOON + 21_000).take(), [{ connectionMs: 1_000 }])
 })
 
 await test('tells openings and open connections of rows where they changed', async t => {
   const meter = meterAt(NOON)
   const row = connectionRow(meter)
   t.same(meter.takeConnectionCounts(), [])
-  meter.open(row, NOON)
-  meter.open(row, NOON)
+  meter.at(NOON).open(row)
+  meter.at(NOON).open(row)
   const count = { tenant: 'acme', listener: 'public', routability: 'l7' }
   t.same(meter.takeConnectionCounts(), [{ ...count, opened: 2, active: 2 }])
-  meter.close(row, NOON)
+  meter.at(NOON).close(row)
   t.same(meter.takeConnectionCounts(), [{ ...count, opened: 0, active: 1 }])
-  meter.take(NOON + MINUTE)
+  meter.at(NOON + MINUTE).take()
   t.same(meter.takeConnectionCounts(), [], 'time alone is no change')
 })
 
@@ -222,22 +245,22 @@ await test('whatever happens, the records add up to what was counted', async t =
         wanted.connectionMs += Math.max(0, passes) * open.reduce((all, each) => all + each, 0)
         const row = rows[at] as UsageRow
         if (kind === 'call') {
-          meter.call(row, amount, now)
+          meter.at(now).call(row, amount)
           wanted.calls += 1
           wanted.callMs += amount
         } else if (kind === 'ingress' || kind === 'egress') {
-          meter[kind](row, amount, now)
+          meter.at(now)[kind](row, amount)
           wanted[kind] += amount
         } else if (kind === 'open') {
-          meter.open(row, now)
+          meter.at(now).open(row)
           open[at] = (open[at] as number) + 1
           wanted.connections += 1
         } else if (kind === 'close' && (open[at] as number) > 0) {
-          meter.close(row, now)
+          meter.at(now).close(row)
           open[at] = (open[at] as number) - 1
-        } else if (kind === 'take') records.push(...meter.take(now))
+        } else if (kind === 'take') records.push(...meter.at(now).take())
       }
-      records.push(...meter.take(now))
+      records.push(...meter.at(now).take())
       for (const record of records) usageRecordSchema.parse(record)
       for (const counter of USAGE_COUNTERS) {
         const found = sum(records, counter)

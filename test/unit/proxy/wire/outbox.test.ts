@@ -9,6 +9,7 @@ const LARGE = 8 * 1024 + 1
 class Sink extends Duplex {
   readonly writes: Buffer[][] = []
   held = false
+  onWrite: () => void = () => {}
   #release: (() => void) | undefined
 
   override _read(): void {}
@@ -26,6 +27,7 @@ class Sink extends Duplex {
 
   #take(chunks: Buffer[], done: () => void): void {
     this.writes.push(chunks)
+    this.onWrite()
     if (this.held) this.#release = done
     else done()
   }
@@ -40,8 +42,8 @@ class Sink extends Duplex {
   }
 }
 
-function attached(sink: Sink, sender: Partial<Sender> = {}): Outbox {
-  const outbox = new Outbox(new TurnWrites(), sink, {
+function attached(sink: Sink, sender: Partial<Sender> = {}, turn = new TurnWrites()): Outbox {
+  const outbox = new Outbox(turn, sink, {
     heldUp: () => {},
     drained: () => {},
     ...sender,
@@ -212,3 +214,60 @@ await test('gives lent memory back when it has left, and copies what cannot be l
   await endOfTurn()
   t.equal(sink.text, 'b'.repeat(LARGE) + 'a'.repeat(LARGE))
 })
+
+/** Notes what a socket is given, and when something went on record before. */
+function recorded(): { sink: Sink; outbox: Outbox; order: () => string } {
+  const order: string[] = []
+  const sink = new Sink({ highWaterMark: 1e6 })
+  sink.onWrite = () => order.push('write')
+  sink.on('finish', () => order.push('end'))
+  sink.on('close', () => order.push('close'))
+  const outbox = attached(sink, {}, new TurnWrites({ commit: () => order.push('commit') }))
+  return { sink, outbox, order: () => order.join(' ') }
+}
+
+await test('nothing leaves before what must be on record: at the end of the turn', async t => {
+  const { outbox, order } = recorded()
+  outbox.text('small')
+  outbox.flush()
+  await endOfTurn()
+  t.match(order(), /^commit (commit )*write$/)
+})
+
+await test('nothing leaves before what must be on record: at once', t => {
+  const { outbox, order } = recorded()
+  outbox.bytes(Buffer.alloc(LARGE), 0, LARGE)
+  outbox.flush()
+  t.equal(order(), 'commit write')
+  t.end()
+})
+
+await test('nothing leaves before what must be on record: behind a write that was under way', async t => {
+  const { sink, outbox, order } = recorded()
+  sink.held = true
+  outbox.bytes(Buffer.alloc(LARGE), 0, LARGE)
+  outbox.flush()
+  outbox.text('more')
+  outbox.flush()
+  sink.release()
+  await endOfTurn()
+  t.equal(order(), 'commit write commit write')
+})
+
+for (const text of ['', 'last words'])
+  await test(`nothing leaves before what must be on record: an end behind "${text}"`, async t => {
+    const { outbox, order } = recorded()
+    outbox.text(text)
+    outbox.end()
+    await endOfTurn()
+    t.equal(order(), text === '' ? 'commit end' : 'commit write end')
+  })
+
+for (const text of ['', 'last words'])
+  await test(`nothing leaves before what must be on record: a cut behind "${text}"`, async t => {
+    const { outbox, order } = recorded()
+    outbox.text(text)
+    outbox.cut()
+    await endOfTurn()
+    t.equal(order(), text === '' ? 'commit close' : 'commit write close')
+  })

@@ -40,3 +40,16 @@ await test('a turn that has much to send does not keep it all to its end', async
   await endOfTurn()
   t.equal(sent, 100)
 })
+
+await test('what is to be on record is committed before each lot of writes, and where there are none', async t => {
+  const order: string[] = []
+  const writes = new TurnWrites({ commit: () => order.push('commit') })
+  for (let count = 0; count < 33; count++) writes.add({ sendNow: () => order.push('send') })
+  await endOfTurn()
+  const lot = ['commit', ...Array<string>(32).fill('send')]
+  t.same(order, [...lot, 'commit', 'send'])
+  writes.commitInTurn()
+  writes.commitInTurn()
+  await endOfTurn()
+  t.same(order.slice(35), ['commit'])
+})
