@@ -57,6 +57,26 @@ const tls = z.strictObject({
   key: path().optional().describe('PEM file: its key.'),
 })
 
+const identity = z.strictObject({
+  spiffe: z
+    .string()
+    .regex(
+      /^spiffe:\/\/[a-z0-9._-]+\/\S+$/,
+      'must be a SPIFFE id such as spiffe://example.org/ns/acme/sa/orders',
+    )
+    .optional()
+    .describe('SPIFFE id, exact, in the certificate that the deployment shows to the mixer.'),
+  address: z
+    .array(
+      z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
+        error: 'must be an IP address or a CIDR block',
+      }),
+    )
+    .max(64)
+    .default([])
+    .describe('Addresses and CIDR blocks that this deployment alone calls from.'),
+})
+
 const queue = z.strictObject({
   calls: z
     .number()
@@ -159,4 +179,9 @@ export const deployment = z.strictObject({
   retries: retries
     .optional()
     .describe('How many calls may be tried again at a time, so that retries are no second wave.'),
+  identity: identity
+    .optional()
+    .describe(
+      'How the mixer knows a call of the deployment, beside the addresses of its endpoints and its process.',
+    ),
 })

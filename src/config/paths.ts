@@ -21,6 +21,13 @@ export function resolvePaths(config: Config, directory: string): void {
     else source.file = absolute(source.file)
   }
   config.mixer.journal = absolute(config.mixer.journal)
+  const { tls, ca } = config.mixer
+  if (ca !== undefined) config.mixer.ca = absolute(ca)
+  if (tls) {
+    tls.cert = absolute(tls.cert)
+    tls.key = absolute(tls.key)
+    if (tls.clientCa !== undefined) tls.clientCa = absolute(tls.clientCa)
+  }
   const { access } = config.log
   if (access !== 'off' && access !== 'stdout') config.log.access = absolute(access)
   const [, database] = /^sqlite:(.+)$/s.exec(config.ledger) ?? []

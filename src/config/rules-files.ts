@@ -26,6 +26,10 @@ export function checkFiles(draft: Draft, verdicts: Verdicts): void {
   for (const [index, { jwks }] of (draft.authentication?.jwt ?? []).entries()) {
     if (!isUrl(jwks)) check(jwks, placeIn(draft.root, 'authentication', 'jwt', index, 'jwks'))
   }
+  const mixer = placeIn(draft.root, 'mixer')
+  check(draft.mixer?.ca, placeIn(mixer, 'ca'))
+  for (const key of ['cert', 'key', 'clientCa'] as const)
+    check(draft.mixer?.tls?.[key], placeIn(mixer, 'tls', key))
   for (const { value, place } of draft.tenants) {
     const { tls } = value.deployment
     if (!tls) continue

@@ -6,6 +6,7 @@ import { Claims, type Draft, type Verdicts } from './draft.ts'
 import { isUrl } from './paths.ts'
 import { mention, placeIn } from './problem.ts'
 import { checkFiles } from './rules-files.ts'
+import { checkIdentities } from './rules-identity.ts'
 import { checkListeners } from './rules-listeners.ts'
 import { checkQuotas } from './rules-quotas.ts'
 import { checkTenants } from './rules-tenants.ts'
@@ -15,6 +16,8 @@ export function checkRules(draft: Draft, verdicts: Verdicts): void {
   checkListeners(draft, verdicts)
   checkIssuers(draft, verdicts)
   checkTenants(draft, verdicts)
+  checkIdentities(draft.tenants, verdicts)
+  checkMixerTls(draft, verdicts)
   checkQuotas(draft, verdicts)
   checkLedger(draft, verdicts)
   checkCaps(draft, verdicts)
@@ -57,6 +60,18 @@ function checkIssuers(draft: Draft, verdicts: Verdicts): void {
         'keys fetched without TLS can be exchanged on the way; use https',
       )
     }
+  }
+}
+
+/** Proxies and deployments come to the same port. */
+function checkMixerTls(draft: Draft, verdicts: Verdicts): void {
+  const { tls, url = '' } = draft.mixer ?? {}
+  if (tls && !/^https:/i.test(url)) {
+    const place = placeIn(draft.root, 'mixer', 'url')
+    verdicts.warning(
+      place,
+      'should be https, because the mixer serves nothing but TLS with mixer.tls',
+    )
   }
 }
 

@@ -8,6 +8,7 @@ import type { deployment } from './deployment-schema.ts'
 import { fieldName, hostPort, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
 import { journalFields } from './journal-schema.ts'
+import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
 import { type credential, limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
@@ -248,6 +249,10 @@ const mixer = z.strictObject({
     .describe('Opens reporting and reading of usage.'),
   ...journalFields,
   quotaFailure,
+  tls: mixerTls
+    .optional()
+    .describe('The mixer serves TLS with this, and `url` is https. Without it the mixer is plain.'),
+  ca: mixerCa,
 })
 
 const WORKERS = 'must be auto or a number from 1 to 256'

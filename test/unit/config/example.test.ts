@@ -85,7 +85,15 @@ await test('the example loads with everything that is commented out', async t =>
   const directory = t.testdir({
     'config.example.yaml': COMPLETE,
     state: STATE,
-    certs: { 'upstream-ca.crt': '', 'amt.crt': '', 'amt.key': '' },
+    certs: {
+      'upstream-ca.crt': '',
+      'amt.crt': '',
+      'amt.key': '',
+      'mixer-ca.crt': '',
+      'mixer.crt': '',
+      'mixer.key': '',
+      'workloads-ca.crt': '',
+    },
     'tenants.d': {},
     'tenants.jsonl': '',
   })
