@@ -6,10 +6,13 @@ import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { describeListenError } from '../runtime/node-errors.ts'
 import { formatAddress, type HostPort, listenAddress } from './address.ts'
+import { ChargeLedger } from './charges/charge-ledger.ts'
 import { type KnownDeployments, openDeployments } from './deployments.ts'
 import { bearerCheck } from './http/authorize.ts'
+import { chargeRoutes } from './http/charges.ts'
 import { healthRoutes } from './http/health.ts'
 import { openApiRoute } from './http/openapi.ts'
+import { quotaRoute } from './http/quota.ts'
 import { registrationRoute } from './http/registration.ts'
 import { reportRoute } from './http/report.ts'
 import type { Route } from './http/route.ts'
@@ -21,6 +24,8 @@ import type { Ledger } from './ledger/ledger.ts'
 import { openDatabase } from './ledger/open-database.ts'
 import { createUsageLedger } from './ledger/usage-ledger.ts'
 import { createMixerMetrics, type MixerMetrics } from './metrics.ts'
+import { QuotaLedger } from './quota/quota-ledger.ts'
+import { QuotaSweeper } from './quota/quota-sweeper.ts'
 
 /** How long calls that are under way have when the mixer closes. */
 const CLOSE_DEADLINE_MS = 5_000
@@ -63,13 +68,18 @@ export function createMixer(deps: MixerDeps): Mixer {
       const ledger = createUsageLedger(database, deps.clock)
       const metrics = createMixerMetrics()
       const deployments = await openDeployments({ ...deps, database, metrics })
-      const parts = { ledger, deployments, metrics, draining: () => draining.value }
+      const quotas = new QuotaLedger(database, deps.clock)
+      const charges = new ChargeLedger(database, deps.clock)
+      const sweeper = new QuotaSweeper(quotas, deps.logger)
+      const isDraining = (): boolean => draining.value
+      const parts = { ledger, deployments, quotas, charges, metrics, draining: isDraining }
       const server = createServer(deps, parts)
       try {
         const bound = await bind(server, address, deps.logger)
-        running = { server, database, deployments, draining }
+        running = { server, database, deployments, sweeper, draining }
         return bound
       } catch (cause) {
+        await sweeper.close()
         await deployments.close()
         await database.close()
         throw new MixerStartError(describeListenError(cause, `mixer: ${formatAddress(address)}`), {
@@ -88,12 +98,15 @@ interface Running {
   readonly server: Server
   readonly database: Database
   readonly deployments: KnownDeployments
+  readonly sweeper: QuotaSweeper
   readonly draining: { value: boolean }
 }
 
 interface Parts {
   readonly ledger: Ledger
   readonly deployments: KnownDeployments
+  readonly quotas: QuotaLedger
+  readonly charges: ChargeLedger
   readonly metrics: MixerMetrics
   readonly draining: () => boolean
 }
@@ -116,6 +129,8 @@ function routesOf(deps: Parts & Pick<MixerDeps, 'clock' | 'logger'>): Route[] {
     usageRoute(deps),
     registrationRoute({ registry, logger: deps.logger }),
     whoamiRoute(),
+    quotaRoute({ ...deps, registry }),
+    ...chargeRoutes(deps),
     ...healthRoutes(deps),
   ]
   return [...routes, openApiRoute(routes)]
@@ -137,13 +152,20 @@ async function bind(
   return { address: bound.address, port: bound.port }
 }
 
-async function shutDown({ server, database, deployments, draining }: Running): Promise<void> {
+async function shutDown({
+  server,
+  database,
+  deployments,
+  sweeper,
+  draining,
+}: Running): Promise<void> {
   draining.value = true
   const closed = once(server, 'close')
   server.close()
   const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE_MS)
   await closed
   clearTimeout(deadline)
+  await sweeper.close()
   await deployments.close()
   await database.close()
 }

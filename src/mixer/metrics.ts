@@ -7,6 +7,10 @@ import type { ApplyResult } from './ledger/ledger.ts'
 export interface MixerMetrics {
   /** A report was given to the ledger, which took `seconds`. */
   reported(result: ApplyResult['kind'], records: number, seconds: number): void
+  /** A part of a quota was asked for: `granted`, `partly`, `denied`, `unknown`, `conflict` or `unavailable`. */
+  allocated(result: string): void
+  /** A charge came: `charged`, also again, `conflict`, `overflow` or `unavailable`. */
+  charged(result: string): void
   /** A call was answered with a refusal. */
   refused(reason: ErrorCode): void
   /** A caller of a route that is open to deployments was identified, or not. */
@@ -39,6 +43,18 @@ export function createMixerMetrics(): MixerMetrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     registers,
   })
+  const allocations = new Counter({
+    name: 'amt_mixer_quota_allocations_total',
+    help: 'Parts of quotas that were asked for, by result.',
+    labelNames: ['result'],
+    registers,
+  })
+  const charges = new Counter({
+    name: 'amt_mixer_charges_total',
+    help: 'Charges of deployments, by result; one that came before is "charged" as well, and changes nothing.',
+    labelNames: ['result'],
+    registers,
+  })
   const refusals = new Counter({
     name: 'amt_mixer_refused_total',
     help: 'Calls that were refused, by error code.',
@@ -59,6 +75,12 @@ export function createMixerMetrics(): MixerMetrics {
       reports.inc({ result })
       if (result === 'applied') records.inc(count)
       seconds.observe(duration)
+    },
+    allocated(result) {
+      allocations.inc({ result })
+    },
+    charged(result) {
+      charges.inc({ result })
     },
     refused(reason) {
       refusals.inc({ reason })

@@ -11,7 +11,11 @@ export type Body =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly code: ErrorCode; readonly detail: string }
 
-export async function readJson(request: IncomingMessage): Promise<Body> {
+/** Of at most `maxBytes`; what belongs to no proxy gets less room than MAX_BODY_BYTES. */
+export async function readJson(
+  request: IncomingMessage,
+  maxBytes: number = MAX_BODY_BYTES,
+): Promise<Body> {
   const type = request.headers['content-type'] ?? ''
   if (!/^application\/json *(; *charset="?utf-8"? *)?$/i.test(type))
     return refused('unsupported_media_type')
@@ -19,22 +23,24 @@ export async function readJson(request: IncomingMessage): Promise<Body> {
   const gzip = coding === 'gzip' || coding === 'x-gzip'
   if (!gzip && coding !== 'identity') return refused('unsupported_media_type')
 
-  const received = await receive(request)
-  if (typeof received === 'string') return refused(received)
-  const bytes = gzip ? await inflate(received) : received
-  return typeof bytes === 'string' ? refused(bytes) : parse(bytes)
+  const received = await receive(request, maxBytes)
+  if (typeof received === 'string') return refused(received, maxBytes)
+  const bytes = gzip ? await inflate(received, maxBytes) : received
+  return typeof bytes === 'string' ? refused(bytes, maxBytes) : parse(bytes)
 }
 
 const DETAILS = {
   unsupported_media_type:
     'content-type must be application/json, content-encoding gzip or identity',
-  payload_too_large: `at most ${MAX_BODY_BYTES} bytes, also after inflating`,
+  payload_too_large: 'too many bytes, also after inflating',
   client_closed: 'the body ended early',
   malformed_message: 'the body is not valid gzip',
 } as const satisfies Partial<Record<ErrorCode, string>>
 
-function refused(code: keyof typeof DETAILS): Body {
-  return { ok: false, code, detail: DETAILS[code] }
+function refused(code: keyof typeof DETAILS, maxBytes: number = MAX_BODY_BYTES): Body {
+  const detail =
+    code === 'payload_too_large' ? `at most ${maxBytes} bytes, also after inflating` : DETAILS[code]
+  return { ok: false, code, detail }
 }
 
 /**
@@ -43,15 +49,16 @@ function refused(code: keyof typeof DETAILS): Body {
  */
 function receive(
   request: IncomingMessage,
+  maxBytes: number,
 ): Promise<Buffer | 'payload_too_large' | 'client_closed'> {
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES)
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes)
     return Promise.resolve('payload_too_large')
   return new Promise(resolve => {
     const chunks: Buffer[] = []
     let bytes = 0
     const take = (chunk: Buffer): void => {
       bytes += chunk.length
-      if (bytes <= MAX_BODY_BYTES) {
+      if (bytes <= maxBytes) {
         chunks.push(chunk)
         return
       }
@@ -66,6 +73,7 @@ function receive(
 
 async function inflate(
   compressed: Buffer,
+  maxBytes: number,
 ): Promise<Buffer | 'payload_too_large' | 'malformed_message'> {
   const gunzip = createGunzip()
   gunzip.end(compressed)
@@ -74,7 +82,7 @@ async function inflate(
   try {
     for await (const chunk of gunzip as AsyncIterable<Buffer>) {
       bytes += chunk.length
-      if (bytes > MAX_BODY_BYTES) return 'payload_too_large'
+      if (bytes > maxBytes) return 'payload_too_large'
       chunks.push(chunk)
     }
     return Buffer.concat(chunks)

@@ -52,7 +52,10 @@ function documentOf(routes: readonly Route[]): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     paths: Object.fromEntries(
-      routes.map(route => [route.path, { [route.method.toLowerCase()]: operationOf(route) }]),
+      [...Map.groupBy(routes, ({ path }) => path)].map(([path, ofPath]) => [
+        path,
+        Object.fromEntries(ofPath.map(route => [route.method.toLowerCase(), operationOf(route)])),
+      ]),
     ),
     components: {
       schemas: { Problem: schemaOf(problemSchema) },

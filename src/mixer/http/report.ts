@@ -1,5 +1,4 @@
 /** `POST /v1/report`: a proxy delivers a batch of usage. */
-import type { z } from 'zod'
 import {
   parseReport,
   type ReportAnswer,
@@ -12,6 +11,7 @@ import type { Logger } from '../../runtime/logger.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MixerMetrics } from '../metrics.ts'
 import { type Answer, json, malformed, refusal } from './answer.ts'
+import { describeIssue } from './message.ts'
 import type { Route } from './route.ts'
 
 /** Reports that are read and applied at once: it bounds the memory for their bodies. */
@@ -107,12 +107,4 @@ function windowsAhead(report: UsageReport, now: number): string[] {
       ? [`records[${index}].window: ${window} is more than 24 hours ahead of the mixer's clock`]
       : [],
   )
-}
-
-/** `records[3].calls: …`: where in the message, then what. */
-function describeIssue({ path, message }: z.core.$ZodIssue): string {
-  const place = path
-    .map(step => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
-    .join('')
-  return `${place === '' ? 'the body' : place.slice(1)}: ${message}`
 }

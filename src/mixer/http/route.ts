@@ -10,8 +10,8 @@ import type { Body } from './body.ts'
 export interface Call {
   readonly headers: IncomingHttpHeaders
   readonly search: URLSearchParams
-  /** Reads the body; once. */
-  readonly body: () => Promise<Body>
+  /** Reads the body, once; of at most `maxBytes`, by default what a report may have. */
+  readonly body: (maxBytes?: number) => Promise<Body>
 }
 
 /** A call of a deployment. */

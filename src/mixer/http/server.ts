@@ -166,7 +166,7 @@ async function answerTo(deps: ServerDeps, request: IncomingMessage): Promise<Ans
   return admit(deps, route, request, {
     headers: request.headers,
     search: new URLSearchParams(request.url?.slice(path.length)),
-    body: () => readJson(request),
+    body: maxBytes => readJson(request, maxBytes),
   })
 }
 

@@ -67,7 +67,7 @@ function checkNames(search: URLSearchParams, problems: string[]): void {
 }
 
 /** Whole minutes that cover what was asked for; today where nothing was. */
-function parseRange(
+export function parseRange(
   search: URLSearchParams,
   now: number,
   problems: string[],
