@@ -5,6 +5,7 @@ import { duration, fraction } from './quantities.ts'
 
 const endpoint = z
   .string()
+  .max(300, 'must have at most 300 characters')
   .regex(
     /^(http|https|h2c|h2|tcp|tls):\/\/(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):\d{1,5}$/,
     'must be http, https, h2c, h2, tcp or tls, then ://HOST:PORT',

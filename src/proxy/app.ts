@@ -22,6 +22,8 @@ import { SavedReports } from './primary/saved-reports.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
 import { UsageShipper } from './primary/usage-shipper.ts'
 import { type StartResult, WorkerPool } from './primary/worker-pool.ts'
+import { proxyName } from './registration/proxy-name.ts'
+import { Registrar } from './registration/registrar.ts'
 
 /** Beyond `timeouts.drain`, for the workers to notice that their time is up and to report a last time. */
 const DRAIN_GRACE_MS = 2_000
@@ -62,6 +64,7 @@ class ProxyPrimary {
   readonly #metrics: ProxyMetrics
   readonly #client: MixerClient
   readonly #shipper: UsageShipper
+  readonly #registrar: Registrar
   readonly #reloader: Reloader
   readonly #workerCount: number
   readonly #pool: WorkerPool
@@ -86,6 +89,13 @@ class ProxyPrimary {
       },
     })
     this.#shipper = this.#createShipper()
+    this.#registrar = new Registrar({
+      client: this.#client,
+      proxy: proxyName(config.mixer.journal, randomUUID()),
+      service: config.service.name,
+      clock: systemClock,
+      logger: this.#logger,
+    })
     this.#reloader = this.#createReloader()
     this.#workerCount =
       options.workers ?? (config.workers === 'auto' ? availableParallelism() : config.workers)
@@ -104,6 +114,7 @@ class ProxyPrimary {
     const exitCode = await this.#ended.promise
     watcher?.close()
     stopListening()
+    this.#registrar.close()
     await this.#client.close()
     await this.#admin.close()
     this.#logger.info({ exitCode }, 'ended')
@@ -130,6 +141,7 @@ class ProxyPrimary {
       return undefined
     }
     this.#phase = 'ready'
+    this.#registrar.update(this.#reloader.config.tenants)
     const { service, tenants, tenantSources } = this.#reloader.config
     this.#logger.info(
       {
@@ -261,6 +273,7 @@ class ProxyPrimary {
 
   #configChanged({ tenants }: Config, generation: number): void {
     this.#metrics.generation = generation
+    if (this.#phase !== 'starting') this.#registrar.update(tenants)
     this.#byId = new Map(tenants.map(tenant => [tenant.id, tenant]))
     this.#sorted = tenants.toSorted((a, b) => (a.id < b.id ? -1 : 1))
     for (const id of this.#live.tenantsWithEndpoints()) {

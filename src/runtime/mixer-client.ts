@@ -4,6 +4,11 @@
  */
 import { Agent, type Dispatcher } from 'undici'
 import { type Problem, problemCode, problemSchema } from '../contracts/problem.ts'
+import {
+  type Registration,
+  type RegistrationAnswer,
+  registrationAnswerSchema,
+} from '../contracts/registration.ts'
 import { type UsageAnswer, type UsageQuery, usageAnswerSchema } from '../contracts/usage-query.ts'
 import { reportAnswerSchema, type UsageReport } from '../contracts/usage-report.ts'
 
@@ -39,6 +44,9 @@ export interface MixerRefused {
 
 export type MixerFailure = MixerUnreachable | MixerRefused
 export type ReportResult = { readonly ok: true; readonly durable: number } | MixerFailure
+export type RegisterResult =
+  | { readonly ok: true; readonly answer: RegistrationAnswer }
+  | MixerFailure
 export type UsageResult = { readonly ok: true; readonly usage: UsageAnswer } | MixerFailure
 
 /** Neither call ever rejects because of the network or the mixer. */
@@ -46,6 +54,8 @@ export interface MixerClient {
   /** Delivers one report; `durable` is the sequence up to which all of this producer is in the ledger. */
   report(report: UsageReport): Promise<ReportResult>
   usage(query: UsageQuery): Promise<UsageResult>
+  /** Tells whose deployments there are; the answer may ask for more. */
+  register(registration: Registration): Promise<RegisterResult>
   /** Ends its connections; calls under way fail as unreachable. */
   close(): Promise<void>
 }
@@ -104,6 +114,15 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
       if (reply.status !== 200) return failureOf(base, reply)
       const answer = usageAnswerSchema.safeParse(reply.body)
       return answer.success ? { ok: true, usage: answer.data } : notAMixer(base, reply.status)
+    },
+    async register(registration) {
+      const reply = await call('POST', '/v1/registration', JSON.stringify(registration))
+      if ('ok' in reply) return reply
+      if (reply.status !== 200) return failureOf(base, reply)
+      const answer = registrationAnswerSchema.safeParse(reply.body)
+      return answer.success && answer.data.proxy === registration.proxy
+        ? { ok: true, answer: answer.data }
+        : notAMixer(base, reply.status)
     },
     close: () => agent.destroy(),
   }
