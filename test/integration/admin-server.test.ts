@@ -292,3 +292,23 @@ await test('garbage and vanishing clients leave it answering', async t => {
   }
   t.equal((await ask(base, { path: '/livez' })).status, 200)
 })
+
+await test('a journal that cannot be written is a detail of /readyz', async t => {
+  const primary = new StartedPrimary(t, {})
+  const client = await primary.client()
+  t.match(await primary.json('/readyz'), { status: 'ready', journal: { status: 'written' } })
+  await client.ask(`journal ${Date.UTC(2026, 0, 1)}`)
+  const failing = {
+    status: 'failing',
+    workers: 1,
+    since: '2026-01-01T00:00:00.000Z',
+    recordsInMemory: 3,
+  }
+  let answer = await primary.get('/readyz')
+  while (!answer.body.includes('failing')) answer = await primary.get('/readyz')
+  t.match(answer, { status: 200 })
+  t.match(JSON.parse(answer.body), { status: 'ready', journal: failing })
+  await client.ask('journal')
+  while (answer.body.includes('failing')) answer = await primary.get('/readyz')
+  t.match(JSON.parse(answer.body), { journal: { status: 'written' } })
+})

@@ -92,6 +92,10 @@ function obey(socket: Socket, line: string): void {
     const [tenant = '', calls] = argument.split(':')
     say({ ...emptyReport(), usage: [usageOf(tenant, Number(calls))] })
   }
+  if (command === 'journal') {
+    const failingSince = argument === '' ? null : Number(argument)
+    say({ ...emptyReport(), journal: { ...emptyReport().journal, failingSince, unwritten: 3 } })
+  }
   if (command === 'open') {
     const count = { tenant: argument, listener: 'public', routability: 'l7', opened: 1, active: 1 }
     say({ ...emptyReport(), connections: [count as never] })

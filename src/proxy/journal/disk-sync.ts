@@ -55,10 +55,13 @@ export class DiskSync {
     this.#next()
   }
 
-  /** Syncs and closes all; after that nothing may be written. */
+  /** Syncs all at once: the process may end right behind it. After that nothing may be written. */
   close(): void {
     clearInterval(this.#timer)
-    for (const file of this.#dirty) {
+    const files = new Set([...this.#dirty, ...this.#retired])
+    // What is under way may come too late.
+    if (this.#syncing !== undefined) files.add(this.#syncing)
+    for (const file of files) {
       try {
         this.#options.disk.syncNow(file)
       } catch (error) {

@@ -90,14 +90,19 @@ export class SegmentWriter {
   }
 
   #begin(): void {
-    const number = this.#number + 1
-    try {
-      this.#file = this.#create(number, SEGMENT_HEADER)
-    } catch (error) {
-      // What could not be removed keeps its number.
-      if (isPresent(error)) this.#number = number
-      throw error
+    this.#options.disk.makeFolder(this.#options.folder)
+    let number = this.#number + 1
+    let file: number | undefined
+    while (file === undefined) {
+      try {
+        file = this.#create(number, SEGMENT_HEADER)
+      } catch (error) {
+        // What an attempt has left, and could not be removed, keeps its number.
+        if (!isPresent(error)) throw error
+        number += 1
+      }
     }
+    this.#file = file
     this.#number = number
     this.#size = SEGMENT_HEADER.length
     this.epoch += 1
@@ -106,7 +111,6 @@ export class SegmentWriter {
   /** A new file with `content`. */
   #create(number: number, content: Uint8Array): number {
     const { disk, folder, sync, onTrouble } = this.#options
-    disk.makeFolder(folder)
     const path = this.pathOf(number)
     const file = disk.create(path)
     try {
@@ -114,7 +118,7 @@ export class SegmentWriter {
       sync.wrote(file)
     } catch (error) {
       sync.retire(file)
-      disk.remove(path)
+      this.#remove(path)
       throw error
     }
     // Its name outlives a power cut only once the folder is on the disk, too.
@@ -126,6 +130,14 @@ export class SegmentWriter {
       onTrouble(error)
     }
     return file
+  }
+
+  #remove(path: string): void {
+    try {
+      this.#options.disk.remove(path)
+    } catch (error) {
+      this.#options.onTrouble(error)
+    }
   }
 
   #writeAll(file: number, bytes: Uint8Array): void {
@@ -158,14 +170,23 @@ export class SegmentWriter {
   /** The present file has lost its name, not its content: what of it is not in the ledger yet must not be lost. */
   #restore(file: number): void {
     const { disk, sync } = this.#options
+    disk.makeFolder(this.#options.folder)
     const content = Buffer.alloc(this.#size)
     for (let at = 0; at < content.length; ) {
       const read = disk.read(file, content.subarray(at), at)
       if (read === 0) throw new Error('the journal is shorter than what was written')
       at += read
     }
-    this.#file = this.#create(this.#number, content)
     this.#unlinked = false
-    sync.retire(file)
+    try {
+      this.#file = this.#create(this.#number, content)
+      sync.retire(file)
+    } catch (error) {
+      this.#unlinked = !isPresent(error)
+      if (this.#unlinked) throw error
+      // Another file stands there by now: whoever put it there must know what became of ours.
+      this.#options.onTrouble(error)
+      this.#leave()
+    }
   }
 }

@@ -81,6 +81,12 @@ export class UsageJournal implements WriteAhead {
     this.#writeAll()
   }
 
+  /** As `commit`, and asks also a disk that has failed a moment ago. */
+  retryNow(): void {
+    this.#stopRetrying()
+    if (!this.#usage.empty || this.#failure !== undefined) this.#writeAll()
+  }
+
   /** Once a second: sees whether the journal is still there. */
   check(): void {
     if (this.#retry !== undefined || this.#closed || this.#segments.check()) return
@@ -113,17 +119,16 @@ export class UsageJournal implements WriteAhead {
   /** Writes what there is for the last time, and syncs it. What cannot be written now is lost. */
   close(): void {
     if (this.#closed) return
+    this.retryNow()
+    this.#stopRetrying()
     this.#closed = true
-    this.#stopRetrying()
-    if (!this.#usage.empty) this.#writeAll()
-    this.#stopRetrying()
     this.#lost += this.#usage.size
     if (this.#lost > 0) {
       const { logger, folder } = this.#options
       logger.error({ records: this.#lost, folder }, 'usage is lost: the journal cannot be written')
     }
-    this.#segments.close()
     this.#sync.close()
+    this.#segments.close()
   }
 
   /** Every file that it has made. */
@@ -169,7 +174,6 @@ export class UsageJournal implements WriteAhead {
         'the journal cannot be written; usage is kept in memory',
       )
     }
-    if (this.#closed) return
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
       this.#writeAll()

@@ -6,6 +6,7 @@ import {
   type UsageRecord,
   usageRecordSchema,
 } from '../../../../src/contracts/usage-report.ts'
+import type { Clock } from '../../../../src/core/clock.ts'
 import { ROUTABILITIES } from '../../../../src/core/routability.ts'
 import { UsageMeter, type UsageRow } from '../../../../src/proxy/metering/usage-meter.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
@@ -176,15 +177,71 @@ await test('makes no record of less than a millisecond', async t => {
   t.match(meter.at(NOON + 1.25).take(), [{ connectionMs: 1 }])
 })
 
-await test('counts no time twice and none below zero where the clock was set back', async t => {
-  const meter = meterAt(NOON)
-  const row = connectionRow(meter)
-  meter.at(NOON + 10_000).open(row)
-  t.match(meter.at(NOON + 20_000).take(), [{ connectionMs: 10_000 }])
-  t.same(meter.at(NOON + 5_000).take(), [])
-  t.same(meter.at(NOON + 20_000).take(), [], 'this time was counted before')
-  meter.at(NOON + 21_000).close(row)
-  t.match(meter.at(NOON + 21_000).take(), [{ connectionMs: 1_000 }])
+function sum(records: readonly UsageRecord[], counter: (typeof USAGE_COUNTERS)[number]): number {
+  return records.reduce((total, record) => total + record[counter], 0)
+}
+
+/** The clocks of a machine: the time of day jumps where somebody sets it, the other never. */
+function jumpingClock(): { clock: Clock; pass: (ms: number) => void; jump: (ms: number) => void } {
+  let day = NOON
+  let monotonic = 5_000
+  return {
+    clock: { now: () => day, monotonic: () => monotonic },
+    pass: ms => {
+      day += ms
+      monotonic += ms
+    },
+    jump: ms => {
+      day += ms
+    },
+  }
+}
+
+for (const [name, ms] of [
+  ['a minute back', -MINUTE],
+  ['an hour back', -60 * MINUTE],
+  ['a day forward', 24 * 60 * MINUTE],
+] as const)
+  await test(`the time of connections goes on as it passes where the clock jumps ${name}`, async t => {
+    const { clock, pass, jump } = jumpingClock()
+    const meter = new UsageMeter(['read', 'write'], LISTENERS, clock)
+    const row = connectionRow(meter)
+    meter.open(row)
+    pass(10_000)
+    meter.take()
+    pass(1_000)
+    jump(ms)
+    pass(2_000)
+    const after = meter.take()
+    t.equal(sum(after, 'connectionMs'), 3_000, 'what passed, in whatever minutes')
+    pass(4_000)
+    jump(-ms)
+    meter.close(row)
+    t.equal(sum(meter.take(), 'connectionMs'), 4_000)
+    t.same(meter.take(), [])
+  })
+
+await test('follows a clock that is set back by more than minutes: it was wrong before', async t => {
+  const { clock, pass, jump } = jumpingClock()
+  const meter = new UsageMeter(['read', 'write'], LISTENERS, clock)
+  const row = readRow(meter)
+  const windowOf = (): number => {
+    meter.call(row, 1)
+    const [record, ...others] = meter.take()
+    t.same(others, [])
+    return ((record?.window ?? 0) - NOON) / MINUTE
+  }
+  t.equal(windowOf(), 0)
+  jump(24 * 60 * MINUTE)
+  t.equal(windowOf(), 24 * 60, 'forward at once')
+  jump(-24 * 60 * MINUTE)
+  t.equal(windowOf(), 0, 'and back')
+  jump(-60 * MINUTE)
+  t.equal(windowOf(), -60)
+  jump(-4 * MINUTE)
+  t.equal(windowOf(), -60, 'a little back: the present minute goes on')
+  pass(5 * MINUTE)
+  t.equal(windowOf(), -59)
 })
 
 await test('tells openings and open connections of rows where they changed', async t => {
@@ -223,9 +280,6 @@ const steps = fc.oneof(
   stepsWith(forward),
   stepsWith(fc.oneof(forward, fc.integer({ min: -90_000, max: 0 }))),
 )
-
-const sum = (records: readonly UsageRecord[], counter: (typeof USAGE_COUNTERS)[number]): number =>
-  records.reduce((total, record) => total + record[counter], 0)
 
 await test('whatever happens, the records add up to what was counted', async t => {
   fc.assert(

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import type { ConnectionCount } from '../../../../src/proxy/ipc.ts'
+import type { ConnectionCount, JournalFigures } from '../../../../src/proxy/ipc.ts'
 import { DURATION_BUCKETS_MS } from '../../../../src/proxy/ipc.ts'
 import { LiveState } from '../../../../src/proxy/primary/live-state.ts'
 import { ProxyMetrics } from '../../../../src/proxy/primary/metrics.ts'
@@ -43,6 +43,12 @@ await test('every pinned metric is announced from the beginning', async t => {
     amt_journal_bytes_pending: 'gauge',
     amt_journal_lag_seconds: 'gauge',
     amt_reports_total: 'counter',
+    amt_journal_failing: 'gauge',
+    amt_journal_unwritten_records: 'gauge',
+    amt_journal_bytes_total: 'counter',
+    amt_journal_write_errors_total: 'counter',
+    amt_journal_lost_records_total: 'counter',
+    amt_journal_postponed_records_total: 'counter',
     amt_config_generation: 'gauge',
     amt_config_errors_total: 'counter',
     amt_worker_restarts_total: 'counter',
@@ -192,6 +198,32 @@ await test('single values come from where they are kept', async t => {
   t.equal(series.get('amt_config_errors_total'), 1)
   t.equal(series.get('amt_worker_restarts_total'), 1)
   t.equal(series.get('amt_usage_records_lost_total'), 2)
+})
+
+await test('a journal that fails shows while it does, and what it cost stays', async t => {
+  const { metrics, live } = setUp()
+  const report = (slot: number, changes: Partial<JournalFigures>): void => {
+    const given = { ...emptyReport(), journal: { ...emptyReport().journal, ...changes } }
+    live.record(slot, given)
+    metrics.record(given)
+  }
+  report(1, { bytes: 100, errors: 2, unwritten: 5, failingSince: 2_000 })
+  report(2, { bytes: 10, errors: 1, unwritten: 7, failingSince: 1_000, postponed: 4 })
+  report(3, { unwritten: 1 })
+  t.same(live.journals(), { failing: 2, since: 1_000, unwritten: 12 })
+  let series = await scrape(metrics)
+  t.equal(series.get('amt_journal_failing'), 2)
+  t.equal(series.get('amt_journal_unwritten_records'), 12)
+  report(1, {})
+  report(2, { lost: 3 })
+  live.forget(2)
+  series = await scrape(metrics)
+  t.equal(series.get('amt_journal_failing'), 0)
+  t.equal(series.get('amt_journal_unwritten_records'), 0)
+  t.equal(series.get('amt_journal_bytes_total'), 110)
+  t.equal(series.get('amt_journal_write_errors_total'), 3)
+  t.equal(series.get('amt_journal_postponed_records_total'), 4)
+  t.equal(series.get('amt_journal_lost_records_total'), 3)
 })
 
 await test('OpenMetrics names counters without their suffix and ends as it must, in any order of scrapes', async t => {
