@@ -18,6 +18,7 @@ export interface Draft {
   readonly tenantSources: Config['tenantSources'] | undefined
   readonly mixer: Config['mixer'] | undefined
   readonly ledger: Config['ledger'] | undefined
+  readonly ledgerRetention: Config['ledgerRetention'] | undefined
   readonly quotas: Config['quotas'] | undefined
   readonly http1: Config['http1'] | undefined
   readonly admin: Config['admin'] | undefined

@@ -101,6 +101,7 @@ function checkSections(
     tenantSources: section(shape.tenantSources, others.tenantSources),
     mixer: section(shape.mixer, others.mixer),
     ledger: section(shape.ledger, others.ledger),
+    ledgerRetention: section(shape.ledgerRetention, others.ledgerRetention),
     quotas: section(shape.quotas, others.quotas),
     http1: section(shape.http1, others.http1),
     admin: section(shape.admin, others.admin),

@@ -20,6 +20,7 @@ export function checkRules(draft: Draft, verdicts: Verdicts): void {
   checkMixerTls(draft, verdicts)
   checkQuotas(draft, verdicts)
   checkLedger(draft, verdicts)
+  checkRetention(draft, verdicts)
   checkCaps(draft, verdicts)
   checkFiles(draft, verdicts)
 }
@@ -95,4 +96,19 @@ function checkLedger(draft: Draft, verdicts: Verdicts): void {
   const mode = url.searchParams.get('sslmode')
   if (mode !== null && !SSL_MODES.includes(mode))
     verdicts.problem(place, `sslmode must be one of ${SSL_MODES.join(', ')}`)
+}
+
+/** Minutes become hours, and hours days: what is gone by the hour cannot still be there by the minute. */
+function checkRetention(draft: Draft, verdicts: Verdicts): void {
+  if (draft.ledgerRetention === undefined) return
+  const { minutes, hours, days } = draft.ledgerRetention
+  const place = placeIn(draft.root, 'ledgerRetention')
+  if (isShorter(hours, minutes))
+    verdicts.problem(place, 'hours must be kept at least as long as minutes')
+  if (isShorter(days, hours)) verdicts.problem(place, 'days must be kept at least as long as hours')
+}
+
+/** Of two durations of which 0 is for ever. */
+function isShorter(one: number, other: number): boolean {
+  return one !== 0 && (other === 0 || one < other)
 }

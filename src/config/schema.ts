@@ -11,6 +11,7 @@ import { journalFields } from './journal-schema.ts'
 import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
+import { ledgerRetention } from './retention-schema.ts'
 import { type credential, limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
 
 const operation = z.strictObject({
@@ -286,7 +287,12 @@ export const configSchema = z.strictObject({
     .string()
     .regex(/^(sqlite:.+|postgres(ql)?:\/\/.+)$/, 'must be sqlite:PATH or postgres://…')
     .default('sqlite:data/ledger.db')
-    .describe('Where the mixer keeps its ledger.'),
+    .describe(
+      'Where the mixer keeps its ledger: `sqlite:PATH`, or `postgres://…` for several mixers on one.',
+    ),
+  ledgerRetention: ledgerRetention
+    .prefault({})
+    .describe('How long the ledger keeps usage; each of them at least as long as the one before.'),
   admin: z
     .strictObject({
       address: hostPort()

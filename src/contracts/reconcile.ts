@@ -3,7 +3,7 @@
  * admin server), and what the ledger has taken from each producer (`GET /v1/reconcile` on the mixer). Meanings: docs/metering.md.
  */
 import { z } from 'zod'
-import { usageSumsSchema } from './usage-query.ts'
+import { MAX_USAGE_WINDOWS, usageSumsSchema } from './usage-query.ts'
 
 const batchNumber = z.number().int().nonnegative()
 
@@ -16,12 +16,15 @@ export interface MixerBooksQuery {
   readonly producers?: readonly string[]
   /** `next` of the page before. */
   readonly after?: string
+  /** Whether the sums of each tenant are asked for too. */
+  readonly tenants?: boolean
 }
 
 /** What the ledger has of one producer. A producer that it never took anything from is left out. */
 export const producerBooksSchema = z.strictObject({
   producer: z.string(),
   durable: batchNumber.describe('Number of the last batch in the ledger.'),
+  appliedAt: z.iso.datetime().describe('When that was applied, by the clock of the mixer.'),
   totals: usageSumsSchema.describe('Sums of all records that were ever applied of it.'),
 })
 export type ProducerBooks = z.infer<typeof producerBooksSchema>
@@ -34,6 +37,11 @@ export const mixerBooksSchema = z.strictObject({
   ledger: usageSumsSchema.describe(
     'Sums of all windows, those that are past retention included: the same as `reported`.',
   ),
+  tenants: z
+    .array(z.strictObject({ tenant: z.string(), totals: usageSumsSchema }))
+    .max(MAX_USAGE_WINDOWS)
+    .optional()
+    .describe('Sums of the windows of each tenant; only where asked for with `by=tenant`.'),
 })
 export type MixerBooks = z.infer<typeof mixerBooksSchema>
 

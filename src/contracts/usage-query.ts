@@ -29,6 +29,10 @@ export interface UsageQuery {
   /** First moment that no longer counts. */
   readonly to?: string | number
   readonly by?: readonly UsageGrouping[]
+  /** The most windows in an answer, which is then a page where there are more. */
+  readonly limit?: number
+  /** `next` of the page before. */
+  readonly cursor?: string
 }
 
 /**
@@ -47,6 +51,19 @@ export function usageSumOf(exact: bigint): UsageSum {
 }
 
 export type UsageSums = Record<UsageCounter, UsageSum>
+
+/** Sums as they go into an answer. */
+export function usageSumsOf(exact: Readonly<Record<UsageCounter, bigint>>): UsageSums {
+  return {
+    calls: usageSumOf(exact.calls),
+    ingress: usageSumOf(exact.ingress),
+    egress: usageSumOf(exact.egress),
+    connections: usageSumOf(exact.connections),
+    connectionMs: usageSumOf(exact.connectionMs),
+    callMs: usageSumOf(exact.callMs),
+  }
+}
+
 const sums = {
   calls: usageSum,
   ingress: usageSum,
@@ -76,10 +93,14 @@ export const usageAnswerSchema = z.strictObject({
   from: z.iso.datetime().describe('Start of the first minute that counts.'),
   to: z.iso.datetime().describe('Start of the first minute that no longer counts.'),
   by: z.array(z.enum(USAGE_GROUPINGS)),
-  totals: z.strictObject(sums).describe('Sums of all windows.'),
+  totals: z.strictObject(sums).describe('Sums of the windows in this answer.'),
   windows: z
     .array(usageWindowSchema)
     .max(MAX_USAGE_WINDOWS)
     .describe('One for each group that has usage, in order.'),
+  next: z
+    .string()
+    .nullable()
+    .describe('`cursor` to ask for the next page with; null where this is all, or the last page.'),
 })
 export type UsageAnswer = z.infer<typeof usageAnswerSchema>

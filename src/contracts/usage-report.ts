@@ -41,10 +41,11 @@ export const usageRecordSchema = z.strictObject({
 })
 export type UsageRecord = z.infer<typeof usageRecordSchema>
 
+export const PRODUCER_PATTERN: RegExp = /^[A-Za-z0-9._-]{1,128}$/
 const sequence = z.number().int().positive().max(Number.MAX_SAFE_INTEGER)
 const reportHead = {
   /** Names one journal for ever: a sequence counts within it. */
-  producer: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+  producer: z.string().regex(PRODUCER_PATTERN),
   /** Number of the first batch in it; that of its last by default. */
   first: sequence.optional(),
   /**

@@ -13,6 +13,7 @@ import { chargeRoutes } from './http/charges.ts'
 import { healthRoutes } from './http/health.ts'
 import { openApiRoute } from './http/openapi.ts'
 import { quotaRoute } from './http/quota.ts'
+import { reconcileRoute } from './http/reconcile.ts'
 import { registrationRoute } from './http/registration.ts'
 import { reportRoute } from './http/report.ts'
 import type { Route } from './http/route.ts'
@@ -20,9 +21,11 @@ import { createMixerServer, SERVER_TIMEOUTS, type ServerTimeouts } from './http/
 import { usageRoute } from './http/usage.ts'
 import { whoamiRoute } from './http/whoami.ts'
 import type { Database } from './ledger/database.ts'
+import { type Housekeeping, startHousekeeping } from './ledger/housekeeping.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { openDatabase } from './ledger/open-database.ts'
-import { createUsageLedger } from './ledger/usage-ledger.ts'
+import { createUsageLedger, usageTablesOf } from './ledger/usage-ledger.ts'
+import type { UsageTables } from './ledger/usage-tables.ts'
 import { createMixerMetrics, type MixerMetrics } from './metrics.ts'
 import { QuotaLedger } from './quota/quota-ledger.ts'
 import { QuotaSweeper } from './quota/quota-sweeper.ts'
@@ -36,7 +39,7 @@ export class MixerStartError extends Error {
 }
 
 export interface MixerDeps {
-  readonly config: Pick<Config, 'mixer' | 'ledger'>
+  readonly config: Pick<Config, 'mixer' | 'ledger' | 'ledgerRetention'>
   readonly logger: Logger
   readonly clock: Clock
   readonly timeouts?: ServerTimeouts
@@ -65,7 +68,8 @@ export function createMixer(deps: MixerDeps): Mixer {
         throw new MixerStartError(`mixer: cannot open the ledger ${opened.refusal}`)
       const { database } = opened
       const draining = { value: false }
-      const ledger = createUsageLedger(database, deps.clock)
+      const tables = usageTablesOf(database)
+      const ledger = createUsageLedger(tables, deps.clock)
       const metrics = createMixerMetrics()
       const deployments = await openDeployments({ ...deps, database, metrics })
       const quotas = new QuotaLedger(database, deps.clock)
@@ -76,7 +80,8 @@ export function createMixer(deps: MixerDeps): Mixer {
       const server = createServer(deps, parts)
       try {
         const bound = await bind(server, address, deps.logger)
-        running = { server, database, deployments, sweeper, draining }
+        const housekeeping = keepHouse(deps, tables, metrics)
+        running = { server, database, deployments, sweeper, housekeeping, draining }
         return bound
       } catch (cause) {
         await sweeper.close()
@@ -99,7 +104,23 @@ interface Running {
   readonly database: Database
   readonly deployments: KnownDeployments
   readonly sweeper: QuotaSweeper
+  readonly housekeeping: Housekeeping
   readonly draining: { value: boolean }
+}
+
+function keepHouse(
+  { config, clock, logger }: MixerDeps,
+  tables: UsageTables,
+  metrics: MixerMetrics,
+): Housekeeping {
+  return startHousekeeping({
+    tables,
+    retention: config.ledgerRetention,
+    clock,
+    logger,
+    onRolledUp: metrics.rolledUp,
+    onExpired: metrics.expired,
+  })
 }
 
 interface Parts {
@@ -127,6 +148,7 @@ function routesOf(deps: Parts & Pick<MixerDeps, 'clock' | 'logger'>): Route[] {
   const routes = [
     reportRoute(deps),
     usageRoute(deps),
+    reconcileRoute(deps),
     registrationRoute({ registry, logger: deps.logger }),
     whoamiRoute(),
     quotaRoute({ ...deps, registry }),
@@ -157,6 +179,7 @@ async function shutDown({
   database,
   deployments,
   sweeper,
+  housekeeping,
   draining,
 }: Running): Promise<void> {
   draining.value = true
@@ -166,6 +189,7 @@ async function shutDown({
   await closed
   clearTimeout(deadline)
   await sweeper.close()
+  await housekeeping.close()
   await deployments.close()
   await database.close()
 }

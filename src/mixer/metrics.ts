@@ -11,6 +11,10 @@ export interface MixerMetrics {
   allocated(result: string): void
   /** A charge came: `charged`, also again, `conflict`, `overflow` or `unavailable`. */
   charged(result: string): void
+  /** The sums of hours and days are this many seconds behind the clock. */
+  readonly rolledUp: (seconds: number) => void
+  /** Rows past their retention were deleted. */
+  readonly expired: (rows: number) => void
   /** A call was answered with a refusal. */
   refused(reason: ErrorCode): void
   /** A caller of a route that is open to deployments was identified, or not. */
@@ -55,6 +59,16 @@ export function createMixerMetrics(): MixerMetrics {
     labelNames: ['result'],
     registers,
   })
+  const behind = new Gauge({
+    name: 'amt_mixer_ledger_roll_up_lag_seconds',
+    help: 'How far behind the clock the sums of hours and days are; 300 to 400 in good order.',
+    registers,
+  })
+  const expired = new Counter({
+    name: 'amt_mixer_ledger_expired_rows_total',
+    help: 'Rows of usage that were deleted because they were past their retention.',
+    registers,
+  })
   const refusals = new Counter({
     name: 'amt_mixer_refused_total',
     help: 'Calls that were refused, by error code.',
@@ -82,6 +96,8 @@ export function createMixerMetrics(): MixerMetrics {
     charged(result) {
       charges.inc({ result })
     },
+    rolledUp: lag => behind.set(lag),
+    expired: rows => expired.inc(rows),
     refused(reason) {
       refusals.inc({ reason })
     },

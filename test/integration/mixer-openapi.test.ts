@@ -33,6 +33,7 @@ const SERVED = [
   'get /openapi.json',
   'get /readyz',
   'get /v1/charges',
+  'get /v1/reconcile',
   'get /v1/usage',
   'get /v1/whoami',
   'post /v1/charges',
@@ -95,7 +96,7 @@ await test('schemas are those that the mixer checks with', async t => {
   t.equal(item?.properties['window']?.multipleOf, 60_000)
   t.same(
     paths['/v1/usage']?.['get']?.parameters?.map(({ name }) => name),
-    ['tenant', 'from', 'to', 'by'],
+    ['tenant', 'from', 'to', 'by', 'limit', 'cursor'],
   )
 })
 

@@ -2,6 +2,7 @@ import { t } from 'tap'
 import { testDatabase } from '../support/ledger/database-contract.ts'
 import { testLedger } from '../support/ledger/ledger-contract.ts'
 import { openLedger, refusalOf } from '../support/ledger/open-ledger.ts'
+import { testRollUps } from '../support/ledger/roll-up-contract.ts'
 import { startPostgres, WITHOUT_POSTGRES } from '../support/postgres.ts'
 
 t.setTimeout(300_000)
@@ -12,6 +13,14 @@ await t.test('a PostgreSQL ledger does what every ledger must do', { skip }, asy
   await testLedger(t, async () => {
     const url = await server.createDatabase()
     return { open: () => openLedger(url) }
+  })
+})
+
+await t.test('a PostgreSQL ledger rolls up and forgets', { skip }, async t => {
+  const server = await startPostgres(t)
+  await testRollUps(t, async () => {
+    const url = await server.createDatabase()
+    return { url, open: () => openLedger(url) }
   })
 })
 

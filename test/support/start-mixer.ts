@@ -18,7 +18,7 @@ export interface StartedMixer {
 }
 
 export interface StartMixerOptions {
-  /** An existing ledger; by default a new one. */
+  /** The file of an existing ledger, or the URL of one in PostgreSQL; by default a new file. */
   readonly ledger?: string
   /** A free one by default. */
   readonly port?: number
@@ -36,7 +36,8 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
         url: `http://127.0.0.1:${options.port ?? 0}`,
         token: TOKEN,
       }),
-      ledger: `sqlite:${ledger}`,
+      ledger: ledger.includes('://') ? ledger : `sqlite:${ledger}`,
+      ledgerRetention: configSchema.shape.ledgerRetention.parse({}),
     },
     logger: createLogger({ level: 'debug', name: 'mixer' }, { write: line => lines.push(line) }),
     clock: { now: options.now ?? Date.now, monotonic: () => performance.now() },

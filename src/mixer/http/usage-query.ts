@@ -9,6 +9,7 @@ import {
 } from '../../contracts/usage-query.ts'
 import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../../core/tenant-id.ts'
 import type { LedgerQuery } from '../ledger/ledger.ts'
+import { readCursor, type UsageCursor } from './usage-cursor.ts'
 
 const { minute: MINUTE_MS, day: DAY_MS } = USAGE_GRAINS
 /** Latest moment that a Date can hold. */
@@ -27,36 +28,84 @@ export function parseUsageQuery(
   search: URLSearchParams,
   now: number,
 ): ParsedUsageQuery | { readonly problems: readonly string[] } {
+  const text = search.get('cursor')
+  if (text === null) return parse(search, now, undefined)
+  const cursor = readCursor(text)
+  if (cursor === undefined) return { problems: ['cursor: must be `next` of an answer'] }
+  // What is not said again is as it was: today may be another day by now.
+  const full = new URLSearchParams(search)
+  for (const [name, value] of Object.entries(partsOf(cursor)))
+    if (!full.has(name)) full.set(name, value)
+  return parse(full, now, cursor)
+}
+
+function partsOf({ tenant, from, to, by }: UsageCursor): Record<string, string> {
+  const range = { from: String(from), to: String(to), by: by.join(',') }
+  return tenant === undefined ? range : { ...range, tenant }
+}
+
+function parse(
+  search: URLSearchParams,
+  now: number,
+  cursor: UsageCursor | undefined,
+): ParsedUsageQuery | { readonly problems: readonly string[] } {
   const problems: string[] = []
   checkNames(search, problems)
   const tenant = search.get('tenant') ?? undefined
   if (tenant !== undefined && !TENANT_ID_PATTERN.test(tenant))
     problems.push(`tenant: must be ${TENANT_ID_HINT}`)
   const { from, to } = parseRange(search, now, problems)
-  const by = parseBy(search, to - from, problems)
+  const given = parseBy(search, to - from, problems)
+  const limit = parseLimit(search, problems)
+  const grain = given.find(isGrain)
+  const dimensions = given.filter((grouping): grouping is UsageDimension => !isGrain(grouping))
+  // In the order of the answer's windows, which go by time first.
+  const by = [...(grain === undefined ? [] : [grain]), ...dimensions]
+  if (cursor !== undefined && !belongsTo(cursor, { tenant, from, to, by }))
+    problems.push('cursor: belongs to another query')
   if (problems.length > 0) return { problems }
-
-  const grain = by.find(isGrain)
-  const dimensions = by.filter((grouping): grouping is UsageDimension => !isGrain(grouping))
   return {
-    // In the order of the answer's windows, which go by time first.
-    by: [...(grain === undefined ? [] : [grain]), ...dimensions],
+    by,
     query: {
       ...(tenant === undefined ? {} : { tenant }),
       from,
       to,
       ...(grain === undefined ? {} : { grain }),
       dimensions,
-      limit: MAX_USAGE_WINDOWS,
+      limit: limit ?? MAX_USAGE_WINDOWS,
+      paged: limit !== undefined || cursor !== undefined,
+      ...(cursor === undefined ? {} : { after: cursor.after }),
     },
   }
+}
+
+function belongsTo({ after, ...cursor }: UsageCursor, query: Omit<UsageCursor, 'after'>): boolean {
+  const { by } = query
+  const grains = by.filter(isGrain).length
+  return (
+    cursor.tenant === query.tenant &&
+    cursor.from === query.from &&
+    cursor.to === query.to &&
+    cursor.by.join(',') === by.join(',') &&
+    after.dimensions.length === by.length - grains &&
+    (after.window !== undefined) === grains > 0
+  )
+}
+
+function parseLimit(search: URLSearchParams, problems: string[]): number | undefined {
+  const text = search.get('limit')
+  if (text === null) return undefined
+  const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0
+  if (limit >= 1 && limit <= MAX_USAGE_WINDOWS) return limit
+  problems.push(`limit: must be a number from 1 to ${MAX_USAGE_WINDOWS}`)
+  return undefined
 }
 
 function isGrain(grouping: UsageGrouping): grouping is UsageGrain {
   return Object.hasOwn(USAGE_GRAINS, grouping)
 }
 
-const PARAMETERS: readonly string[] = ['tenant', 'from', 'to', 'by']
+const PARAMETERS: readonly string[] = ['tenant', 'from', 'to', 'by', 'limit', 'cursor']
 
 function checkNames(search: URLSearchParams, problems: string[]): void {
   for (const name of new Set(search.keys())) {

@@ -2,17 +2,17 @@
 import {
   MAX_USAGE_WINDOWS,
   type UsageAnswer,
-  type UsageSums,
   type UsageWindow,
   usageAnswerSchema,
-  usageSumOf,
+  usageSumsOf,
 } from '../../contracts/usage-query.ts'
-import { USAGE_COUNTERS, type UsageCounter } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { Ledger, LedgerGroup } from '../ledger/ledger.ts'
+import type { Ledger, LedgerGroup, LedgerUsage } from '../ledger/ledger.ts'
+import { addSums } from '../ledger/usage-columns.ts'
 import { json, malformed, refusal } from './answer.ts'
 import type { Route } from './route.ts'
+import { writeCursor } from './usage-cursor.ts'
 import { type ParsedUsageQuery, parseUsageQuery } from './usage-query.ts'
 
 export interface UsageDeps {
@@ -44,6 +44,15 @@ export function usageRoute({ ledger, clock, logger }: UsageDeps): Route {
           description:
             'Comma list of one of minute, hour, day, and of tenant, listener, routability, operation, code; by default minute, hour or day, whichever suits the length of time.',
         },
+        {
+          name: 'limit',
+          description: `The most windows in an answer, up to ${MAX_USAGE_WINDOWS}. Where there are more, the answer has a \`next\`; without a limit it is refused.`,
+        },
+        {
+          name: 'cursor',
+          description:
+            '`next` of the page before, which names the query as well. No window is in two pages or in none, also when usage comes in meanwhile.',
+        },
       ],
       answer: usageAnswerSchema,
       refusals: ['malformed_message', 'ledger_unavailable'],
@@ -54,11 +63,13 @@ export function usageRoute({ ledger, clock, logger }: UsageDeps): Route {
       const usage = await ledger.usage(parsed.query)
       switch (usage.kind) {
         case 'usage':
-          return json(answerOf(parsed, usage.groups))
+          return json(answerOf(parsed, usage.groups, usage.more))
         case 'too-many':
           return malformed([
-            `by: more than ${MAX_USAGE_WINDOWS} groups; ask for a shorter time or a coarser grouping`,
+            `by: more than ${MAX_USAGE_WINDOWS} groups; ask for pages with limit, a shorter time or a coarser grouping`,
           ])
+        case 'expired':
+          return malformed([expiredProblem(usage)])
         case 'unavailable':
           logger.error({ reason: usage.detail }, 'the ledger cannot be read')
           return refusal('ledger_unavailable', { headers: { 'retry-after': '1' } })
@@ -67,14 +78,28 @@ export function usageRoute({ ledger, clock, logger }: UsageDeps): Route {
   }
 }
 
-function answerOf({ by, query }: ParsedUsageQuery, groups: readonly LedgerGroup[]): UsageAnswer {
+const LARGER = { minute: 'whole hours', hour: 'whole days', day: 'a later time' } as const
+
+function expiredProblem({ unit, from }: Extract<LedgerUsage, { kind: 'expired' }>): string {
+  return `from: usage by the ${unit} is kept only from ${iso(from)} on; ask for ${LARGER[unit]}, or from then on`
+}
+
+function answerOf(
+  { by, query }: ParsedUsageQuery,
+  groups: readonly LedgerGroup[],
+  more: boolean,
+): UsageAnswer {
+  const { tenant, from, to } = query
+  const last = groups.at(-1)
   return {
     tenant: query.tenant ?? null,
     from: iso(query.from),
     to: iso(query.to),
     by: [...by],
-    totals: sumsOf(groups),
+    // Every record is in exactly one group, so this is their sum, from the same moment of the ledger.
+    totals: usageSumsOf(addSums(groups.map(({ sums }) => sums))),
     windows: groups.map(windowOf),
+    next: more && last !== undefined ? writeCursor({ tenant, from, to, by }, last) : null,
   }
 }
 
@@ -82,29 +107,7 @@ function windowOf(group: LedgerGroup): UsageWindow {
   return {
     ...(group.window === undefined ? {} : { window: iso(group.window) }),
     ...group.dimensions,
-    ...sumsOf([group]),
-  }
-}
-
-/** Every record is in exactly one group, so the sum of groups is the total, from the same moment of the ledger. */
-function sumsOf(groups: readonly LedgerGroup[]): UsageSums {
-  const total: Record<UsageCounter, bigint> = {
-    calls: 0n,
-    ingress: 0n,
-    egress: 0n,
-    connections: 0n,
-    connectionMs: 0n,
-    callMs: 0n,
-  }
-  for (const { sums } of groups)
-    for (const counter of USAGE_COUNTERS) total[counter] += sums[counter]
-  return {
-    calls: usageSumOf(total.calls),
-    ingress: usageSumOf(total.ingress),
-    egress: usageSumOf(total.egress),
-    connections: usageSumOf(total.connections),
-    connectionMs: usageSumOf(total.connectionMs),
-    callMs: usageSumOf(total.callMs),
+    ...usageSumsOf(group.sums),
   }
 }
 

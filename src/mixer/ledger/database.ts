@@ -47,10 +47,17 @@ export type OpenedDatabase<Opened extends Database = Database> =
 export class SqlError extends Error {
   override readonly name = 'SqlError'
   readonly reason: 'overflow' | 'unavailable'
+  /** Of many rows that were given at once, which one; not every database says so. */
+  readonly row: number | undefined
 
-  constructor(reason: SqlError['reason'], message: string, options?: ErrorOptions) {
+  constructor(
+    reason: SqlError['reason'],
+    message: string,
+    { row, ...options }: ErrorOptions & { readonly row?: number } = {},
+  ) {
     super(message, options)
     this.reason = reason
+    this.row = row
   }
 }
 

@@ -30,6 +30,16 @@ export interface LedgerQuery {
   readonly dimensions: readonly UsageDimension[]
   /** The most groups to answer. */
   readonly limit: number
+  /** Whether the answer may be a page: the first groups, with `more` behind them. Else it is `too-many`. */
+  readonly paged?: boolean
+  /** Only groups behind this one. */
+  readonly after?: LedgerGroupKey
+}
+
+/** Which group of a query: its window where it has a grain, and its dimensions in their order. */
+export interface LedgerGroupKey {
+  readonly window?: number
+  readonly dimensions: readonly string[]
 }
 
 /** A group of a query: where and what, and its exact sums. */
@@ -41,9 +51,46 @@ export interface LedgerGroup {
 }
 
 export type LedgerUsage =
-  /** Ordered by window, then by the dimensions as they were asked for. */
-  | { readonly kind: 'usage'; readonly groups: readonly LedgerGroup[] }
+  /** Ordered by window, then by the dimensions as they were asked for; text by its bytes. */
+  | { readonly kind: 'usage'; readonly groups: readonly LedgerGroup[]; readonly more: boolean }
   /** There are more groups than the limit. */
+  | { readonly kind: 'too-many' }
+  /** Some of it is no longer kept in pieces as small as it takes: `unit`s only from `from` on. */
+  | { readonly kind: 'expired'; readonly unit: UsageGrain; readonly from: number }
+  | LedgerUnavailable
+
+/** Which producers the books are asked of. */
+export type LedgerBooksQuery = {
+  /** The most tenants whose sums are answered each by itself; 0 for none. */
+  readonly tenants: number
+} & (
+  | { readonly producers: readonly string[] }
+  /** All, in the order of their names, from behind `after` on. */
+  | { readonly after: string; readonly limit: number }
+)
+
+export interface LedgerProducer {
+  readonly producer: string
+  /** Its high-water mark. */
+  readonly durable: number
+  /** When that was last moved, by the mixer's clock, in milliseconds since the epoch. */
+  readonly appliedAt: number
+  readonly sums: LedgerGroup['sums']
+}
+
+export type LedgerBooks =
+  | {
+      readonly kind: 'books'
+      readonly producers: readonly LedgerProducer[]
+      /** There are more producers than the limit. */
+      readonly more: boolean
+      /** Of all that all producers ever reported. */
+      readonly reported: LedgerGroup['sums']
+      /** Of all usage that is in the ledger or was until it was past retention; the same as `reported`. */
+      readonly ledger: LedgerGroup['sums']
+      readonly tenants: readonly { readonly tenant: string; readonly sums: LedgerGroup['sums'] }[]
+    }
+  /** There are more tenants than asked for. */
   | { readonly kind: 'too-many' }
   | LedgerUnavailable
 
@@ -55,6 +102,8 @@ export interface Ledger {
   apply(report: UsageReport): Promise<ApplyResult>
   /** All groups come from one moment: a report is in all of them or in none. */
   usage(query: LedgerQuery): Promise<LedgerUsage>
+  /** The books, of one moment. Reads the whole ledger. */
+  books(query: LedgerBooksQuery): Promise<LedgerBooks>
   /** Undefined while a report could be applied. */
   check(): Promise<LedgerUnavailable | undefined>
 }

@@ -73,7 +73,7 @@ export class SqliteDatabase implements Database {
     this.#connection = connection
   }
 
-  async transaction<Result>(work: (session: SqlSession) => Promise<Result>): Promise<Result> {
+  async transaction<Result>(work: (session: SqliteSession) => Promise<Result>): Promise<Result> {
     // IMMEDIATE takes the write lock before anything is read, so that no other process can change it meanwhile.
     return this.#enqueue(() => this.#attempt('BEGIN IMMEDIATE', work))
   }
@@ -86,25 +86,6 @@ export class SqliteDatabase implements Database {
         return await this.#attempt('BEGIN; SELECT 1 FROM sqlite_schema', work)
       } finally {
         this.#execute('PRAGMA query_only = OFF')
-      }
-    })
-  }
-
-  /**
-   * A transaction in one piece, with SQLite's own interface to it: `work` commits where it gives its result to `commit`,
-   * and is undone where it ends without.
-   */
-  async atOnce<Result>(
-    work: (connection: DatabaseSync, commit: () => void) => Result,
-  ): Promise<Result> {
-    return this.#enqueue(async () => {
-      await this.#begin('BEGIN IMMEDIATE')
-      try {
-        return work(this.#connection, () => this.#connection.exec('COMMIT'))
-      } catch (cause) {
-        throw sqlErrorOf(cause)
-      } finally {
-        this.#rollBack()
       }
     })
   }
@@ -126,7 +107,7 @@ export class SqliteDatabase implements Database {
 
   async #attempt<Result>(
     begin: string,
-    work: (session: SqlSession) => Promise<Result>,
+    work: (session: SqliteSession) => Promise<Result>,
   ): Promise<Result> {
     await this.#begin(begin)
     const session = new SqliteSession(sql => this.#prepare(sql))
@@ -182,7 +163,7 @@ export class SqliteDatabase implements Database {
   }
 }
 
-class SqliteSession implements SqlSession {
+export class SqliteSession implements SqlSession {
   readonly #prepare: (sql: string) => StatementSync
   #failure: SqlError | undefined
 
@@ -196,6 +177,23 @@ class SqliteSession implements SqlSession {
 
   async all(sql: string, params: readonly SqlValue[] = []): Promise<readonly SqlRow[]> {
     return this.#do(() => this.#prepare(sql).all(named(params)))
+  }
+
+  /**
+   * Runs a statement whose parameters are `?` for each of the rows. They are bound as they are, integers as floating
+   * point: only for columns, which turn them into the same integers before anything is done with them.
+   */
+  async runEach(sql: string, rows: readonly (readonly (string | number)[])[]): Promise<void> {
+    this.#do(() => {
+      const statement = this.#prepare(sql)
+      for (const [index, row] of rows.entries()) {
+        try {
+          statement.run(...row)
+        } catch (cause) {
+          throw sqlErrorOf(cause, index)
+        }
+      }
+    })
   }
 
   /** The work is done: throws where a statement of it has failed, as PostgreSQL would not commit it then. */
@@ -229,15 +227,10 @@ function named(params: readonly SqlValue[]): Record<string, Exclude<SqlValue, nu
   )
 }
 
-function sqlErrorOf(cause: unknown): SqlError {
+function sqlErrorOf(cause: unknown, row?: number): SqlError {
   if (cause instanceof SqlError) return cause
-  const reason = isSqliteOverflow(cause) ? 'overflow' : 'unavailable'
-  return new SqlError(reason, messageOf(cause), { cause })
-}
-
-/** Whether a sum no longer fits into its column. */
-export function isSqliteOverflow(cause: unknown): boolean {
-  return errorCodeOf(cause) === SQLITE_CONSTRAINT_DATATYPE
+  const reason = errorCodeOf(cause) === SQLITE_CONSTRAINT_DATATYPE ? 'overflow' : 'unavailable'
+  return new SqlError(reason, messageOf(cause), { cause, ...(row === undefined ? {} : { row }) })
 }
 
 function errorCodeOf(cause: unknown): unknown {

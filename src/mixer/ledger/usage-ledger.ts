@@ -1,57 +1,83 @@
-/** The ledger of usage in a database. What is fast in one database alone is that database's own `apply`. */
+/** The ledger of usage in a database. */
 import type { UsageReport } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
-import { type Database, messageOf } from './database.ts'
-import type { ApplyResult, Ledger, LedgerQuery, LedgerUnavailable, LedgerUsage } from './ledger.ts'
-import { createPostgresApply } from './postgres-apply.ts'
+import { applyReport } from './apply-report.ts'
+import { readBooks } from './books.ts'
+import { messageOf } from './database.ts'
+import type {
+  ApplyResult,
+  Ledger,
+  LedgerBooks,
+  LedgerBooksQuery,
+  LedgerQuery,
+  LedgerUnavailable,
+  LedgerUsage,
+} from './ledger.ts'
+import { readMarks } from './marks.ts'
 import type { PostgresDatabase } from './postgres-database.ts'
-import { createSqliteApply } from './sqlite-apply.ts'
+import { postgresUsageTables } from './postgres-usage.ts'
 import type { SqliteDatabase } from './sqlite-database.ts'
+import { sqliteUsageTables } from './sqlite-usage.ts'
+import { usagePieces } from './usage-pieces.ts'
 import { groupReader, usageStatement } from './usage-sums.ts'
+import type { UsageTables } from './usage-tables.ts'
 
-export function createUsageLedger(
-  database: SqliteDatabase | PostgresDatabase,
-  clock: Clock,
-): Ledger {
-  const apply =
-    database.dialect === 'sqlite'
-      ? createSqliteApply(database, clock)
-      : createPostgresApply(database, clock)
-  return new UsageLedger(database, apply)
+/** What is fast in one database alone. */
+export function usageTablesOf(database: SqliteDatabase | PostgresDatabase): UsageTables {
+  return database.dialect === 'sqlite' ? sqliteUsageTables(database) : postgresUsageTables(database)
+}
+
+export function createUsageLedger(tables: UsageTables, clock: Clock): Ledger {
+  return new UsageLedger(tables, clock)
 }
 
 class UsageLedger implements Ledger {
-  readonly #database: Database
-  readonly #apply: (report: UsageReport) => Promise<ApplyResult>
+  readonly #tables: UsageTables
+  readonly #clock: Clock
 
-  constructor(database: Database, apply: (report: UsageReport) => Promise<ApplyResult>) {
-    this.#database = database
-    this.#apply = apply
+  constructor(tables: UsageTables, clock: Clock) {
+    this.#tables = tables
+    this.#clock = clock
   }
 
   async apply(report: UsageReport): Promise<ApplyResult> {
-    return attempt(() => this.#apply(report))
+    return attempt(() => applyReport(this.#tables, report, Math.floor(this.#clock.now())))
   }
 
   async usage(query: LedgerQuery): Promise<LedgerUsage> {
-    return attempt(async () => {
-      const { sql, params } = usageStatement(query)
-      const rows = await this.#database.snapshot(session => session.all(sql, params))
-      return rows.length > query.limit
-        ? { kind: 'too-many' }
-        : { kind: 'usage', groups: rows.map(groupReader(query)) }
-    })
+    return attempt(() =>
+      this.#tables.database.snapshot(async session => {
+        const pieces = usagePieces(stretchOf(query), await readMarks(session))
+        if (pieces.kind === 'expired') return pieces
+        if (pieces.pieces.length === 0) return { kind: 'usage', groups: [], more: false }
+        const { sql, params } = usageStatement(query, pieces.pieces)
+        const rows = await session.all(sql, params)
+        const more = rows.length > query.limit
+        if (more && query.paged !== true) return { kind: 'too-many' }
+        return { kind: 'usage', groups: rows.slice(0, query.limit).map(groupReader(query)), more }
+      }),
+    )
+  }
+
+  async books(query: LedgerBooksQuery): Promise<LedgerBooks> {
+    return attempt(() => this.#tables.database.snapshot(session => readBooks(session, query)))
   }
 
   async check(): Promise<LedgerUnavailable | undefined> {
     return attempt(async () => {
       // Of no row, but a server that only reads refuses it.
-      await this.#database.transaction(session =>
+      await this.#tables.database.transaction(session =>
         session.run(`UPDATE ledger_mark SET at = at WHERE name = ''`),
       )
       return undefined
     })
   }
+}
+
+/** A page behind another begins with the window of the last group there: what is before it need not be read again. */
+function stretchOf({ from, to, grain, after }: LedgerQuery): Parameters<typeof usagePieces>[0] {
+  const start = Math.max(from, after?.window ?? from)
+  return { from: start, to, ...(grain === undefined ? {} : { grain }) }
 }
 
 async function attempt<Result>(work: () => Promise<Result>): Promise<Result | LedgerUnavailable> {

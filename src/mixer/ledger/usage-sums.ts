@@ -1,48 +1,66 @@
 /** How a usage query becomes SQL, and its rows become groups. Values are bound, never written into the text. */
 import { USAGE_GRAINS, type UsageDimension } from '../../contracts/usage-query.ts'
-import {
-  USAGE_COUNTERS,
-  type UsageCounter,
-  type UsageRecord,
-} from '../../contracts/usage-report.ts'
+import type { UsageRecord } from '../../contracts/usage-report.ts'
 import type { SqlRow, SqlValue } from './database.ts'
 import type { LedgerGroup, LedgerQuery } from './ledger.ts'
-import { COUNTER_COLUMNS } from './usage-columns.ts'
-
-/**
- * A sum is taken in two halves of 32 bits, since one of BIGINT would fail beyond 2^63 - 1; each half is exact for more
- * rows than a ledger can hold.
- */
-const SUMS = USAGE_COUNTERS.flatMap(counter => {
-  const column = COUNTER_COLUMNS[counter]
-  return [
-    `CAST(sum(${column} >> 32) AS BIGINT) AS ${column}_high`,
-    `CAST(sum(${column} & 4294967295) AS BIGINT) AS ${column}_low`,
-  ]
-}).join(', ')
+import { COUNTER_COLUMNS, SUMS, sumsOf } from './usage-columns.ts'
+import type { UsagePiece } from './usage-pieces.ts'
 
 export interface UsageStatement {
   readonly sql: string
   readonly params: readonly SqlValue[]
 }
 
-/** Answers one row more than the limit, where there is one. */
-export function usageStatement(query: LedgerQuery): UsageStatement {
+/** The text of a statement and its parameters, which grow together. */
+class Builder {
+  readonly params: SqlValue[] = []
+
+  /** The place of a new parameter. */
+  bind(value: SqlValue): string {
+    this.params.push(value)
+    return `$${this.params.length}`
+  }
+}
+
+/** Sums over `pieces`, which cover the time of the query. Answers one row more than the limit, where there is one. */
+export function usageStatement(query: LedgerQuery, pieces: readonly UsagePiece[]): UsageStatement {
+  const builder = new Builder()
   const grain = query.grain === undefined ? undefined : USAGE_GRAINS[query.grain]
-  const start = grain === undefined ? [] : [`window_start / ${grain} * ${grain} AS start`]
-  const keys = [...(grain === undefined ? [] : ['start']), ...query.dimensions]
-  const { tenant, from, to, limit } = query
+  const start = grain === undefined ? undefined : `window_start / ${grain} * ${grain}`
+  const keys = [...(start === undefined ? [] : ['start']), ...query.dimensions]
   const sql = [
-    `SELECT ${[...start, ...query.dimensions, SUMS].join(', ')} FROM usage`,
-    'WHERE window_start >= $1 AND window_start < $2',
-    tenant === undefined ? '' : 'AND tenant = $4',
+    `SELECT ${[...(start === undefined ? [] : [`${start} AS start`]), ...query.dimensions, SUMS].join(', ')}`,
+    `FROM (${pieces.map(piece => rowsOf(piece, query, builder)).join(' UNION ALL ')}) AS piece`,
+    afterOf(query, start, builder),
     // Without a key the aggregate of no rows would be one row of NULLs.
     keys.length === 0
       ? 'HAVING count(*) > 0'
       : `GROUP BY ${keys.join(', ')} ORDER BY ${keys.join(', ')}`,
-    'LIMIT $3',
+    `LIMIT ${builder.bind(query.limit + 1)}`,
   ].join(' ')
-  return { sql, params: [from, to, limit + 1, ...(tenant === undefined ? [] : [tenant])] }
+  return { sql, params: builder.params }
+}
+
+function rowsOf({ table, from, to }: UsagePiece, query: LedgerQuery, builder: Builder): string {
+  const columns = ['window_start', ...new Set(query.dimensions), ...Object.values(COUNTER_COLUMNS)]
+  return [
+    `SELECT ${columns.join(', ')} FROM ${table}`,
+    `WHERE window_start >= ${builder.bind(from)} AND window_start < ${builder.bind(to)}`,
+    query.tenant === undefined ? '' : `AND tenant = ${builder.bind(query.tenant)}`,
+  ].join(' ')
+}
+
+/** Only the groups behind a page, wherever new ones have come up meanwhile. */
+function afterOf(
+  { after, dimensions }: LedgerQuery,
+  start: string | undefined,
+  builder: Builder,
+): string {
+  if (after === undefined) return ''
+  const names = [...(start === undefined ? [] : [start]), ...dimensions]
+  const values = [...(start === undefined ? [] : [after.window ?? 0]), ...after.dimensions]
+  const places = values.map(value => builder.bind(value))
+  return `WHERE (${names.join(', ')}) > (${places.join(', ')})`
 }
 
 /** Reads rows of `usageStatement(query)`. */
@@ -50,14 +68,7 @@ export function groupReader(query: LedgerQuery): (row: SqlRow) => LedgerGroup {
   return row => ({
     ...(query.grain === undefined ? {} : { window: Number(row['start']) }),
     dimensions: dimensionsOf(row, query.dimensions),
-    sums: {
-      calls: sumOf(row, 'calls'),
-      ingress: sumOf(row, 'ingress'),
-      egress: sumOf(row, 'egress'),
-      connections: sumOf(row, 'connections'),
-      connectionMs: sumOf(row, 'connectionMs'),
-      callMs: sumOf(row, 'callMs'),
-    },
+    sums: sumsOf(row),
   })
 }
 
@@ -67,10 +78,4 @@ function dimensionsOf(
 ): LedgerGroup['dimensions'] {
   const values = dimensions.map(dimension => [dimension, row[dimension]])
   return Object.fromEntries(values) as Partial<Pick<UsageRecord, UsageDimension>>
-}
-
-function sumOf(row: SqlRow, counter: UsageCounter): bigint {
-  const high = row[`${COUNTER_COLUMNS[counter]}_high`]
-  const low = row[`${COUNTER_COLUMNS[counter]}_low`]
-  return typeof high === 'bigint' && typeof low === 'bigint' ? (high << 32n) + low : 0n
 }

@@ -3,11 +3,13 @@ import type { Clock } from '../../../src/core/clock.ts'
 import type { Database } from '../../../src/mixer/ledger/database.ts'
 import type { Ledger } from '../../../src/mixer/ledger/ledger.ts'
 import { openDatabase } from '../../../src/mixer/ledger/open-database.ts'
-import { createUsageLedger } from '../../../src/mixer/ledger/usage-ledger.ts'
+import { createUsageLedger, usageTablesOf } from '../../../src/mixer/ledger/usage-ledger.ts'
+import type { UsageTables } from '../../../src/mixer/ledger/usage-tables.ts'
 import { NOON } from './reports.ts'
 
 export interface OpenLedger extends Ledger {
   readonly database: Database
+  readonly tables: UsageTables
   close(): Promise<void>
 }
 
@@ -18,11 +20,14 @@ export async function openLedger(url: string, clock: Clock = atNoon): Promise<Op
   const opened = await openDatabase(url)
   if ('refusal' in opened) throw new Error(opened.refusal)
   const { database } = opened
-  const ledger = createUsageLedger(database, clock)
+  const tables = usageTablesOf(database)
+  const ledger = createUsageLedger(tables, clock)
   return {
+    tables,
     database,
     apply: report => ledger.apply(report),
     usage: query => ledger.usage(query),
+    books: query => ledger.books(query),
     check: () => ledger.check(),
     close: () => database.close(),
   }

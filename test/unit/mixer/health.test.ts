@@ -19,6 +19,7 @@ async function status(
     check: async () => unavailable,
     apply: unused,
     usage: unused,
+    books: unused,
   }
   const routes = healthRoutes({ ledger, metrics: createMixerMetrics(), draining: () => draining })
   const route = routes.find(each => each.path === path)

@@ -11,6 +11,7 @@ await test('numbers stand right, exact and with separators, above their total', 
     tenant: null,
     by: ['hour', 'tenant'],
     totals: { ...ZERO, calls: 1_234_567, egress: '9223372036854775808' },
+    next: null,
     windows: [
       { ...ZERO, window: '2026-11-22T13:00:00.000Z', tenant: 'acme', calls: 1_234_000 },
       {
@@ -37,7 +38,14 @@ await test('numbers stand right, exact and with separators, above their total', 
 })
 
 await test('no usage is a sentence', async t => {
-  const usage: UsageAnswer = { ...TODAY, tenant: 'acme', by: ['tenant'], totals: ZERO, windows: [] }
+  const usage: UsageAnswer = {
+    ...TODAY,
+    tenant: 'acme',
+    by: ['tenant'],
+    totals: ZERO,
+    windows: [],
+    next: null,
+  }
   t.equal(
     usageTable(usage),
     'Usage of tenant acme from 2026-11-22 00:00 to 2026-11-23 00:00 UTC: none\n',
@@ -46,7 +54,14 @@ await test('no usage is a sentence', async t => {
 
 await test('control characters in a name do not reach the terminal', async t => {
   const windows = [{ ...ZERO, operation: '\u001b[2Jgone' }]
-  const table = usageTable({ ...TODAY, tenant: 'acme', by: ['operation'], totals: ZERO, windows })
+  const table = usageTable({
+    ...TODAY,
+    tenant: 'acme',
+    by: ['operation'],
+    totals: ZERO,
+    windows,
+    next: null,
+  })
   t.match(table, '?[2Jgone')
   t.notMatch(table, '\u001b')
 })
