@@ -123,7 +123,16 @@ export type BatchFound =
 
 /** Reads the batches of one segment, in their order; it remembers the keys. */
 export class SegmentReader {
-  readonly #keys = new Map<number, UsageKey>()
+  readonly #keys: Map<number, UsageKey>
+
+  constructor(keys: ReadonlyMap<number, UsageKey> = new Map()) {
+    this.#keys = new Map(keys)
+  }
+
+  /** Another one that has read as far as this one. */
+  fork(): SegmentReader {
+    return new SegmentReader(this.#keys)
+  }
 
   /** The header at the beginning: whether it is one, or undefined where more is needed. */
   static checkHeader(bytes: Uint8Array): boolean | undefined {

@@ -62,21 +62,24 @@ export const journalBooksSchema = z.strictObject({
   state: z
     .enum(['live', 'dead', 'done'])
     .describe('Written by a worker; left by one that is gone; all of it durable.'),
-  first: batchNumber.describe('First batch that this proxy has seen: sums begin with it.'),
-  journaled: batchNumber.describe('Last batch that was read.'),
+  first: batchNumber.describe('First batch that this start has read: its sums begin with it.'),
+  read: batchNumber.describe('Last batch that was read for a report.'),
   durable: batchNumber.describe('Last batch that the ledger has.'),
   acknowledged: usageSumsSchema.describe('Sums of the batches that the ledger has.'),
-  bytesPending: z.number().nonnegative(),
-  bytesUnread: z.number().nonnegative(),
+  setAside: z.number().int().nonnegative().describe('Batches that the mixer refuses for good.'),
+  bytesPending: z.number().nonnegative().describe('On disk and not in the ledger.'),
+  bytesUnread: z.number().nonnegative().describe('Not in the sums of this answer.'),
   lagSeconds: z.number().nonnegative(),
 })
 export type JournalBooks = z.infer<typeof journalBooksSchema>
 
 export const proxyBooksSchema = z.strictObject({
   totals: usageAccountSchema,
-  tenants: z.record(z.string(), usageAccountSchema),
+  tenants: z.array(usageAccountSchema.extend({ tenant: z.string() })),
+  next: z.string().nullable().describe('Tenant to go on after; null on the last page.'),
   journals: z.array(journalBooksSchema),
   bytesPending: z.number().nonnegative(),
+  bytesUnread: z.number().nonnegative(),
   lagSeconds: z.number().nonnegative(),
 })
 export type ProxyBooks = z.infer<typeof proxyBooksSchema>

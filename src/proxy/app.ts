@@ -18,16 +18,15 @@ import { AdminServer } from './primary/admin-server.ts'
 import { LiveState } from './primary/live-state.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
 import { Reloader } from './primary/reloader.ts'
-import { SavedReports } from './primary/saved-reports.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
-import { UsageShipper } from './primary/usage-shipper.ts'
 import { type StartResult, WorkerPool } from './primary/worker-pool.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
+import { JournalShipper } from './shipping/journal-shipper.ts'
 
 /** Beyond `timeouts.drain`, for the workers to notice that their time is up and to report a last time. */
 const DRAIN_GRACE_MS = 2_000
-/** For the last usage to reach the mixer; what does not is saved. */
+/** For the last usage to reach the mixer; what does not waits in the journal for the next start. */
 const LAST_REPORT_MS = 5_000
 /** For workers that found no way to start while others did. */
 const FAILED_START_DRAIN_MS = 2_000
@@ -63,7 +62,7 @@ class ProxyPrimary {
   readonly #live = new LiveState(systemClock)
   readonly #metrics: ProxyMetrics
   readonly #client: MixerClient
-  readonly #shipper: UsageShipper
+  readonly #shipper: JournalShipper
   readonly #registrar: Registrar
   readonly #reloader: Reloader
   readonly #workerCount: number
@@ -71,6 +70,8 @@ class ProxyPrimary {
   readonly #admin: AdminServer
   readonly #instance = randomInstance()
   readonly #ended = Promise.withResolvers<number>()
+  /** Of an end that was asked for. */
+  #exitCode = 0
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
   #sorted: readonly TenantConfig[] = []
   #byId: ReadonlyMap<string, TenantConfig> = new Map()
@@ -79,13 +80,13 @@ class ProxyPrimary {
     this.#options = options
     this.#logger = options.logger
     const { config } = options
-    this.#client = createMixerClient({ url: config.mixer.url, token: config.mixer.token })
+    this.#client = createMixerClient(config.mixer)
     this.#metrics = new ProxyMetrics({
       tenants: config.metrics.tenants,
       live: this.#live,
       backlog: () => {
-        const { savedBytes, lagMs } = this.#shipper.status()
-        return { bytes: savedBytes, lagMs }
+        const { bytesPending, lagMs } = this.#shipper.status()
+        return { bytes: bytesPending, lagMs }
       },
     })
     this.#shipper = this.#createShipper()
@@ -115,6 +116,7 @@ class ProxyPrimary {
     watcher?.close()
     stopListening()
     this.#registrar.close()
+    await this.#shipper.close(0)
     await this.#client.close()
     await this.#admin.close()
     this.#logger.info({ exitCode }, 'ended')
@@ -123,11 +125,12 @@ class ProxyPrimary {
 
   async #start(): Promise<SourceWatcher | undefined> {
     try {
-      this.#shipper.start()
+      await this.#shipper.start()
     } catch (error) {
       this.#fail([`mixer.journal: ${String(error)}`], 1)
       return undefined
     }
+    if (this.#phase !== 'starting') return undefined
     const admin = await this.#admin.listen()
     if (!admin.ok) {
       this.#fail([admin.problem], 1)
@@ -188,26 +191,25 @@ class ProxyPrimary {
   }
 
   async #stopNow(): Promise<void> {
+    this.#exitCode = 1
     await this.#pool.kill()
-    this.#shipper.saveNow()
-    this.#ended.resolve(1)
+    await this.#shipper.close(0)
+    this.#ended.resolve(this.#exitCode)
   }
 
   async #drain(): Promise<void> {
     await this.#pool.drain(this.#reloader.config.timeouts.drain + DRAIN_GRACE_MS)
     await this.#shipper.close(LAST_REPORT_MS)
-    this.#ended.resolve(0)
+    this.#ended.resolve(this.#exitCode)
   }
 
-  #createShipper(): UsageShipper {
-    return new UsageShipper({
+  #createShipper(): JournalShipper {
+    return new JournalShipper({
+      folder: this.#options.config.mixer.journal,
       client: this.#client,
-      saved: new SavedReports(this.#options.config.mixer.journal),
       clock: systemClock,
       logger: this.#logger,
-      newProducer: randomUUID,
       onResult: result => this.#metrics.reported(result),
-      onLost: records => this.#metrics.recordsLost(records),
     })
   }
 
@@ -237,8 +239,9 @@ class ProxyPrimary {
         const [workers, instance] = [this.#workerCount, this.#instance]
         return { kind: 'start', config, generation, workers, instance }
       },
+      onReady: (slot, producer) => this.#shipper.claim(slot, producer),
       onReport: (slot, report) => this.#record(slot, report),
-      onGone: slot => this.#live.forget(slot),
+      onGone: slot => this.#gone(slot),
       onRestart: () => this.#metrics.workerRestarted(),
     })
   }
@@ -268,7 +271,12 @@ class ProxyPrimary {
   #record(slot: number, report: WorkerReport): void {
     this.#live.record(slot, report)
     this.#metrics.record(report)
-    this.#shipper.add(report.usage)
+    this.#shipper.count(slot, report.journal.producer, report.usage)
+  }
+
+  #gone(slot: number): void {
+    this.#live.forget(slot)
+    this.#shipper.workerGone(slot)
   }
 
   #configChanged({ tenants }: Config, generation: number): void {

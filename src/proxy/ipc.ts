@@ -33,7 +33,12 @@ export type WorkerMessage =
    * the primary sends before that would be lost without a trace.
    */
   | { readonly kind: 'hello' }
-  | { readonly kind: 'ready'; readonly bound: readonly BoundAddress[] }
+  | {
+      readonly kind: 'ready'
+      readonly bound: readonly BoundAddress[]
+      /** Of this worker's journal. */
+      readonly producer: string
+    }
   /**
    * The worker cannot start; it exits after this. With `configuration` nothing was bound, and the proxy exits with 2
    * instead of 1. Problems are whole sentences for the log.
@@ -57,6 +62,7 @@ export interface BoundAddress {
 
 export interface WorkerReport {
   readonly kind: 'report'
+  /** For metrics and for the books; what is billed is in the journal. */
   readonly usage: readonly UsageRecord[]
   readonly rejected: readonly {
     readonly reason: ErrorCode

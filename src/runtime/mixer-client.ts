@@ -2,6 +2,9 @@
  * Speaks to the mixer over HTTP for whoever reports or reads usage. It keeps connections open between calls and decides
  * nothing: when to try again is the caller's business.
  */
+import { readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
 import { Agent, type Dispatcher } from 'undici'
 import { type Problem, problemCode, problemSchema } from '../contracts/problem.ts'
 import {
@@ -10,7 +13,7 @@ import {
   registrationAnswerSchema,
 } from '../contracts/registration.ts'
 import { type UsageAnswer, type UsageQuery, usageAnswerSchema } from '../contracts/usage-query.ts'
-import { reportAnswerSchema, type UsageReport } from '../contracts/usage-report.ts'
+import { columnReport, reportAnswerSchema, type UsageReport } from '../contracts/usage-report.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 /** Longer than a mixer waits for the lock of its ledger, so that it is the mixer that says what is wrong. */
@@ -43,7 +46,10 @@ export interface MixerRefused {
 }
 
 export type MixerFailure = MixerUnreachable | MixerRefused
-export type ReportResult = { readonly ok: true; readonly durable: number } | MixerFailure
+/** `sent`: bytes of the body as it went over the network. */
+export type ReportResult =
+  | { readonly ok: true; readonly durable: number; readonly sent: number }
+  | MixerFailure
 export type RegisterResult =
   | { readonly ok: true; readonly answer: RegistrationAnswer }
   | MixerFailure
@@ -52,7 +58,7 @@ export type UsageResult = { readonly ok: true; readonly usage: UsageAnswer } | M
 /** Neither call ever rejects because of the network or the mixer. */
 export interface MixerClient {
   /** Delivers one report; `durable` is the sequence up to which all of this producer is in the ledger. */
-  report(report: UsageReport): Promise<ReportResult>
+  report(report: UsageReport, signal?: AbortSignal): Promise<ReportResult>
   usage(query: UsageQuery): Promise<UsageResult>
   /** Tells whose deployments there are; the answer may ask for more. */
   register(registration: Registration): Promise<RegisterResult>
@@ -61,29 +67,44 @@ export interface MixerClient {
 }
 
 export interface MixerClientOptions {
-  /** `http://host:port`; a path in it is kept as a prefix. */
+  /** `http://host:port` or https; a path in it is kept as a prefix. */
   readonly url: string
   readonly token: string
+  /** PEM file of the authorities that an https mixer is verified against; those of Node by default. */
+  readonly ca?: string | undefined
   /** How long a whole call may take; 15 s by default. */
   readonly timeoutMs?: number
 }
 
+const compress = promisify(gzip)
+
+/** Throws where the file of `ca` cannot be read. */
 export function createMixerClient(options: MixerClientOptions): MixerClient {
-  const { url, token, timeoutMs = ANSWER_TIMEOUT_MS } = options
+  const { url, token, ca, timeoutMs = ANSWER_TIMEOUT_MS } = options
   const base = new URL(url)
   const prefix = base.pathname.replace(/\/+$/, '')
   const agent = new Agent({
     connections: 4,
-    connect: { timeout: CONNECT_TIMEOUT_MS },
+    connect: {
+      timeout: CONNECT_TIMEOUT_MS,
+      ...(ca === undefined ? {} : { ca: readFileSync(ca, 'utf8') }),
+    },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
   })
-  const call = async (method: 'GET' | 'POST', path: string, body?: string): Promise<Reply> => {
+  const call = async (
+    method: 'GET' | 'POST',
+    path: string,
+    { body, signal }: { body?: Buffer; signal?: AbortSignal | undefined } = {},
+  ): Promise<Reply> => {
     const headers = {
       authorization: `Bearer ${token}`,
       accept: 'application/json',
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(body === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-encoding': 'gzip' }),
     }
+    const timeout = AbortSignal.timeout(timeoutMs)
     try {
       const response = await agent.request({
         origin: base.origin,
@@ -91,7 +112,7 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
         method,
         headers,
         body: body ?? null,
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
       })
       return { status: response.statusCode, body: await readJson(response.body) }
     } catch (cause) {
@@ -99,14 +120,15 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
     }
   }
   return {
-    async report(report) {
-      const reply = await call('POST', '/v1/report', JSON.stringify(report))
+    async report(report, signal) {
+      const body = await encode(columnReport(report))
+      const reply = await call('POST', '/v1/report', { body, signal })
       if ('ok' in reply) return reply
       if (reply.status !== 200) return failureOf(base, reply)
       const answer = reportAnswerSchema.safeParse(reply.body)
       if (!answer.success || answer.data.producer !== report.producer)
         return notAMixer(base, reply.status)
-      return { ok: true, durable: answer.data.durable }
+      return { ok: true, durable: answer.data.durable, sent: body.length }
     },
     async usage(query) {
       const reply = await call('GET', `/v1/usage${searchOf(query)}`)
@@ -116,7 +138,7 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
       return answer.success ? { ok: true, usage: answer.data } : notAMixer(base, reply.status)
     },
     async register(registration) {
-      const reply = await call('POST', '/v1/registration', JSON.stringify(registration))
+      const reply = await call('POST', '/v1/registration', { body: await encode(registration) })
       if ('ok' in reply) return reply
       if (reply.status !== 200) return failureOf(base, reply)
       const answer = registrationAnswerSchema.safeParse(reply.body)
@@ -126,6 +148,10 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
     },
     close: () => agent.destroy(),
   }
+}
+
+async function encode(message: unknown): Promise<Buffer> {
+  return compress(JSON.stringify(message))
 }
 
 type Reply = { readonly status: number; readonly body: unknown } | MixerUnreachable

@@ -2,6 +2,7 @@
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'tap'
+import { type ProxyBooks, proxyBooksSchema } from '../../src/contracts/reconcile.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
 import { StartedPrimary, tenantEntry } from '../support/start-primary.ts'
 
@@ -244,27 +245,38 @@ await test('reconcile says what is counted, pending and acknowledged', async t =
   const primary = new StartedPrimary(t, { mixerUrl: mixer.url })
   const client = await primary.client()
   await client.ask('use acme:3')
-  const ask = async (): Promise<{ pendingRecords: number; tenants: unknown[] }> =>
-    primary.json('/reconcile')
+  const ask = async (): Promise<ProxyBooks> =>
+    proxyBooksSchema.parse(await primary.json('/reconcile'))
   let answer = await ask()
-  while (answer.pendingRecords > 0 || answer.tenants.length === 0) answer = await ask()
+  while (answer.bytesPending > 0 || answer.tenants.length === 0) answer = await ask()
   t.match(answer, {
-    journal: null,
-    pendingRecords: 0,
+    next: null,
+    lagSeconds: 0,
+    totals: { counted: { calls: 3 } },
     tenants: [
       {
         tenant: 'acme',
         counted: { calls: 3 },
-        journaled: null,
+        journaled: { calls: 3 },
         acknowledged: { calls: 3, egress: 300 },
+        setAside: { calls: 0 },
         pending: { calls: 0, egress: 0 },
       },
     ],
+    journals: [{ state: 'live', first: 1, durable: 1, acknowledged: { calls: 3 } }],
   })
   await mixer.close()
   await client.ask('use acme:4')
-  t.match(await primary.json('/reconcile'), {
-    tenants: [{ counted: { calls: 7 }, acknowledged: { calls: 3 }, pending: { calls: 4 } }],
+  t.match(await ask(), {
+    totals: { counted: { calls: 7 }, journaled: { calls: 7 } },
+    tenants: [
+      {
+        counted: { calls: 7 },
+        journaled: { calls: 7 },
+        acknowledged: { calls: 3 },
+        pending: { calls: 4 },
+      },
+    ],
   })
 })
 

@@ -33,8 +33,8 @@ async function startFake(t: Test, status: number, body: string): Promise<string>
 await test('a report is delivered and told to be durable', async t => {
   const { url } = await startMixer(t, { now: () => NOON })
   const client = clientOf(t, url)
-  t.same(await client.report(report(1)), { ok: true, durable: 1 })
-  t.same(await client.report(report(1)), { ok: true, durable: 1 })
+  t.match(await client.report(report(1)), { ok: true, durable: 1 })
+  t.match(await client.report(report(1)), { ok: true, durable: 1 })
   t.match(await client.usage({}), { ok: true, usage: { tenant: null, totals: { calls: 1 } } })
 })
 
@@ -47,7 +47,7 @@ await test('a refusal comes with its code and what is wrong', async t => {
     ok: false,
     reason: 'refused',
     code: 'malformed_message',
-    problems: [/^records\[0\]\.calls: /],
+    problems: [/^columns\.calls\[0\]: /],
   })
   const unauthorized = await clientOf(t, url, { token: 'another-token-than-its' }).report(report(1))
   t.match(unauthorized, {

@@ -1,6 +1,7 @@
 /** A mixer in memory that applies each report exactly once, and does to its answers what a test tells it. */
 import {
   USAGE_COUNTERS,
+  type UsageRecord,
   type UsageReport,
   type UsageTotals,
 } from '../../src/contracts/usage-report.ts'
@@ -15,6 +16,8 @@ export class ExactMixer {
   /** For the next reports, in this order; then `well`. */
   readonly next: Behaviour[] = []
   onReport: (report: UsageReport) => void = () => {}
+  /** Records that it does not take. */
+  refuses: (record: UsageRecord) => boolean = () => false
   readonly #durable = new Map<string, number>()
 
   async report(report: UsageReport): Promise<ReportResult> {
@@ -30,32 +33,47 @@ export class ExactMixer {
 
   #behave(report: UsageReport, behaviour: Behaviour): ReportResult {
     if (behaviour === 'away') return { ok: false, reason: 'unreachable', detail: 'away' }
+    const { producer, first = report.sequence } = report
     // Whether a report is refused depends on its content alone: one that was applied is not refused later.
-    const applied = report.sequence <= (this.#durable.get(report.producer) ?? 0)
-    if (behaviour === 'refuse' && !applied) return refused(400, 'malformed_message')
-    if (behaviour === 'behind') return { ok: true, durable: report.sequence - 1 }
-    if (behaviour === 'forget') this.#durable.delete(report.producer)
+    const refuses = behaviour === 'refuse' || report.records.some(this.refuses)
+    if (refuses && first > this.durable(producer)) return refused(400, 'malformed_message')
+    if (behaviour === 'behind') return accepted(first - 1)
+    if (behaviour === 'forget') this.#durable.delete(producer)
     const result = this.#apply(report)
     if (behaviour === 'twice') return this.#apply(report)
     return behaviour === 'lost' ? { ok: false, reason: 'unreachable', detail: 'lost' } : result
   }
 
-  #apply({ producer, sequence, records }: UsageReport): ReportResult {
-    const durable = this.#durable.get(producer) ?? 0
-    if (sequence > durable + 1) return { ...refused(409, 'report_gap'), expected: durable + 1 }
-    if (sequence <= durable) return { ok: true, durable }
+  #apply({ producer, sequence, first = sequence, records }: UsageReport): ReportResult {
+    const durable = this.durable(producer)
+    if (first > durable + 1) return { ...refused(409, 'report_gap'), expected: durable + 1 }
+    if (first <= durable) return accepted(durable)
     for (const record of records) {
       const totals = this.totals.get(record.tenant) ?? zero()
       for (const counter of USAGE_COUNTERS) totals[counter] += record[counter]
       this.totals.set(record.tenant, totals)
     }
     this.#durable.set(producer, sequence)
-    return { ok: true, durable: sequence }
+    return accepted(sequence)
+  }
+
+  durable(producer: string): number {
+    return this.#durable.get(producer) ?? 0
+  }
+
+  /** As if restored from a backup that knows `producer` up to a batch, and has none of its usage. */
+  restore(producer: string, durable: number): void {
+    this.#durable.set(producer, durable)
+    this.totals.clear()
   }
 
   calls(tenant: string): number {
     return this.totals.get(tenant)?.calls ?? 0
   }
+}
+
+function accepted(durable: number): ReportResult {
+  return { ok: true, durable, sent: 100 }
 }
 
 function refused(status: number, code: string): Extract<ReportResult, { reason: 'refused' }> {

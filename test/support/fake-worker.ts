@@ -2,11 +2,15 @@
  * Stands in for a worker in tests of the primary: it speaks the same messages, and does over its listener what a client
  * asks for, one command a line. A listener named `broken…` cannot be served; a tenant `unwanted…` cannot be applied.
  */
-import { existsSync } from 'node:fs'
+
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Config } from '../../src/config/schema.ts'
+import type { UsageRecord } from '../../src/contracts/usage-report.ts'
 import type { BoundAddress, PrimaryMessage, WorkerMessage } from '../../src/proxy/ipc.ts'
 import { ignoreSignals } from '../../src/runtime/signals.ts'
+import { JournalWriter } from './journal-writer.ts'
 import { emptyReport, usageOf } from './usage.ts'
 
 const servers: Server[] = []
@@ -14,6 +18,9 @@ const sockets = new Set<Socket>()
 let tenants: readonly string[] = []
 let drainMs = 0
 let instance = ''
+const producer = randomUUID()
+let journal: JournalWriter | undefined
+let write: (...records: readonly UsageRecord[]) => void = () => {}
 /** How many reports the last word of this worker takes. */
 let lastReports = 1
 
@@ -42,6 +49,9 @@ say({ kind: 'hello' })
 
 async function start(config: Config): Promise<void> {
   tenants = config.tenants.map(({ id }) => id)
+  mkdirSync(config.mixer.journal, { recursive: true })
+  const begin = (): JournalWriter => new JournalWriter(config.mixer.journal, producer)
+  write = (...records) => (journal ??= begin()).write(...records)
   // Takes long to start, until the file is gone.
   while (existsSync(`${config.mixer.journal}.slow`)) {
     await new Promise(resolve => setTimeout(resolve, 10))
@@ -64,7 +74,7 @@ async function start(config: Config): Promise<void> {
     const address = server.address() as { address: string; port: number }
     bound.push({ listener: listener.name, address: `${address.address}:${address.port}` })
   }
-  say({ kind: 'ready', bound })
+  say({ kind: 'ready', bound, producer })
 }
 
 function serve(socket: Socket): void {
@@ -90,7 +100,7 @@ function obey(socket: Socket, line: string): void {
   if (command === 'talkative') lastReports = Number(argument)
   if (command === 'use') {
     const [tenant = '', calls] = argument.split(':')
-    say({ ...emptyReport(), usage: [usageOf(tenant, Number(calls))] })
+    use(usageOf(tenant, Number(calls)))
   }
   if (command === 'journal') {
     const failingSince = argument === '' ? null : Number(argument)
@@ -113,8 +123,20 @@ async function drain(): Promise<void> {
   clearTimeout(timer)
   const usage = Array.from({ length: 200 }, () => usageOf('last', 0))
   for (let report = 1; report < lastReports; report += 1) say({ ...emptyReport(), usage })
-  const last: WorkerMessage = { ...emptyReport(), usage: [usageOf('last', 1)] }
-  process.send?.(last, () => process.disconnect?.())
+  const records = [usageOf('last', 1)]
+  write(...records)
+  process.send?.(reportOf(records), () => process.disconnect?.())
+}
+
+/** As a worker does it: first the journal, then the primary. */
+function use(record: UsageRecord): void {
+  write(record)
+  say(reportOf([record]))
+}
+
+function reportOf(usage: readonly UsageRecord[]): WorkerMessage {
+  const report = emptyReport()
+  return { ...report, usage, journal: { ...report.journal, producer } }
 }
 
 function say(message: WorkerMessage): void {

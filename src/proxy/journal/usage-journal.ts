@@ -131,6 +131,10 @@ export class UsageJournal implements WriteAhead {
     this.#segments.close()
   }
 
+  get producer(): string {
+    return this.#options.producer
+  }
+
   /** Every file that it has made. */
   get paths(): readonly string[] {
     return Array.from({ length: this.#segments.count }, (_, index) =>

@@ -1,7 +1,10 @@
 /** What the admin server answers. Everything comes from the memory of the primary; no request waits for a worker. */
 import { redactConfig } from '../../config/redact.ts'
 import type { Config, TenantConfig } from '../../config/schema.ts'
+import type { JournalBooks, ProxyBooks } from '../../contracts/reconcile.ts'
 import { ERRORS, type ErrorCode, problem } from '../../core/errors.ts'
+import type { JournalShipper } from '../shipping/journal-shipper.ts'
+import { addTo, noUsage, type UsageAccount } from '../shipping/usage-accounts.ts'
 import {
   type AdminAnswer,
   type AdminRequest,
@@ -11,8 +14,10 @@ import {
 import type { LiveState } from './live-state.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { ReloadResult } from './reloader.ts'
-import type { UsageShipper } from './usage-shipper.ts'
 
+/** For what is in journals and was not shipped yet: its sums are in the answer only once it is read. */
+const READ_AHEAD_MS = 2_000
+const PARTS = ['counted', 'journaled', 'acknowledged', 'setAside', 'pending'] as const
 const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 1_000
 
@@ -25,7 +30,7 @@ export interface AdminSources {
   readonly tenant: (id: string) => TenantConfig | undefined
   readonly metrics: ProxyMetrics
   readonly live: LiveState
-  readonly shipper: UsageShipper
+  readonly shipper: JournalShipper
   readonly reload: () => Promise<ReloadResult>
   readonly drain: () => void
 }
@@ -41,7 +46,7 @@ export function adminRoutes(sources: AdminSources): AdminRoute[] {
     get('/config', () => json(200, redactConfig(sources.config()))),
     get('/tenants', request => listTenants(sources, request)),
     get('/tenants/', ({ rest }) => showTenant(sources, rest)),
-    get('/reconcile', request => reconcile(sources, request)),
+    get('/reconcile', async request => reconcile(sources, request)),
     post('/reload', async () => reload(sources)),
     post('/drain', () => {
       sources.drain()
@@ -64,8 +69,8 @@ function readyz({ phase, workers, shipper, live }: AdminSources): AdminAnswer {
   const { ready, count } = workers()
   // Without a worker nothing is accepted, whatever the phase says.
   const status = phase() === 'ready' && ready === 0 ? 'no worker' : phase()
-  const { lagMs, savedReports } = shipper.status()
-  const reporting = { lagSeconds: lagMs / 1_000, savedReports }
+  const { lagMs, bytesPending } = shipper.status()
+  const reporting = { lagSeconds: lagMs / 1_000, bytesPending }
   return json(status === 'ready' ? 200 : 503, {
     status,
     workers: { ready, count },
@@ -96,7 +101,7 @@ function listTenants(
     hosts: hosts.length,
     credentials: credentials.length,
     endpoints: deployment.endpoints.length,
-    calls: shipper.accounts.of(id).counted.calls,
+    calls: shipper.accounts.counted.of(id).calls,
     connections: live.activeOf(id),
   }))
   return json(200, { total: all.length, tenants: listed, next: page.next })
@@ -123,32 +128,39 @@ function showTenant(
       ejected: health?.ejected ?? null,
     },
     connections: { active: live.activeOf(id) },
-    usage: shipper.accounts.of(id).counted,
+    usage: shipper.accounts.counted.of(id),
     limits: { ...config().limits, ...limits },
     limited: metrics.limitedOf(id),
   })
 }
 
-function reconcile({ shipper }: AdminSources, { query }: AdminRequest): AdminAnswer {
-  const tenants = shipper.accounts.tenants()
+async function reconcile({ shipper }: AdminSources, { query }: AdminRequest): Promise<AdminAnswer> {
+  const { tenants, of, journals } = await shipper.books(READ_AHEAD_MS)
   const page = pageOf(tenants, query, tenant => tenant)
   if (page === undefined) return badPage()
-  const { producer, pendingRecords, savedReports, savedBytes, refusedReports, lagMs } =
-    shipper.status()
+  const sum = (pick: (journal: JournalBooks) => number): number =>
+    journals.reduce((total, journal) => total + pick(journal), 0)
   return json(200, {
-    producer,
-    // Usage is not journaled by this version: what is pending is in memory until it is shipped or saved on exit.
-    journal: null,
-    lagSeconds: lagMs / 1_000,
-    pendingRecords,
-    saved: { reports: savedReports, bytes: savedBytes },
-    refusedReports,
-    tenants: page.items.map(tenant => {
-      const { counted, acknowledged, pending, refused, lost } = shipper.accounts.of(tenant)
-      return { tenant, counted, journaled: null, acknowledged, pending, refused, lost }
-    }),
+    totals: totalOf(tenants.map(of)),
+    tenants: page.items.map(tenant => ({ tenant, ...of(tenant) })),
     next: page.next,
-  })
+    journals: [...journals],
+    bytesPending: sum(({ bytesPending }) => bytesPending),
+    bytesUnread: sum(({ bytesUnread }) => bytesUnread),
+    lagSeconds: journals.reduce((most, { lagSeconds }) => Math.max(most, lagSeconds), 0),
+  } satisfies ProxyBooks)
+}
+
+function totalOf(accounts: readonly UsageAccount[]): UsageAccount {
+  const total = {
+    counted: noUsage(),
+    journaled: noUsage(),
+    acknowledged: noUsage(),
+    setAside: noUsage(),
+    pending: noUsage(),
+  }
+  for (const account of accounts) for (const part of PARTS) addTo(total[part], account[part], 1)
+  return total
 }
 
 async function reload({ reload: run, phase }: AdminSources): Promise<AdminAnswer> {

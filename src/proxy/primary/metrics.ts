@@ -16,7 +16,7 @@ import {
 
 export const OTHER_TENANTS = '_other'
 
-/** What became of a usage report: in the ledger, to be sent again, refused for good, or sent anew after a gap. */
+/** What became of a usage report: in the ledger, to be sent again, refused for good, or the ledger misses what came before. */
 export const REPORT_RESULTS = ['accepted', 'failed', 'refused', 'gap'] as const
 export type ReportResultLabel = (typeof REPORT_RESULTS)[number]
 
@@ -47,7 +47,6 @@ export class ProxyMetrics {
   readonly #expositions: Expositions
   #configErrors = 0
   #workerRestarts = 0
-  #recordsLost = 0
 
   constructor(options: MetricsOptions) {
     this.#options = options
@@ -107,11 +106,6 @@ export class ProxyMetrics {
 
   reported(result: ReportResultLabel): void {
     this.#reports.add({ result }, 1)
-  }
-
-  /** Usage records that could be kept neither in memory nor on disk. */
-  recordsLost(count: number): void {
-    this.#recordsLost += count
   }
 
   configRefused(): void {
@@ -194,12 +188,6 @@ export class ProxyMetrics {
         'amt_journal_lag_seconds',
         'Age of the oldest usage that is not yet in the ledger.',
         () => backlog().lagMs / 1_000,
-      ),
-      single(
-        'counter',
-        'amt_usage_records_lost_total',
-        'Usage records that could be kept neither in memory nor on disk.',
-        () => this.#recordsLost,
       ),
       single(
         'gauge',

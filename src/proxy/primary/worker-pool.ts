@@ -22,6 +22,8 @@ export interface WorkerPoolOptions {
   readonly logger: Logger
   /** What a worker begins with; asked anew for each, so that a replacement gets the configuration of its day. */
   readonly startMessage: () => StartMessage
+  /** A worker serves, and says which journal is its own. */
+  readonly onReady: (slot: number, producer: string) => void
   readonly onReport: (slot: number, report: WorkerReport) => void
   /** A worker is gone, and everything that it said has been heard. */
   readonly onGone: (slot: number) => void
@@ -178,6 +180,7 @@ export class WorkerPool {
         return
       case 'ready':
         slot.state = 'ready'
+        this.#options.onReady(slot.number, message.producer)
         this.#catchUp(slot)
         this.#births.get(slot)?.({ bound: message.bound })
         return

@@ -38,7 +38,7 @@ async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promi
     return
   }
   worker = started
-  send({ kind: 'ready', bound: result.bound })
+  send({ kind: 'ready', bound: result.bound, producer: started.producer })
 }
 
 async function receive(message: PrimaryMessage): Promise<void> {
@@ -54,8 +54,6 @@ async function receive(message: PrimaryMessage): Promise<void> {
     }
     case 'drain':
       await worker?.drain()
-      // Until the primary ships journals it ships what was reported, which says the same.
-      worker?.discardJournal()
       await leave()
   }
 }

@@ -1,6 +1,5 @@
 /** One worker of the data plane, put together; it runs in a process of its own, or in a test. */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { rmSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
@@ -177,17 +176,17 @@ export class Worker {
     this.#context.accessLog?.end()
   }
 
-  /** Removes the journal; only behind `close`. */
-  discardJournal(): void {
-    for (const path of this.#context.journal.paths) rmSync(path, { force: true })
-  }
-
   /** The process is about to end: what was counted up to now goes to the disk. */
   saveUsage(): void {
     const { meter, clock, journal } = this.#context
     clock.synchronize()
     meter.countOpenTime()
     journal.close()
+  }
+
+  /** Names the journal of this worker. */
+  get producer(): string {
+    return this.#context.journal.producer
   }
 
   /** Open downstream connections, detection included. */

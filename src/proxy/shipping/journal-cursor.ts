@@ -1,0 +1,109 @@
+/** A place in a journal, and how to read on from there: positioned reads of at most one buffer, segment after segment. */
+import type { FileHandle } from 'node:fs/promises'
+import {
+  BATCH_HEADER_BYTES,
+  type BatchFound,
+  MAX_BATCH_BYTES,
+  SEGMENT_HEADER,
+  SegmentReader,
+} from '../../contracts/journal-segment.ts'
+
+/** The longest batch fits. */
+export const READ_BUFFER_BYTES: number = MAX_BATCH_BYTES + BATCH_HEADER_BYTES
+
+export type Batch = Extract<BatchFound, { kind: 'batch' }>
+
+/** The segments of one journal. */
+export interface Segments {
+  /** Undefined where there is none of that number. */
+  readonly open: (number: number) => Promise<FileHandle | undefined>
+  /** The one behind `number`; that one is then written no more. */
+  readonly after: (number: number) => number | undefined
+}
+
+export type ReadEnd =
+  /** `take` did not want the batch that stands here. */
+  | { readonly kind: 'stopped' }
+  /** All that is there; `leftover` bytes are no whole batch. `closed` where there is a further segment. */
+  | { readonly kind: 'end'; readonly leftover: number; readonly closed: boolean }
+  | { readonly kind: 'corrupt'; readonly why: string; readonly closed: boolean }
+
+type SegmentEnd =
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'end'; readonly leftover: number }
+  | { readonly kind: 'corrupt'; readonly why: string }
+
+/** Whether a batch is taken. What it does may not outlive the batch's place: the reading goes on from there another time. */
+export type TakeBatch = (batch: Batch) => boolean
+
+export class JournalCursor {
+  segment: number
+  offset: number
+  #reader: SegmentReader
+
+  constructor(segment: number, offset: number = 0, reader: SegmentReader = new SegmentReader()) {
+    this.segment = segment
+    this.offset = offset
+    this.#reader = reader
+  }
+
+  /** Another one at the same place. */
+  fork(): JournalCursor {
+    return new JournalCursor(this.segment, this.offset, this.#reader.fork())
+  }
+
+  /** Reads on until `take` answers false or there is no more. The buffer must have READ_BUFFER_BYTES. */
+  async readOn(
+    segments: Segments,
+    buffer: Buffer,
+    take: TakeBatch,
+    onLeave: (segment: number) => void = () => {},
+  ): Promise<ReadEnd> {
+    for (;;) {
+      // Asked before reading: only what is read of a segment after its successor was seen is all of it.
+      const next = segments.after(this.segment)
+      const closed = next !== undefined
+      const end = await this.#readSegment(segments, buffer, take)
+      if (end.kind === 'stopped') return end
+      if (end.kind === 'corrupt' || end.leftover > 0 || next === undefined)
+        return { ...end, closed }
+      onLeave(this.segment)
+      this.segment = next
+      this.offset = 0
+      this.#reader = new SegmentReader()
+    }
+  }
+
+  async #readSegment(segments: Segments, buffer: Buffer, take: TakeBatch): Promise<SegmentEnd> {
+    const file = await segments.open(this.segment)
+    if (file === undefined) return { kind: 'end', leftover: 0 }
+    try {
+      for (;;) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, this.offset)
+        const end = this.#takeAll(buffer.subarray(0, bytesRead), take)
+        if (end.kind !== 'end' || bytesRead < buffer.length) return end
+      }
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** The whole batches in what was read from the offset on. */
+  #takeAll(bytes: Buffer, take: TakeBatch): SegmentEnd {
+    const start = this.offset
+    if (start === 0) {
+      const header = SegmentReader.checkHeader(bytes)
+      if (header === undefined) return { kind: 'end', leftover: bytes.length }
+      if (!header) return { kind: 'corrupt', why: 'it does not begin as a segment does' }
+      this.offset = SEGMENT_HEADER.length
+    }
+    for (;;) {
+      const found = this.#reader.read(bytes, this.offset - start)
+      if (found.kind === 'incomplete')
+        return { kind: 'end', leftover: bytes.length - (this.offset - start) }
+      if (found.kind === 'corrupt') return found
+      if (!take(found)) return { kind: 'stopped' }
+      this.offset = start + found.end
+    }
+  }
+}
