@@ -173,3 +173,17 @@ await proxyTest('at the end of a worker all is in the journal, and synced', asyn
     t.equal(sum(records), sum(told), counter)
   }
 })
+
+await proxyTest(
+  'a worker whose primary is gone saves what it has counted up to then',
+  async (t, lab) => {
+    const { proxy, client } = await withFailingDisk(lab, {})
+    await call(t, client)
+    const openMs = (): number =>
+      proxy.journaled().reduce((sum, { connectionMs }) => sum + connectionMs, 0)
+    await sleep(100)
+    const before = openMs()
+    proxy.worker.saveUsage()
+    t.ok(openMs() > before, 'the time of what is open, too')
+  },
+)

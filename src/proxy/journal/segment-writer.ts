@@ -64,6 +64,11 @@ export class SegmentWriter {
     }
   }
 
+  /** Keys that were encoded have not been written. */
+  forgetKeys(): void {
+    this.epoch += 1
+  }
+
   /** Whether the present file is still where it was made; where it is not, the next `prepare` writes it anew. */
   check(): boolean {
     if (this.#file === undefined || this.#unlinked) return !this.#unlinked
@@ -151,7 +156,7 @@ export class SegmentWriter {
 
   /** A batch of which perhaps a part was written goes away again; its keys with it. */
   #takeBack(file: number): void {
-    this.epoch += 1
+    this.forgetKeys()
     try {
       this.#options.disk.truncate(file, this.#size)
     } catch (error) {

@@ -156,7 +156,14 @@ export class UsageJournal implements WriteAhead {
   /** One batch; returns what stood against it. */
   #writeBatch(): unknown {
     const batch = this.#batch
-    this.#usage.encode(batch, this.#segments.epoch)
+    try {
+      this.#usage.encode(batch, this.#segments.epoch)
+    } catch (error) {
+      // A number that the form has no place for. Whoever commits is in the middle of traffic, which must go on.
+      batch.finish(0)
+      this.#segments.forgetKeys()
+      return error
+    }
     if (!batch.empty) {
       const bytes = batch.finish(this.sequence + 1)
       const problem = this.#segments.append(bytes)

@@ -215,3 +215,31 @@ await test('a torn end of one segment hides nothing of the next', t => {
   )
   t.end()
 })
+
+await test('whatever stands in a segment, reading it ends, and makes up no batch', t => {
+  const [whole] = segmentsOf(t.testdir({}), 1_000_000)
+  if (whole === undefined) throw new Error('no segment')
+  const all = readJournal('a', [whole])
+  const damage = fc.array(fc.record({ at: fc.nat(whole.length - 1), byte: fc.nat(255) }), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  fc.assert(
+    fc.property(damage, changes => {
+      const damaged = Buffer.from(whole)
+      for (const { at, byte } of changes) damaged[at] = byte
+      const { records } = readJournal('a', [damaged])
+      const same = all.records.slice(0, records.length)
+      if (JSON.stringify(records) !== JSON.stringify(same)) throw new Error('made up')
+    }),
+    { numRuns: 2_000 },
+  )
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), bytes => {
+      const segment = Buffer.concat([whole.subarray(0, 8), bytes])
+      if (readJournal('a', [segment]).records.length > 0) throw new Error('made up')
+    }),
+    { numRuns: 2_000 },
+  )
+  t.end()
+})

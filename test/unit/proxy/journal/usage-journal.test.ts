@@ -364,6 +364,20 @@ await test('`off` never syncs, `always` before a batch counts as written', async
   t.equal(strict.calls(), 3)
 })
 
+await test('a number that has no place in a batch throws at nobody, and is kept', async t => {
+  const bench = JournalBench.forTest(t)
+  bench.call('globex')
+  const row = bench.row()
+  row.counted.calls = 2 ** 32
+  bench.meter.ingress(row, 1)
+  bench.journal.commit()
+  t.match(await bench.log.first(BEGUN), { code: 'ERR_OUT_OF_RANGE' })
+  row.counted.calls = 7
+  await recovered(bench)
+  t.equal(bench.calls(), 8)
+  t.same(bench.read().sequences, [1, 2])
+})
+
 await test('a file that somebody has made read-only on the way is no reason to stop', t => {
   const bench = JournalBench.forTest(t)
   bench.call()
