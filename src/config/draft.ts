@@ -20,6 +20,7 @@ export interface Draft {
   readonly ledger: Config['ledger'] | undefined
   readonly ledgerRetention: Config['ledgerRetention'] | undefined
   readonly quotas: Config['quotas'] | undefined
+  readonly exports: Config['exports'] | undefined
   readonly http1: Config['http1'] | undefined
   readonly admin: Config['admin'] | undefined
 }

@@ -103,6 +103,7 @@ function checkSections(
     ledger: section(shape.ledger, others.ledger),
     ledgerRetention: section(shape.ledgerRetention, others.ledgerRetention),
     quotas: section(shape.quotas, others.quotas),
+    exports: section(shape.exports, others.exports),
     http1: section(shape.http1, others.http1),
     admin: section(shape.admin, others.admin),
   }

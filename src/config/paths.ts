@@ -1,5 +1,6 @@
 /** Paths in the configuration start at the file that names them; once loaded they are absolute. */
 import { resolve } from 'node:path'
+import type { ExportConfig } from './export-schema.ts'
 import type { Config, TenantConfig } from './schema.ts'
 
 /** Makes every path of `config` absolute, but those of its tenants. It changes `config`. */
@@ -20,6 +21,7 @@ export function resolvePaths(config: Config, directory: string): void {
     if ('directory' in source) source.directory = absolute(source.directory)
     else source.file = absolute(source.file)
   }
+  for (const each of config.exports) resolveExportPaths(each, absolute)
   config.mixer.journal = absolute(config.mixer.journal)
   const { tls, ca } = config.mixer
   if (ca !== undefined) config.mixer.ca = absolute(ca)
@@ -34,6 +36,12 @@ export function resolvePaths(config: Config, directory: string): void {
   // SQLite's own name for a database that is in memory only.
   if (database !== undefined && database !== ':memory:')
     config.ledger = `sqlite:${absolute(database)}`
+}
+
+function resolveExportPaths(each: ExportConfig, absolute: (path: string) => string): void {
+  if (each.kind === 'file') each.directory = absolute(each.directory)
+  if (each.kind === 'stripe' && each.customersFile !== undefined)
+    each.customersFile = absolute(each.customersFile)
 }
 
 /** As `resolvePaths`, for one tenant; its paths start at the file that it comes from. */

@@ -1,4 +1,5 @@
 /** The effective configuration as it may be shown on the admin server. */
+import type { ExportConfig } from './export-schema.ts'
 import type { Config } from './schema.ts'
 
 export const REDACTED = '[redacted]'
@@ -9,10 +10,23 @@ export function redactConfig(config: Config): Config {
     ...config,
     mixer: { ...config.mixer, url: redactUrl(config.mixer.url), token: REDACTED },
     ledger: redactUrl(config.ledger),
+    exports: config.exports.map(redactExport),
     authentication: {
       ...config.authentication,
       jwt: config.authentication.jwt.map(issuer => ({ ...issuer, jwks: redactUrl(issuer.jwks) })),
     },
+  }
+}
+
+function redactExport(each: ExportConfig): ExportConfig {
+  if (each.kind === 'stripe') return { ...each, url: redactUrl(each.url), apiKey: REDACTED }
+  if (each.kind !== 'cloudevents') return each
+  return {
+    ...each,
+    url: redactUrl(each.url),
+    ...(each.token === undefined ? {} : { token: REDACTED }),
+    // Any of them may be a key; which ones are is not for us to guess.
+    headers: Object.fromEntries(Object.keys(each.headers).map(name => [name, REDACTED])),
   }
 }
 

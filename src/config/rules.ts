@@ -5,6 +5,7 @@
 import { Claims, type Draft, type Verdicts } from './draft.ts'
 import { isUrl } from './paths.ts'
 import { mention, placeIn } from './problem.ts'
+import { checkExports } from './rules-exports.ts'
 import { checkFiles } from './rules-files.ts'
 import { checkIdentities } from './rules-identity.ts'
 import { checkListeners } from './rules-listeners.ts'
@@ -21,6 +22,7 @@ export function checkRules(draft: Draft, verdicts: Verdicts): void {
   checkQuotas(draft, verdicts)
   checkLedger(draft, verdicts)
   checkRetention(draft, verdicts)
+  checkExports(draft, verdicts)
   checkCaps(draft, verdicts)
   checkFiles(draft, verdicts)
 }

@@ -66,7 +66,7 @@ export class IssueReporter {
 
 function foundText({ source, path }: Place): string {
   const { text } = source.locate(path)
-  const key = path.findLast(step => typeof step === 'string')
+  const key = path.includes('headers') ? 'token' : path.findLast(step => typeof step === 'string')
   return text === undefined || SECRET_KEYS.has(key ?? '') ? '' : `, not ${quote(text)}`
 }
 

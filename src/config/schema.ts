@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import type { deployment } from './deployment-schema.ts'
+import { exportSchema } from './export-schema.ts'
 import { fieldName, hostPort, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
 import { journalFields } from './journal-schema.ts'
@@ -293,6 +294,11 @@ export const configSchema = z.strictObject({
   ledgerRetention: ledgerRetention
     .prefault({})
     .describe('How long the ledger keeps usage; each of them at least as long as the one before.'),
+  exports: z
+    .array(exportSchema)
+    .max(100)
+    .default([])
+    .describe('Where closed windows of the ledger go: payment systems, files, metrics.'),
   admin: z
     .strictObject({
       address: hostPort()

@@ -8,8 +8,10 @@ import { describeListenError } from '../runtime/node-errors.ts'
 import { formatAddress, type HostPort, listenAddress } from './address.ts'
 import { ChargeLedger } from './charges/charge-ledger.ts'
 import { type KnownDeployments, openDeployments } from './deployments.ts'
+import { createExports, type Exports } from './exports/create-exports.ts'
 import { bearerCheck } from './http/authorize.ts'
 import { chargeRoutes } from './http/charges.ts'
+import { exportRoutes } from './http/exports.ts'
 import { healthRoutes } from './http/health.ts'
 import { openApiRoute } from './http/openapi.ts'
 import { quotaRoute } from './http/quota.ts'
@@ -39,7 +41,7 @@ export class MixerStartError extends Error {
 }
 
 export interface MixerDeps {
-  readonly config: Pick<Config, 'mixer' | 'ledger' | 'ledgerRetention'>
+  readonly config: Pick<Config, 'mixer' | 'ledger' | 'ledgerRetention' | 'exports' | 'service'>
   readonly logger: Logger
   readonly clock: Clock
   readonly timeouts?: ServerTimeouts
@@ -75,15 +77,27 @@ export function createMixer(deps: MixerDeps): Mixer {
       const quotas = new QuotaLedger(database, deps.clock)
       const charges = new ChargeLedger(database, deps.clock)
       const sweeper = new QuotaSweeper(quotas, deps.logger)
+      const exports = openExports(deps, { database, ledger, charges, metrics })
       const isDraining = (): boolean => draining.value
-      const parts = { ledger, deployments, quotas, charges, metrics, draining: isDraining }
+      const parts = {
+        database,
+        ledger,
+        deployments,
+        quotas,
+        charges,
+        exports,
+        metrics,
+        draining: isDraining,
+      }
       const server = createServer(deps, parts)
       try {
         const bound = await bind(server, address, deps.logger)
         const housekeeping = keepHouse(deps, tables, metrics)
-        running = { server, database, deployments, sweeper, housekeeping, draining }
+        exports.exporter.start()
+        running = { server, database, deployments, sweeper, housekeeping, exports, draining }
         return bound
       } catch (cause) {
+        await exports.exporter.close()
         await sweeper.close()
         await deployments.close()
         await database.close()
@@ -105,6 +119,7 @@ interface Running {
   readonly deployments: KnownDeployments
   readonly sweeper: QuotaSweeper
   readonly housekeeping: Housekeeping
+  readonly exports: Exports
   readonly draining: { value: boolean }
 }
 
@@ -124,17 +139,28 @@ function keepHouse(
 }
 
 interface Parts {
+  readonly database: Database
   readonly ledger: Ledger
   readonly deployments: KnownDeployments
   readonly quotas: QuotaLedger
   readonly charges: ChargeLedger
+  readonly exports: Exports
   readonly metrics: MixerMetrics
   readonly draining: () => boolean
 }
 
+function openExports(
+  { config, logger, clock }: MixerDeps,
+  parts: Pick<Parts, 'database' | 'ledger' | 'charges' | 'metrics'>,
+): Exports {
+  const { exports, service } = config
+  const { registry } = parts.metrics
+  return createExports({ ...parts, exports, serviceName: service.name, registry, clock, logger })
+}
+
 function createServer({ config, logger, clock, timeouts }: MixerDeps, parts: Parts): Server {
   const { metrics, deployments } = parts
-  const routes = routesOf({ ...parts, clock, logger })
+  const routes = routesOf({ ...parts, config, clock, logger })
   const authorized = bearerCheck(config.mixer.token)
   const { identify } = deployments
   return createMixerServer(
@@ -143,16 +169,22 @@ function createServer({ config, logger, clock, timeouts }: MixerDeps, parts: Par
   )
 }
 
-function routesOf(deps: Parts & Pick<MixerDeps, 'clock' | 'logger'>): Route[] {
+function routesOf(deps: Parts & Pick<MixerDeps, 'config' | 'clock' | 'logger'>): Route[] {
   const { registry } = deps.deployments
+  const { exporter, reports } = deps.exports
   const routes = [
-    reportRoute(deps),
+    reportRoute({ ...deps, ledger: reports }),
     usageRoute(deps),
     reconcileRoute(deps),
     registrationRoute({ registry, logger: deps.logger }),
     whoamiRoute(),
     quotaRoute({ ...deps, registry }),
     ...chargeRoutes(deps),
+    ...exportRoutes({
+      ...deps,
+      configured: deps.config.exports,
+      problemOf: name => exporter.problemOf(name),
+    }),
     ...healthRoutes(deps),
   ]
   return [...routes, openApiRoute(routes)]
@@ -174,20 +206,15 @@ async function bind(
   return { address: bound.address, port: bound.port }
 }
 
-async function shutDown({
-  server,
-  database,
-  deployments,
-  sweeper,
-  housekeeping,
-  draining,
-}: Running): Promise<void> {
+async function shutDown(running: Running): Promise<void> {
+  const { server, database, deployments, sweeper, housekeeping, exports, draining } = running
   draining.value = true
   const closed = once(server, 'close')
   server.close()
   const deadline = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE_MS)
   await closed
   clearTimeout(deadline)
+  await exports.exporter.close()
   await sweeper.close()
   await housekeeping.close()
   await deployments.close()

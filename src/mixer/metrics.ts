@@ -23,6 +23,8 @@ export interface MixerMetrics {
   lookedAtProcesses(seconds: number): void
   /** How many proxies and tenants the registry has, whenever it is asked. */
   registered(size: () => { readonly proxies: number; readonly tenants: number }): void
+  /** For metrics that other parts of the mixer add. */
+  readonly registry: Registry
   readonly contentType: string
   exposition(): Promise<string>
 }
@@ -102,6 +104,7 @@ export function createMixerMetrics(): MixerMetrics {
       refusals.inc({ reason })
     },
     ...identity,
+    registry,
     contentType: registry.contentType,
     exposition: () => registry.metrics(),
   }

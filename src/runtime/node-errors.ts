@@ -80,6 +80,23 @@ export function isNameUnknown(error: unknown): boolean {
   return code !== undefined && UNKNOWN_NAME_CODES.has(code)
 }
 
+/** Codes, also undici's, of a connection that never came to be; nothing was sent then. */
+const UNCONNECTED_CODES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+/** Whether a request failed before any of it can have reached the other side. */
+export function isNeverSent(error: unknown): boolean {
+  const code = nodeErrorCode(firstCause(error))
+  return code !== undefined && (UNCONNECTED_CODES.has(code) || isCertificateCode(code))
+}
+
 const RESET_CODES: ReadonlySet<string> = new Set([
   'ECONNRESET',
   'ECONNABORTED',

@@ -1,6 +1,7 @@
 /** A mixer on a free loopback port with a ledger of its own, closed when the test ends. */
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import type { ExportConfig } from '../../src/config/export-schema.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { createMixer } from '../../src/mixer/app.ts'
 import type { ServerTimeouts } from '../../src/mixer/http/server.ts'
@@ -25,6 +26,7 @@ export interface StartMixerOptions {
   /** What the mixer takes for the current time. */
   readonly now?: () => number
   readonly timeouts?: ServerTimeouts
+  readonly exports?: ExportConfig[]
 }
 
 export async function startMixer(t: Test, options: StartMixerOptions = {}): Promise<StartedMixer> {
@@ -38,6 +40,8 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
       }),
       ledger: ledger.includes('://') ? ledger : `sqlite:${ledger}`,
       ledgerRetention: configSchema.shape.ledgerRetention.parse({}),
+      exports: options.exports ?? [],
+      service: { name: 'orders', operations: [] },
     },
     logger: createLogger({ level: 'debug', name: 'mixer' }, { write: line => lines.push(line) }),
     clock: { now: options.now ?? Date.now, monotonic: () => performance.now() },

@@ -20,7 +20,7 @@ export const MAX_REPORTS_AT_ONCE = 32
 const MAX_AHEAD_MS = 24 * 3_600_000
 
 export interface ReportDeps {
-  readonly ledger: Ledger
+  readonly ledger: Pick<Ledger, 'apply'>
   readonly clock: Clock
   readonly logger: Logger
   readonly metrics: MixerMetrics

@@ -96,6 +96,7 @@ await test('the example loads with everything that is commented out', async t =>
     },
     'tenants.d': {},
     'tenants.jsonl': '',
+    'customers.json': '{}',
   })
   const result = loadConfig(`${directory}/config.example.yaml`, { env: {} })
   t.same('problems' in result ? result.problems.map(formatProblem) : [], [])
