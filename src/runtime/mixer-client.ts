@@ -179,7 +179,7 @@ type Reply = { readonly status: number; readonly body: unknown } | MixerUnreacha
 
 function searchOf(query: UsageQuery): string {
   const search = new URLSearchParams()
-  for (const key of ['tenant', 'from', 'to'] as const) {
+  for (const key of ['tenant', 'from', 'to', 'limit', 'cursor'] as const) {
     const value = query[key]
     if (value !== undefined) search.set(key, String(value))
   }
