@@ -1,6 +1,5 @@
 /** The mixer as a whole: it opens the ledger, serves the HTTP interface and closes both in order. */
 import { once } from 'node:events'
-import type { Server } from 'node:http'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
@@ -19,7 +18,13 @@ import { reconcileRoute } from './http/reconcile.ts'
 import { registrationRoute } from './http/registration.ts'
 import { reportRoute } from './http/report.ts'
 import type { Route } from './http/route.ts'
-import { createMixerServer, SERVER_TIMEOUTS, type ServerTimeouts } from './http/server.ts'
+import {
+  createMixerServer,
+  type MixerServer,
+  SERVER_TIMEOUTS,
+  type ServerTimeouts,
+} from './http/server.ts'
+import { followTlsFiles, readTlsFiles, type TlsFiles } from './http/tls-files.ts'
 import { usageRoute } from './http/usage.ts'
 import { whoamiRoute } from './http/whoami.ts'
 import type { Database } from './ledger/database.ts'
@@ -65,6 +70,7 @@ export function createMixer(deps: MixerDeps): Mixer {
       const address = listenAddress(deps.config.mixer)
       if (address === undefined)
         throw new MixerStartError('mixer: `listen` must name an address, because `url` does not')
+      const tls = tlsOf(deps.config)
       const opened = await openDatabase(deps.config.ledger)
       if ('refusal' in opened)
         throw new MixerStartError(`mixer: cannot open the ledger ${opened.refusal}`)
@@ -89,7 +95,7 @@ export function createMixer(deps: MixerDeps): Mixer {
         metrics,
         draining: isDraining,
       }
-      const server = createServer(deps, parts)
+      const server = createServer({ ...deps, tls }, parts)
       try {
         const bound = await bind(server, address, deps.logger)
         const housekeeping = keepHouse(deps, tables, metrics)
@@ -114,13 +120,23 @@ export function createMixer(deps: MixerDeps): Mixer {
 }
 
 interface Running {
-  readonly server: Server
+  readonly server: MixerServer
   readonly database: Database
   readonly deployments: KnownDeployments
   readonly sweeper: QuotaSweeper
   readonly housekeeping: Housekeeping
   readonly exports: Exports
   readonly draining: { value: boolean }
+}
+
+function tlsOf({ mixer }: MixerDeps['config']): TlsFiles | undefined {
+  if (mixer.tls === undefined) return undefined
+  try {
+    return readTlsFiles(mixer.tls)
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause)
+    throw new MixerStartError(`mixer: tls: ${detail}`, { cause })
+  }
 }
 
 function keepHouse(
@@ -158,15 +174,24 @@ function openExports(
   return createExports({ ...parts, exports, serviceName: service.name, registry, clock, logger })
 }
 
-function createServer({ config, logger, clock, timeouts }: MixerDeps, parts: Parts): Server {
+function createServer(
+  { config, logger, clock, timeouts, tls }: MixerDeps & { readonly tls: TlsFiles | undefined },
+  parts: Parts,
+): MixerServer {
   const { metrics, deployments } = parts
   const routes = routesOf({ ...parts, config, clock, logger })
   const authorized = bearerCheck(config.mixer.token)
   const { identify } = deployments
-  return createMixerServer(
-    { routes, authorized, identify, logger, onRefused: code => metrics.refused(code) },
+  const server = createMixerServer(
+    { tls, routes, authorized, identify, logger, onRefused: code => metrics.refused(code) },
     timeouts ?? SERVER_TIMEOUTS,
   )
+  const { tls: files } = config.mixer
+  if (files !== undefined && tls !== undefined)
+    server.once('listening', () => {
+      server.once('close', followTlsFiles(server, { files, current: tls, logger }))
+    })
+  return server
 }
 
 function routesOf(deps: Parts & Pick<MixerDeps, 'config' | 'clock' | 'logger'>): Route[] {
@@ -191,7 +216,7 @@ function routesOf(deps: Parts & Pick<MixerDeps, 'config' | 'clock' | 'logger'>):
 }
 
 async function bind(
-  server: Server,
+  server: MixerServer,
   { host, port }: HostPort,
   logger: Logger,
 ): Promise<{ address: string; port: number }> {

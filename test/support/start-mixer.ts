@@ -27,16 +27,24 @@ export interface StartMixerOptions {
   readonly now?: () => number
   readonly timeouts?: ServerTimeouts
   readonly exports?: ExportConfig[]
+  /** 127.0.0.1 by default. */
+  readonly host?: string
+  /** PEM files; the mixer serves TLS then. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string }
 }
 
 export async function startMixer(t: Test, options: StartMixerOptions = {}): Promise<StartedMixer> {
   const ledger = options.ledger ?? join(t.testdir({}), 'ledger.db')
   const lines: string[] = []
+  const { host = '127.0.0.1', tls } = options
+  const scheme = tls === undefined ? 'http' : 'https'
+  const bracketed = host.includes(':') ? `[${host}]` : host
   const mixer = createMixer({
     config: {
       mixer: configSchema.shape.mixer.parse({
-        url: `http://127.0.0.1:${options.port ?? 0}`,
+        url: `${scheme}://${bracketed}:${options.port ?? 0}`,
         token: TOKEN,
+        ...(tls === undefined ? {} : { tls }),
       }),
       ledger: ledger.includes('://') ? ledger : `sqlite:${ledger}`,
       ledgerRetention: configSchema.shape.ledgerRetention.parse({}),
@@ -50,7 +58,7 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
   const { port } = await mixer.listen()
   t.teardown(() => mixer.close())
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `${scheme}://${host === '127.0.0.1' ? host : 'localhost'}:${port}`,
     port,
     ledger,
     log: () => lines.join(''),

@@ -47,6 +47,5 @@ export function emptyReport(): WorkerReport {
       unwritten: 0,
       failingSince: null,
     },
-    quotaOpened: 0,
   }
 }

@@ -16,7 +16,6 @@ export function wantedAddresses(
   config: Config,
   deployments: readonly WantedAddress[],
 ): WantedAddress[] {
-  const mixer = config.mixer.listen ?? new URL(config.mixer.url).host
   return [
     ...config.listeners.flatMap(listener =>
       listener.mode === 'shared'
@@ -24,7 +23,7 @@ export function wantedAddresses(
         : privateAddresses(listener, config.tenants),
     ),
     addressOf('admin server', config.admin.address),
-    addressOf('mixer', mixer),
+    mixerAddress(config),
     ...deployments,
   ]
 }
@@ -37,6 +36,13 @@ export async function findTakenAddresses(wanted: readonly WantedAddress[]): Prom
     if (problem !== undefined) problems.push(problem)
   }
   return problems
+}
+
+/** Where the mixer listens. */
+export function mixerAddress({ mixer }: Config): WantedAddress {
+  const { protocol, host, port } = new URL(mixer.url)
+  const ofUrl = protocol === 'https:' && port === '' ? `${host}:443` : host
+  return addressOf('mixer', mixer.listen ?? ofUrl)
 }
 
 /** `HOST:PORT`, an IPv6 address in brackets. Without a port that of http. */

@@ -5,7 +5,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, renameSync, statSync } from 'node:fs'
-import { get } from 'node:http'
+import { get, type IncomingMessage } from 'node:http'
+import { get as getOverTls } from 'node:https'
 import { performance } from 'node:perf_hooks'
 
 const FIRST_PAUSE_MS = 500
@@ -186,10 +187,15 @@ async function pause(process: ChildProcess, ms: number): Promise<void> {
 
 async function answers(url: string): Promise<boolean> {
   return new Promise(resolve => {
-    const request = get(url, { agent: false, timeout: READY_ANSWER_MS }, response => {
+    const common = { agent: false, timeout: READY_ANSWER_MS } as const
+    const take = (response: IncomingMessage): void => {
       response.resume()
       resolve(response.statusCode === 200)
-    })
+    }
+    // Its name may be another than its address. Nothing is told to it, and nothing believed but that it answers.
+    const request = url.startsWith('https:')
+      ? getOverTls(url, { ...common, rejectUnauthorized: false }, take)
+      : get(url, common, take)
     request.on('timeout', () => request.destroy())
     request.on('error', () => resolve(false))
   })

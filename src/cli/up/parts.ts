@@ -3,7 +3,7 @@ import { extname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Config, TenantConfig } from '../../config/schema.ts'
 import { packageRoot } from '../package-root.ts'
-import { addressOf, formatAddress, type WantedAddress } from './addresses.ts'
+import { addressOf, formatAddress, mixerAddress, type WantedAddress } from './addresses.ts'
 import type { ChildOptions } from './child.ts'
 
 const STOP_MS = 10_000
@@ -33,7 +33,7 @@ export function planParts(options: PartsOptions): Parts {
     cwd: process.cwd(),
     env: { ...process.env, AMT_STATE: stateDir },
   }
-  const mixer = addressOf('mixer', config.mixer.listen ?? new URL(config.mixer.url).host)
+  const mixer = mixerAddress(config)
   const admin = addressOf('admin server', config.admin.address)
   const addresses = samples ? config.tenants.flatMap(sampleAddress) : []
   return {
@@ -57,7 +57,7 @@ export function planParts(options: PartsOptions): Parts {
       name: 'mixer',
       args: nodeArgs(...ownProgram(), 'mixer', '--config', configPath),
       log: join(stateDir, 'logs', 'mixer.log'),
-      readyUrl: `http://${formatAddress(mixer)}/readyz`,
+      readyUrl: `${config.mixer.tls ? 'https' : 'http'}://${formatAddress(mixer)}/readyz`,
       stopMs: STOP_MS,
     },
     proxy: {

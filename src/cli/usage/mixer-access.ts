@@ -9,6 +9,8 @@ const DEFAULT_URL = 'http://127.0.0.1:9092'
 export interface MixerAccess {
   readonly url: string
   readonly token: string
+  /** PEM file of authorities for an https mixer; those of Node where it is left out. */
+  readonly ca?: string | undefined
 }
 
 /**

@@ -9,7 +9,9 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
+import type { TlsOptions } from 'node:tls'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { httpRequestError, isConnectionReset } from '../../runtime/node-errors.ts'
@@ -41,7 +43,11 @@ export const SERVER_TIMEOUTS: ServerTimeouts = {
   checkMs: 1_000,
 }
 
+export type MixerServer = Server | TlsServer
+
 export interface ServerDeps {
+  /** Serves TLS with this, and nothing else; plain HTTP without it. */
+  readonly tls?: TlsOptions | undefined
   readonly routes: readonly Route[]
   /** Whether an `Authorization` field opens the routes that need the token. */
   readonly authorized: (authorization: string | undefined) => boolean
@@ -57,8 +63,8 @@ interface Exchange {
 }
 
 /** The server, not yet listening; the caller owns and closes it. */
-export function createMixerServer(deps: ServerDeps, timeouts: ServerTimeouts): Server {
-  const server = createServer({
+export function createMixerServer(deps: ServerDeps, timeouts: ServerTimeouts): MixerServer {
+  const options = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: timeouts.headMs,
     requestTimeout: timeouts.requestMs,
@@ -66,7 +72,11 @@ export function createMixerServer(deps: ServerDeps, timeouts: ServerTimeouts): S
     connectionsCheckingInterval: timeouts.checkMs,
     // Refused below, with a problem instead of an empty answer.
     requireHostHeader: false,
-  })
+  }
+  const server =
+    deps.tls === undefined
+      ? createServer(options)
+      : createTlsServer({ ...options, ...deps.tls, handshakeTimeout: timeouts.headMs })
   server.timeout = timeouts.stalledMs
   server.maxConnections = MAX_CONNECTIONS
   const latest = new WeakMap<Duplex, Exchange>()
@@ -83,6 +93,8 @@ export function createMixerServer(deps: ServerDeps, timeouts: ServerTimeouts): S
   server.on('checkExpectation', (request, response) =>
     serve({ request, response }, Promise.resolve(refusal('unsupported_expectation'))),
   )
+  // Before node:https makes a clientError of it: whom there is no TLS with, there is nothing to say to.
+  server.prependListener('tlsClientError', (_error, socket) => socket.destroy())
   server.on('clientError', (error, socket) => giveUp(deps, error, socket, latest.get(socket)))
   return server
 }

@@ -73,7 +73,11 @@ export class ProcessFiles {
       const text = readFileSync(join(this.#root, pid, 'stat'), 'latin1')
       // The name of the program stands in parentheses and may have any in it.
       const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-      return { parent: Number(fields[1]), startedAt: Number(fields[19]) }
+      return {
+        parent: Number(fields[1]),
+        group: Number(fields[2]),
+        startedAt: Number(fields[19]),
+      }
     } catch {
       return undefined
     }

@@ -13,8 +13,9 @@ import { type Connection, connectionKey, readTcpTable, type TcpTable } from './t
 
 /** Connections that wait for the next look. */
 const MAX_WAITING = 1_000
-/** How long nobody looks after a look, times its own length. */
+/** How long nobody looks after a look, times its own length; on a busy machine a look waits more than it works. */
 const REST = 3
+const LONGEST_REST_MS = 250
 
 export type ProcessAnswer =
   /** None where it belongs to no deployment; their ids. */
@@ -68,7 +69,7 @@ export class ProcessLookup {
       }
       const took = performance.now() - start
       this.#deps.looked(took / 1_000)
-      await setTimeout(took * REST, undefined, { ref: false })
+      await setTimeout(Math.min(took * REST, LONGEST_REST_MS), undefined, { ref: false })
     }
     this.#running = false
   }
@@ -89,12 +90,14 @@ export class ProcessLookup {
     const { tree, holders, hidden } = await files.look(inodes)
     const after = await this.#table(wanted)
     const owners = new ProcessOwners({ holders, tree }, sockets)
+    const unseen = [...sockets.keys()].some(({ inode }) => !holders.has(inode))
+    const hiding = { callers: hidden > 0, listeners: hidden > 0 && unseen }
     for (const { key, answer } of questions) {
       const inode = before.connected.get(key)?.inode
       // The same socket before and after: its port was not given to another one meanwhile.
       if (inode === undefined || after?.connected.get(key)?.inode !== inode)
         answer(failed('process_not_found'))
-      else answer(answerOf(owners.ofConnection(inode), hidden))
+      else answer(answerOf(owners.ofConnection(inode), hiding))
     }
   }
 
@@ -104,11 +107,16 @@ export class ProcessLookup {
   }
 }
 
-function answerOf(found: ReturnType<ProcessOwners['ofConnection']>, hidden: number): ProcessAnswer {
+/** Whether callers, or processes that listen at endpoints, may be among those that could not be looked into. */
+interface Hiding {
+  readonly callers: boolean
+  readonly listeners: boolean
+}
+
+function answerOf(found: ReturnType<ProcessOwners['ofConnection']>, hiding: Hiding): ProcessAnswer {
   if (found === 'ambiguous') return failed('ambiguous')
-  if (found === 'not_found') return failed(hidden > 0 ? 'process_hidden' : 'process_not_found')
-  // Where some could not be looked into, they may be those that listen.
-  return found.length === 0 && hidden > 0
+  if (found === 'not_found') return failed(hiding.callers ? 'process_hidden' : 'process_not_found')
+  return found.length === 0 && hiding.listeners
     ? failed('process_hidden')
     : { kind: 'tenants', tenants: found }
 }

@@ -59,7 +59,7 @@ export class ProcessOwners {
   readonly #view: MachineView
   /** By what the process itself listens at. */
   readonly #listening = new Map<number, Set<string>>()
-  /** By what processes that come from it listen at, and itself. */
+  /** By what processes of its own group listen at that come from it. */
   readonly #below = new Map<number, Set<string>>()
 
   /** `sockets`: as `endpointSockets` gives them. */
@@ -68,14 +68,15 @@ export class ProcessOwners {
     for (const [{ inode }, tenants] of sockets) {
       for (const listener of view.holders.get(inode) ?? []) {
         addAll(this.#listening, listener, tenants)
-        for (const pid of view.tree.lineOf(listener)) addAll(this.#below, pid, tenants)
+        for (const pid of this.#startersOf(listener)) addAll(this.#below, pid, tenants)
       }
     }
   }
 
   /**
    * The tenants of the connection with that inode: those at whose endpoints its process listens, or a process that it
-   * comes from, or one that comes from it. Where several processes hold the connection, each must lead to the same.
+   * comes from, or one of its group that comes from it. Where several processes hold the connection, each must lead to
+   * the same.
    */
   ofConnection(inode: string): 'not_found' | 'ambiguous' | readonly string[] {
     const [first, ...others] = this.#view.holders.get(inode) ?? []
@@ -83,6 +84,13 @@ export class ProcessOwners {
     const tenants = this.#ofProcess(first)
     const agree = others.every(pid => isSame(tenants, this.#ofProcess(pid)))
     return agree ? [...tenants] : 'ambiguous'
+  }
+
+  /** A start script is of the deployment that it starts; a supervisor, which starts each in a group of its own, is of none. */
+  #startersOf(listener: number): number[] {
+    const { tree } = this.#view
+    const group = tree.groupOf(listener)
+    return tree.lineOf(listener).filter(pid => tree.groupOf(pid) === group)
   }
 
   #ofProcess(pid: number): Set<string> {

@@ -2,6 +2,8 @@
 
 export interface ProcessEntry {
   readonly parent: number
+  /** Process group: what a shell or a supervisor starts as one thing has its own. */
+  readonly group: number
   /** In clock ticks since the machine started; a number is used again, number and start together are not. */
   readonly startedAt: number
 }
@@ -16,6 +18,11 @@ export class ProcessTree {
 
   constructor(entries: ReadonlyMap<number, ProcessEntry>) {
     this.#entries = entries
+  }
+
+  /** Undefined for a process that was not seen. */
+  groupOf(pid: number): number | undefined {
+    return this.#entries.get(pid)?.group
   }
 
   /** The process and its ancestors, without the first process of the machine unless it is the process itself. */

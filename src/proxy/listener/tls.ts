@@ -3,28 +3,15 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls'
 import type { ListenerConfig } from '../../config/schema.ts'
+import { TLS_POLICY } from '../../runtime/certificates/tls-policy.ts'
 
 type ListenerTls = NonNullable<ListenerConfig['tls']>
-
-/** Suites of TLS 1.2 with forward secrecy and AEAD; those of TLS 1.3 are all fine. */
-const CIPHERS = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-].join(':')
 
 /** Reads the files of a listener. Throws the first problem of a file, with its path: they were there when the configuration was checked. */
 export function serverTlsOptions(tls: ListenerTls, handshakeTimeout: number): TlsOptions {
   const ca = tls.clientCa === undefined ? undefined : readFileSync(tls.clientCa)
   const shared = {
-    minVersion: 'TLSv1.2',
-    ciphers: CIPHERS,
+    ...TLS_POLICY,
     ...(ca === undefined ? {} : { ca }),
   } as const
   const contexts = new CertificateNames()

@@ -1,9 +1,8 @@
-/** What a tenant needs while it has traffic, made with its first call: its pool, its limiter and its quotas. */
+/** What a tenant needs while it has traffic, made with its first call: its pool and its limiter. */
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DeploymentConfig } from '../../config/schema.ts'
 import { TenantLimiter } from '../limits/tenant-limiter.ts'
-import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import { DeploymentPool } from '../pool/deployment-pool.ts'
 import { HealthChecker } from '../pool/health-checker.ts'
 import type { Tenant } from '../tenant/tenant.ts'
@@ -13,8 +12,6 @@ export interface TenantRuntime {
   readonly tenant: Tenant
   readonly pool: DeploymentPool
   readonly limiter: TenantLimiter
-  /** Undefined for a tenant without. */
-  readonly quotas: TenantQuotas | undefined
   readonly health: HealthChecker | undefined
 }
 
@@ -67,7 +64,6 @@ export class TenantRuntimes {
       tenant,
       pool,
       limiter: new TenantLimiter(limits, context.limits, workers),
-      quotas: context.quotas.quotasOf(tenant),
       health: healthChecker(context, tenant, pool),
     }
     this.#runtimes[tenant.index] = runtime
