@@ -113,6 +113,8 @@ export type BatchFound =
       readonly kind: 'batch'
       readonly sequence: number
       readonly records: readonly UsageRecord[]
+      /** The row of each record: in one segment usually the same key. */
+      readonly rows: readonly number[]
       /** Position behind it. */
       readonly end: number
     }
@@ -151,14 +153,14 @@ export class SegmentReader {
       return corrupt('the checksum differs')
     const sequence = bytes.readDoubleLE(at + 8)
     if (!Number.isSafeInteger(sequence) || sequence < 1) return corrupt('the sequence is none')
-    const records = this.#entries(bytes, at + BATCH_HEADER_BYTES, end)
-    return typeof records === 'string'
-      ? corrupt(records)
-      : { kind: 'batch', sequence, records, end }
+    const records: UsageRecord[] = []
+    const rows: number[] = []
+    const why = this.#entries(bytes, at + BATCH_HEADER_BYTES, { end, records, rows })
+    return why === undefined ? { kind: 'batch', sequence, records, rows, end } : corrupt(why)
   }
 
-  #entries(bytes: Buffer, start: number, end: number): UsageRecord[] | string {
-    const records: UsageRecord[] = []
+  /** Answers what is wrong with them. */
+  #entries(bytes: Buffer, start: number, { end, records, rows }: Entries): string | undefined {
     for (let at = start; at < end; ) {
       const kind = bytes[at]
       if (kind === KEY && at + 7 <= end) {
@@ -168,18 +170,43 @@ export class SegmentReader {
         this.#keys.set(bytes.readUInt32LE(at + 1), key)
         at = next
       } else if (kind === USAGE && at + USAGE_BYTES <= end) {
-        const key = this.#keys.get(bytes.readUInt32LE(at + 1))
+        const row = bytes.readUInt32LE(at + 1)
+        const key = this.#keys.get(row)
         if (key === undefined) return 'usage of a row without a key'
-        records.push({ ...key, ...deltaOf(bytes, at) })
+        records.push(recordOf(key, bytes, at))
+        rows.push(row)
         at += USAGE_BYTES
       } else return `an entry of kind ${kind}`
     }
-    return records
+    return undefined
   }
 }
 
-function deltaOf(bytes: Buffer, at: number): UsageDelta {
+interface Entries {
+  /** Where they end. */
+  readonly end: number
+  readonly records: UsageRecord[]
+  readonly rows: number[]
+}
+
+/** A segment of one batch, which says by itself whose usage it is. */
+export function segmentOf(sequence: number, records: readonly UsageRecord[]): Buffer {
+  const writer = new BatchWriter()
+  for (const [row, record] of records.entries()) {
+    writer.key(row, record)
+    writer.usage(row, record)
+  }
+  return Buffer.concat([SEGMENT_HEADER, writer.finish(sequence)])
+}
+
+/** Field by field, which takes a fifth of the time of a spread. */
+function recordOf(key: UsageKey, bytes: Buffer, at: number): UsageRecord {
   return {
+    tenant: key.tenant,
+    listener: key.listener,
+    routability: key.routability,
+    operation: key.operation,
+    code: key.code,
     window: bytes.readUInt32LE(at + 5) * WINDOW_MS,
     calls: bytes.readUInt32LE(at + 9),
     connections: bytes.readUInt32LE(at + 13),

@@ -121,7 +121,7 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
   }
   return {
     async report(report, signal) {
-      const body = await encode(columnReport(report))
+      const body = await encodeReport(report)
       const reply = await call('POST', '/v1/report', { body, signal })
       if ('ok' in reply) return reply
       if (reply.status !== 200) return failureOf(base, reply)
@@ -148,6 +148,11 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
     },
     close: () => agent.destroy(),
   }
+}
+
+/** The body of a report as it goes over the network. */
+export async function encodeReport(report: UsageReport): Promise<Buffer> {
+  return encode(columnReport(report))
 }
 
 async function encode(message: unknown): Promise<Buffer> {

@@ -49,7 +49,7 @@ export class JournalWriter {
   bytes(...records: readonly UsageRecord[]): Buffer {
     for (const record of records.length === 0 ? [usageOf('acme', 1)] : records) {
       const { tenant, listener, routability, operation, code } = record
-      const key = JSON.stringify([tenant, listener, routability, operation, code])
+      const key = `${tenant} ${listener} ${routability} ${operation} ${code}`
       let row = this.#rows.get(key)
       if (row === undefined) {
         row = this.#rows.size

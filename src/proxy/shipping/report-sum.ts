@@ -2,10 +2,10 @@
 import {
   MAX_RECORDS_PER_REPORT,
   MAX_REPORT_BYTES,
-  USAGE_COUNTERS,
   type UsageRecord,
 } from '../../contracts/usage-report.ts'
 import type { Batch } from './journal-cursor.ts'
+import { addTo } from './usage-accounts.ts'
 
 export interface SumLimits {
   readonly records: number
@@ -28,6 +28,8 @@ export class ReportSum {
   readonly #limits: SumLimits
   /** In an order in which neighbours are alike: gzip makes a third less of it. */
   readonly #records = new Map<string, UsageRecord>()
+  /** The sum that a row of the journal went into last: nearly always the right one, and found without making a key. */
+  readonly #lastOfRow = new Map<number, UsageRecord>()
   first = 0
   last = 0
   batches = 0
@@ -54,13 +56,14 @@ export class ReportSum {
     )
   }
 
-  /** The batch behind `last`, or any where there is none yet. */
-  add({ sequence, records }: Batch): void {
+  /** The batch behind `last`, or any where there is none yet. Its records belong to the sum then. */
+  add({ sequence, records, rows }: Batch): void {
     if (this.empty) this.first = sequence
     this.last = sequence
     this.batches += 1
     this.#entries += records.length
-    for (const record of records) this.#addRecord(record)
+    for (let index = 0; index < records.length; index += 1)
+      this.#addRecord(records[index] as UsageRecord, rows[index] as number)
   }
 
   /** In the order of their keys. */
@@ -68,16 +71,31 @@ export class ReportSum {
     return [...this.#records.keys()].toSorted().map(key => this.#records.get(key) as UsageRecord)
   }
 
-  #addRecord(record: UsageRecord): void {
-    const key = keyOf(record)
-    const sum = this.#records.get(key)
-    if (sum !== undefined) {
-      for (const counter of USAGE_COUNTERS) sum[counter] += record[counter]
+  #addRecord(record: UsageRecord, row: number): void {
+    const last = this.#lastOfRow.get(row)
+    if (last !== undefined && isOfKey(last, record)) {
+      addTo(last, record, 1)
       return
     }
-    this.#records.set(key, { ...record })
-    this.#bodyBytes += key.length + RECORD_BYTES
+    const key = keyOf(record)
+    const sum = this.#records.get(key)
+    this.#lastOfRow.set(row, sum ?? record)
+    if (sum === undefined) {
+      this.#records.set(key, record)
+      this.#bodyBytes += key.length + RECORD_BYTES
+    } else addTo(sum, record, 1)
   }
+}
+
+function isOfKey(sum: UsageRecord, record: UsageRecord): boolean {
+  return (
+    sum.window === record.window &&
+    sum.tenant === record.tenant &&
+    sum.operation === record.operation &&
+    sum.code === record.code &&
+    sum.listener === record.listener &&
+    sum.routability === record.routability
+  )
 }
 
 function keyOf(record: UsageRecord): string {

@@ -3,9 +3,9 @@
  * folder holds the rest. What cannot come any more, because it is damaged, refused for good or lost with a ledger, is passed
  * over by a report without records, so that a journal has one name for ever and no batch counts under two.
  */
-import { BatchWriter, SEGMENT_HEADER } from '../../contracts/journal-segment.ts'
+import { segmentOf } from '../../contracts/journal-segment.ts'
 import type { JournalBooks } from '../../contracts/reconcile.ts'
-import type { UsageRecord, UsageReport } from '../../contracts/usage-report.ts'
+import type { UsageReport } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { MixerFailure, MixerRefused, ReportResult } from '../../runtime/mixer-client.ts'
@@ -53,6 +53,8 @@ interface Place {
   readonly cursor: JournalCursor
   readonly next: number | undefined
 }
+
+type Numbered = Pick<Batch, 'sequence' | 'records'>
 
 /** A report that is under way, or waits to be sent again. */
 interface Shipment {
@@ -190,6 +192,7 @@ export class ShippedJournal {
       const { producer } = this
       const { first, last: sequence, batches } = sum
       const report = { producer, first, sequence, records: sum.records() }
+      this.#accountJournaled(first, report)
       return this.#ship({ report, batches, start, all: end.kind === 'end', readAt })
     }
     if (this.#hole !== undefined) return this.#pass(this.#hole)
@@ -253,7 +256,7 @@ export class ShippedJournal {
   }
 
   #take(sum: ReportSum, batch: Batch): boolean {
-    const { sequence, records } = batch
+    const { sequence } = batch
     if (this.#next !== undefined && sequence < this.#next) {
       const { producer } = this
       this.#deps.logger.error({ producer, sequence }, 'a journal repeats a batch; it is left out')
@@ -261,12 +264,14 @@ export class ShippedJournal {
     }
     if (this.#durable !== undefined && sequence <= this.#durable) {
       this.#advance(batch)
-      this.#settleBatch(batch)
+      this.#accountJournaled(sequence, batch)
+      const fate = this.#refused.has(sequence) ? 'setAside' : 'acknowledged'
+      this.#accountSettled(fate, sequence, batch)
       return true
     }
     if (!this.#reachable(sum, batch) || !sum.fits(batch) || sum.batches >= this.#most) return false
     this.#advance(batch)
-    sum.add({ ...batch, records })
+    sum.add(batch)
     return true
   }
 
@@ -281,27 +286,32 @@ export class ShippedJournal {
       if (sum.empty) this.#hole = { first: sequence, sequence, refused: true }
       return false
     }
-    // What is shipped anew after the ledger has lost it is in the accounts already.
-    return sum.empty || sum.first > this.#settled || sequence <= this.#settled
+    // What is read or shipped anew is in the accounts already, and is no sum with what is not.
+    const onOneSideOf = (end: number): boolean => sum.first > end || sequence <= end
+    return sum.empty || (onOneSideOf(this.#settled) && onOneSideOf(this.read))
   }
 
-  /** The batch is read. */
-  #advance({ sequence, records }: Batch): void {
+  /** The batch is taken. */
+  #advance({ sequence }: Batch): void {
     this.#next = sequence + 1
     if (this.#first === 0) this.#first = sequence
-    if (sequence <= this.read) return
+  }
+
+  /** The batches of a report, or one batch, are read; a second time that is no news. */
+  #accountJournaled(first: number, { sequence, records }: Numbered): void {
+    if (first <= this.read) return
     this.read = sequence
     this.#deps.accounts.add('journaled', this.producer, records)
   }
 
-  /** A batch that is durable. */
-  #settleBatch({ sequence, records }: Batch): void {
-    if (sequence <= this.#settled) return
+  /** The same for what became of them. */
+  #accountSettled(
+    fate: 'setAside' | 'acknowledged',
+    first: number,
+    { sequence, records }: Numbered,
+  ): void {
+    if (first <= this.#settled) return
     this.#settled = sequence
-    this.#account(this.#refused.has(sequence) ? 'setAside' : 'acknowledged', records)
-  }
-
-  #account(fate: 'setAside' | 'acknowledged', records: readonly UsageRecord[]): void {
     this.#deps.accounts.add(fate, this.producer, records)
     if (fate === 'setAside') this.#setAsideBatches += 1
     else for (const record of records) addTo(this.#acknowledged, record, 1)
@@ -325,10 +335,7 @@ export class ShippedJournal {
       return MORE
     }
     this.#shipment = undefined
-    if (first > this.#settled) {
-      this.#settled = sequence
-      this.#account('acknowledged', report.records)
-    }
+    this.#accountSettled('acknowledged', first, report)
     await this.#forgetShipped()
     if (!all) return MORE
     this.#pendingSince = this.bytesPending === 0 ? undefined : readAt
@@ -394,7 +401,7 @@ export class ShippedJournal {
     const { folder, logger, onResult } = this.#deps
     const { producer } = this
     const { detail, problems } = refusal
-    const path = await folder.keepRefused(producer, sequence, asSegment(sequence, records))
+    const path = await folder.keepRefused(producer, sequence, segmentOf(sequence, records))
     this.#refused = new Set([...this.#refused, sequence])
     onResult('refused')
     logger.error(
@@ -487,14 +494,4 @@ export class ShippedJournal {
     this.#deps.onResult('failed')
     return { kind: 'failed', detail }
   }
-}
-
-/** A segment of its own, which says whose usage it is. */
-function asSegment(sequence: number, records: readonly UsageRecord[]): Buffer {
-  const writer = new BatchWriter()
-  for (const [row, record] of records.entries()) {
-    writer.key(row, record)
-    writer.usage(row, record)
-  }
-  return Buffer.concat([SEGMENT_HEADER, writer.finish(sequence)])
 }

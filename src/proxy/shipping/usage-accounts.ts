@@ -1,5 +1,5 @@
 /** The books of a proxy, per tenant: what its workers have counted, what stands in journals, what the ledger has. */
-import { USAGE_COUNTERS, type UsageRecord, type UsageTotals } from '../../contracts/usage-report.ts'
+import type { UsageRecord, UsageTotals } from '../../contracts/usage-report.ts'
 
 /** What became of usage in a journal. */
 export type UsageFate = 'journaled' | 'acknowledged' | 'setAside'
@@ -141,5 +141,11 @@ export function noUsage(): UsageTotals {
 const NOTHING: Readonly<UsageTotals> = noUsage()
 
 export function addTo(totals: UsageTotals, more: Readonly<UsageTotals>, sign: 1 | -1): void {
-  for (const counter of USAGE_COUNTERS) totals[counter] += sign * more[counter]
+  // Written out: it is done for each record of each journal.
+  totals.calls += sign * more.calls
+  totals.ingress += sign * more.ingress
+  totals.egress += sign * more.egress
+  totals.connections += sign * more.connections
+  totals.connectionMs += sign * more.connectionMs
+  totals.callMs += sign * more.callMs
 }
