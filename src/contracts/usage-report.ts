@@ -18,12 +18,20 @@ function firstIsNotLater(report: {
   return report.first === undefined || report.first <= report.sequence
 }
 
+/** Printable Unicode: a NUL is no text for PostgreSQL, and half a surrogate pair is none in UTF-8. */
+export const USAGE_NAME_PATTERN: RegExp = /^[^\p{Cc}\p{Cs}]+$/u
+const usageName = z
+  .string()
+  .min(1)
+  .max(63)
+  .regex(USAGE_NAME_PATTERN, 'must have no control characters')
+
 export const usageRecordSchema = z.strictObject({
   tenant: z.string().regex(TENANT_ID_PATTERN),
-  listener: z.string().min(1).max(63),
+  listener: usageName,
   routability: z.enum(ROUTABILITIES),
   /** Name of the operation; `other` for calls that match none, `tunnel` for connections that are not HTTP. */
-  operation: z.string().min(1).max(63),
+  operation: usageName,
   code: z.enum(CODE_CLASSES),
   /** Start of the minute, milliseconds since the epoch, UTC. */
   window: count
@@ -78,7 +86,7 @@ const columnsSchema = z.strictObject({
   connectionMs: column(shape.connectionMs),
   callMs: column(shape.callMs),
 } satisfies Record<keyof UsageRecord, unknown>)
-type UsageColumns = z.infer<typeof columnsSchema>
+export type UsageColumns = z.infer<typeof columnsSchema>
 
 /** The same by columns, a third as long and two thirds of that once compressed: what a proxy sends. */
 export const columnReportSchema = z
@@ -92,20 +100,6 @@ type ColumnReport = z.infer<typeof columnReportSchema>
 
 /** What `POST /v1/report` takes. */
 export const reportBodySchema: z.ZodType = z.union([usageReportSchema, columnReportSchema])
-
-export type ParsedReport =
-  | { readonly success: true; readonly data: UsageReport }
-  | { readonly success: false; readonly error: z.ZodError }
-
-/** Reads a body of either form. */
-export function parseReport(body: unknown): ParsedReport {
-  if (typeof body !== 'object' || body === null || !('columns' in body))
-    return usageReportSchema.safeParse(body)
-  const parsed = columnReportSchema.safeParse(body)
-  if (!parsed.success) return parsed
-  const { columns, ...head } = parsed.data
-  return { success: true, data: { ...head, records: recordsOf(columns) } }
-}
 
 /** The body of a report as it is sent. */
 export function columnReport({ records, ...head }: UsageReport): ColumnReport {
@@ -128,23 +122,6 @@ export function columnReport({ records, ...head }: UsageReport): ColumnReport {
       callMs: cells('callMs'),
     },
   }
-}
-
-function recordsOf(columns: UsageColumns): UsageRecord[] {
-  return columns.tenant.map((tenant, row) => ({
-    tenant,
-    listener: columns.listener[row] as string,
-    routability: columns.routability[row] as UsageRecord['routability'],
-    operation: columns.operation[row] as string,
-    code: columns.code[row] as UsageRecord['code'],
-    window: columns.window[row] as number,
-    calls: columns.calls[row] as number,
-    ingress: columns.ingress[row] as number,
-    egress: columns.egress[row] as number,
-    connections: columns.connections[row] as number,
-    connectionMs: columns.connectionMs[row] as number,
-    callMs: columns.callMs[row] as number,
-  }))
 }
 
 /** Answer to a report: all of this producer up to `durable` is in the ledger. */

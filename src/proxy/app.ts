@@ -17,6 +17,7 @@ import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
 import { LiveState } from './primary/live-state.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
+import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
 import { type StartResult, WorkerPool } from './primary/worker-pool.ts'
@@ -28,6 +29,8 @@ import { JournalShipper } from './shipping/journal-shipper.ts'
 const DRAIN_GRACE_MS = 2_000
 /** For the last usage to reach the mixer; what does not waits in the journal for the next start. */
 const LAST_REPORT_MS = 5_000
+/** Asking for quotas fails soon: nobody waits, but what is spent meanwhile is not yet taken. */
+const QUOTA_TIMEOUT_MS = 2_000
 /** For workers that found no way to start while others did. */
 const FAILED_START_DRAIN_MS = 2_000
 
@@ -62,6 +65,8 @@ class ProxyPrimary {
   readonly #live = new LiveState(systemClock)
   readonly #metrics: ProxyMetrics
   readonly #client: MixerClient
+  readonly #quotaClient: MixerClient
+  readonly #quotas: QuotaRelay
   readonly #shipper: JournalShipper
   readonly #registrar: Registrar
   readonly #reloader: Reloader
@@ -81,6 +86,7 @@ class ProxyPrimary {
     this.#logger = options.logger
     const { config } = options
     this.#client = createMixerClient(config.mixer)
+    this.#quotaClient = createMixerClient({ ...config.mixer, timeoutMs: QUOTA_TIMEOUT_MS })
     this.#metrics = new ProxyMetrics({
       tenants: config.metrics.tenants,
       live: this.#live,
@@ -96,6 +102,12 @@ class ProxyPrimary {
       service: config.service.name,
       clock: systemClock,
       logger: this.#logger,
+    })
+    this.#quotas = new QuotaRelay({
+      client: this.#quotaClient,
+      logger: this.#logger,
+      answer: (slot, answers) => this.#pool.send(slot, { kind: 'quota-answers', answers }),
+      onResult: result => this.#metrics.allocated(result),
     })
     this.#reloader = this.#createReloader()
     this.#workerCount =
@@ -116,6 +128,8 @@ class ProxyPrimary {
     watcher?.close()
     stopListening()
     this.#registrar.close()
+    this.#quotas.close()
+    await this.#quotaClient.close()
     await this.#shipper.close(0)
     await this.#client.close()
     await this.#admin.close()
@@ -241,6 +255,7 @@ class ProxyPrimary {
       },
       onReady: (slot, producer) => this.#shipper.claim(slot, producer),
       onReport: (slot, report) => this.#record(slot, report),
+      onQuotaAsks: (slot, asks) => this.#quotas.ask(slot, asks),
       onGone: slot => this.#gone(slot),
       onRestart: () => this.#metrics.workerRestarted(),
     })
@@ -256,6 +271,7 @@ class ProxyPrimary {
       metrics: this.#metrics,
       live: this.#live,
       shipper: this.#shipper,
+      quotas: this.#quotas,
       reload: async () => this.#reloader.reload('admin'),
       drain: () => {
         if (this.#phase !== 'draining') this.#stop('admin')
@@ -284,6 +300,7 @@ class ProxyPrimary {
     if (this.#phase !== 'starting') this.#registrar.update(tenants)
     this.#byId = new Map(tenants.map(tenant => [tenant.id, tenant]))
     this.#sorted = tenants.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    this.#quotas.retainOnly(id => this.#byId.has(id))
     for (const id of this.#live.tenantsWithEndpoints()) {
       if (!this.#byId.has(id)) this.#live.forgetEndpointsOf(id)
     }

@@ -24,6 +24,7 @@ export type PrimaryMessage =
       readonly limits: Config['limits']
       readonly generation: number
     }
+  | { readonly kind: 'quota-answers'; readonly answers: readonly QuotaAnswer[] }
   /** Stop accepting, end what can be ended, report a last time, exit. */
   | { readonly kind: 'drain' }
 
@@ -50,7 +51,33 @@ export type WorkerMessage =
     }
   /** With problems the primary takes the change back: it sends the former tenants with a new generation. */
   | { readonly kind: 'applied'; readonly generation: number; readonly problems: readonly string[] }
+  /** Answered by `quota-answers`, one for each, in any order. */
+  | { readonly kind: 'quota-asks'; readonly asks: readonly QuotaAsk[] }
   | WorkerReport
+
+/** A worker asks the mixer for a part of a quota. */
+export interface QuotaAsk {
+  /** Unique; the same again where the answer did not come. */
+  readonly id: string
+  readonly tenant: string
+  /** Its name. */
+  readonly quota: string
+  readonly amount: number
+}
+
+export type QuotaAnswer =
+  | {
+      readonly id: string
+      /** 0 to the amount that was asked for. */
+      readonly granted: number
+      /** What nobody has been given of the window yet. */
+      readonly remaining: number
+      /** When the window ends: milliseconds since the epoch, and from now. */
+      readonly resetAt: number
+      readonly resetInMs: number
+    }
+  /** `away`: the mixer could not be asked, or could not look; `refused`: it knows no such quota. */
+  | { readonly id: string; readonly failed: 'away' | 'refused' }
 
 export interface BoundAddress {
   readonly listener: string
@@ -87,6 +114,8 @@ export interface WorkerReport {
   /** Highest since the last report. */
   readonly eventLoopLagMs: number
   readonly journal: JournalFigures
+  /** How often a quota let something through only because the mixer cannot be asked. */
+  readonly quotaOpened: number
 }
 
 export interface JournalFigures {

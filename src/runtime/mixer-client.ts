@@ -8,6 +8,11 @@ import { gzip } from 'node:zlib'
 import { Agent, type Dispatcher } from 'undici'
 import { type Problem, problemCode, problemSchema } from '../contracts/problem.ts'
 import {
+  type Allocation,
+  type AllocationBatchAnswer,
+  allocationBatchAnswerSchema,
+} from '../contracts/quota.ts'
+import {
   type Registration,
   type RegistrationAnswer,
   registrationAnswerSchema,
@@ -54,14 +59,20 @@ export type RegisterResult =
   | { readonly ok: true; readonly answer: RegistrationAnswer }
   | MixerFailure
 export type UsageResult = { readonly ok: true; readonly usage: UsageAnswer } | MixerFailure
+/** In the order of the allocations. */
+export type AllocateResult =
+  | { readonly ok: true; readonly allocations: AllocationBatchAnswer['allocations'] }
+  | MixerFailure
 
-/** Neither call ever rejects because of the network or the mixer. */
+/** No call ever rejects because of the network or the mixer. */
 export interface MixerClient {
   /** Delivers one report; `durable` is the sequence up to which all of this producer is in the ledger. */
   report(report: UsageReport, signal?: AbortSignal): Promise<ReportResult>
   usage(query: UsageQuery): Promise<UsageResult>
   /** Tells whose deployments there are; the answer may ask for more. */
   register(registration: Registration): Promise<RegisterResult>
+  /** Takes parts of quotas, at most 200 at once, each with its tenant; each is granted or refused by itself. */
+  allocate(allocations: readonly Allocation[]): Promise<AllocateResult>
   /** Ends its connections; calls under way fail as unreachable. */
   close(): Promise<void>
 }
@@ -146,6 +157,16 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
         ? { ok: true, answer: answer.data }
         : notAMixer(base, reply.status)
     },
+    async allocate(allocations) {
+      const body = await encode({ allocations })
+      const reply = await call('POST', '/v1/quota/allocate', { body })
+      if ('ok' in reply) return reply
+      if (reply.status !== 200) return failureOf(base, reply)
+      const answer = allocationBatchAnswerSchema.safeParse(reply.body)
+      return answer.success && answer.data.allocations.length === allocations.length
+        ? { ok: true, allocations: answer.data.allocations }
+        : notAMixer(base, reply.status)
+    },
     close: () => agent.destroy(),
   }
 }
@@ -163,7 +184,7 @@ type Reply = { readonly status: number; readonly body: unknown } | MixerUnreacha
 
 function searchOf(query: UsageQuery): string {
   const search = new URLSearchParams()
-  for (const key of ['tenant', 'from', 'to'] as const) {
+  for (const key of ['tenant', 'from', 'to', 'limit', 'cursor'] as const) {
     const value = query[key]
     if (value !== undefined) search.set(key, String(value))
   }

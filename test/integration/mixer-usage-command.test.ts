@@ -26,6 +26,23 @@ await test('amt usage reads the ledger, for people and for programs', async t =>
   t.match((await runAmt(['usage', '--from', '-1h'], { env })).stdout, /: none\n$/)
 })
 
+await test('amt usage prints CSV', async t => {
+  const { url } = await startMixer(t)
+  const client = createMixerClient({ url, token: TOKEN })
+  await client.report(report(1, [record({ window: 0, operation: 'a,b' })]))
+  await client.close()
+  const env = { AMT_MIXER_URL: url, AMT_MIXER_TOKEN: TOKEN }
+  const csv = await runAmt(['usage', '--from', '0', '--by', 'tenant,operation', '--csv'], { env })
+  const lines = [
+    'tenant,operation,calls,ingress,egress,connections,connectionMs,callMs',
+    'acme,"a,b",1,100,2000,1,30,20',
+    '',
+  ]
+  t.same(csv, { code: 0, stderr: '', stdout: lines.join('\r\n') })
+  const both = await runAmt(['usage', '--csv', '--json'], { env })
+  t.match(both, { code: 2, stderr: /cannot be used with/ })
+})
+
 await test('amt usage says in one line why it cannot answer', async t => {
   const { url, close } = await startMixer(t)
   const usage = (args: string[], token: string): ReturnType<typeof runAmt> =>

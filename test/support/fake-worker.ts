@@ -41,6 +41,8 @@ process.on('message', (message: PrimaryMessage) => {
       say({ kind: 'applied', generation: message.generation, problems })
       return
     }
+    case 'quota-answers':
+      return
     case 'drain':
       void drain()
   }

@@ -47,5 +47,6 @@ export function emptyReport(): WorkerReport {
       unwritten: 0,
       failingSince: null,
     },
+    quotaOpened: 0,
   }
 }

@@ -1,13 +1,19 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import {
   USAGE_GROUPINGS,
   type UsageGrouping,
   type UsageQuery,
 } from '../../contracts/usage-query.ts'
 import { systemClock } from '../../runtime/clock.ts'
-import { createMixerClient, type MixerFailure } from '../../runtime/mixer-client.ts'
+import {
+  createMixerClient,
+  type MixerClient,
+  type MixerFailure,
+} from '../../runtime/mixer-client.ts'
 import { tenantOption } from '../options.ts'
+import { csvHead, csvRows } from '../usage/csv.ts'
 import { findMixer } from '../usage/mixer-access.ts'
+import { usagePages, wholeUsage } from '../usage/pages.ts'
 import { usageTable } from '../usage/table.ts'
 import { parseUsageTime, TIME_HINT } from '../usage/time.ts'
 
@@ -20,6 +26,7 @@ interface UsageOptions {
   readonly to?: number | string
   readonly by?: UsageGrouping[]
   readonly json?: true
+  readonly csv?: true
   readonly config?: string
 }
 
@@ -36,6 +43,7 @@ export function usageCommand(): Command {
     .option('--to <time>', 'until when', parseTime)
     .option('--by <groupings>', `comma list of ${USAGE_GROUPINGS.join(', ')}`, parseGroupings)
     .option('--json', 'print the answer of the mixer as JSON')
+    .addOption(new Option('--csv', 'print CSV, for spreadsheets and programs').conflicts('json'))
     .option(
       '--config <file>',
       'configuration that names the mixer, instead of AMT_MIXER_URL and AMT_MIXER_TOKEN',
@@ -44,18 +52,30 @@ export function usageCommand(): Command {
     .action(showUsage)
 }
 
-async function showUsage({ json, config, by = [], ...range }: UsageOptions): Promise<void> {
+async function showUsage({ json, csv, config, by = [], ...range }: UsageOptions): Promise<void> {
   const access = findMixer(config, process.env)
   if (access === undefined) return
   const mixer = createMixerClient(access)
   try {
-    const result = await mixer.usage(queryOf(range, by))
+    const query = queryOf(range, by)
+    if (csv) return await printCsv(mixer, query)
+    const result = await wholeUsage(mixer, query)
     if (!result.ok) return fail(result)
     process.stdout.write(
       json ? `${JSON.stringify(result.usage, undefined, 2)}\n` : usageTable(result.usage),
     )
   } finally {
     await mixer.close()
+  }
+}
+
+/** Page by page, so that its length does not matter. */
+async function printCsv(mixer: MixerClient, query: UsageQuery): Promise<void> {
+  let first = true
+  for await (const result of usagePages(mixer, query)) {
+    if (!result.ok) return fail(result)
+    process.stdout.write(`${first ? csvHead(result.usage.by) : ''}${csvRows(result.usage)}`)
+    first = false
   }
 }
 

@@ -1,6 +1,6 @@
 /** `POST /v1/report`: a proxy delivers a batch of usage. */
+import { parseReport } from '../../contracts/parse-report.ts'
 import {
-  parseReport,
   type ReportAnswer,
   reportAnswerSchema,
   reportBodySchema,

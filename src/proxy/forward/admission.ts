@@ -11,6 +11,8 @@ export interface Refusal {
   readonly limit: string
   /** Until the call would fit; 0 where nobody can tell. */
   readonly retryAfterMs: number
+  /** When a quota begins anew, in milliseconds since the epoch. */
+  readonly resetAt?: number
 }
 
 export interface AdmissionRequest {
@@ -30,13 +32,17 @@ export function admit(
   { bodyBytes, call, connection }: AdmissionRequest,
 ): Refusal | undefined {
   const runtime = context.runtimes.of(tenant)
-  const { limiter } = runtime
+  const { limiter, quotas } = runtime
   if (bodyBytes > limiter.maxBodyBytes) return refusal('body_too_large', 'body')
   if (!connection.open(tenant, routability)) return refusal('too_many_connections', 'connections')
   if (!limiter.beginCall()) return refusal('tenant_overloaded', 'concurrency')
   call.route(runtime, routability)
   const retryAfterMs = limiter.takeCall(context.clock.monotonic())
-  return retryAfterMs > 0 ? refusal('rate_limited', 'requests', retryAfterMs) : undefined
+  if (retryAfterMs > 0) return refusal('rate_limited', 'requests', retryAfterMs)
+  if (quotas === undefined) return undefined
+  // Last: it is the only one that the tenant has paid for.
+  const refused = call.takeQuota(quotas)
+  return refused && { ...refused, limit: 'quota' }
 }
 
 function refusal(code: ErrorCode, limit: string, retryAfterMs = 0): Refusal {

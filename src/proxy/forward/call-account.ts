@@ -4,6 +4,7 @@
  */
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { Routability } from '../../core/routability.ts'
+import type { QuotaRefusal, TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import type { Outbox } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
@@ -35,6 +36,8 @@ export class CallAccount {
   #open = false
   #routability: Routability = 'unroutable'
   #operation = 0
+  /** Of which the call has been taken. */
+  #quotas: TenantQuotas | undefined
   #row: UsageRow | undefined
   #status = 0
   #ingress = 0
@@ -96,6 +99,21 @@ export class CallAccount {
     this.runtime = runtime
     this.#tenantId = runtime.tenant.id
     this.#routability = routability
+  }
+
+  /** Takes the routed call from the quotas of its tenant; it goes back where the call never reaches a deployment. */
+  takeQuota(quotas: TenantQuotas): QuotaRefusal | undefined {
+    const { operations, clock } = this.#context
+    const { method, target } = this.#subject
+    if (quotas.byOperation) this.#operation = operations.match(method, target)
+    const refusal = quotas.takeCall(this.#operation, clock.monotonic())
+    if (refusal === undefined) this.#quotas = quotas
+    return refusal
+  }
+
+  /** Whether the tenant may have no more bytes, by a quota. */
+  get bytesExhausted(): boolean {
+    return this.#quotas?.bytesExhausted === true
   }
 
   /** The deployment gets to see the call now. */
@@ -175,10 +193,12 @@ export class CallAccount {
     const sent = egress - this.#countedEgress
     if (received > 0) {
       meter.ingress(this.#row, received)
+      this.#quotas?.received(received, clock.monotonic())
       this.#countedIngress = this.#ingress
     }
     if (sent > 0) {
       meter.egress(this.#row, sent)
+      this.#quotas?.sent(sent, clock.monotonic())
       this.#countedEgress = egress
       this.egressDebtMs = runtime.limiter.egress.spend(sent, clock.monotonic())
     }
@@ -256,6 +276,8 @@ export class CallAccount {
     this.#row = undefined
     this.runtime?.limiter.endCall()
     this.runtime = undefined
+    if (!this.wasSent) this.#quotas?.giveCallBack(this.#operation)
+    this.#quotas = undefined
     this.#log(flag)
   }
 

@@ -32,11 +32,18 @@ export interface ErrorAnswer {
   readonly head: boolean
   /** Until a limited call would fit; 0 where no limit is the reason. */
   readonly retryAfterMs: number
+  /** When a quota begins anew, in milliseconds since the epoch: it goes into the problem. */
+  readonly resetAt?: number | undefined
 }
 
 export function errorResponse(code: ErrorCode, answer: ErrorAnswer): string {
   const { http } = ERRORS[code]
-  const body = problem(code)
+  const { resetAt } = answer
+  const body = problem(
+    code,
+    undefined,
+    resetAt === undefined ? undefined : { resetAt: new Date(resetAt).toISOString() },
+  )
   const retrySeconds =
     answer.retryAfterMs > 0
       ? Math.ceil(answer.retryAfterMs / 1_000)

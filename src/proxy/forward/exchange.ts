@@ -171,7 +171,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     }
     context.stats.limited(verdict.tenant.id, refusal.limit)
     if (refusal.code === 'too_many_connections') this.#keepAlive = false
-    this.#refuse(refusal.code, refusal.retryAfterMs)
+    this.#refuse(refusal.code, refusal.retryAfterMs, refusal.resetAt)
   }
 
   #connect(): void {
@@ -321,6 +321,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     const wait = this.#account.count()
     this.#upstreamPaused = !this.#connection.flush()
     if (wait > 0) this.#connection.holdUpstream(wait, this.#upstream)
+    if (this.#endTunnelByQuota()) return false
     return !this.#upstreamPaused && !this.#connection.holdsUpstream
   }
 
@@ -453,6 +454,16 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#connection.wait('idle', this.#connection.context.config.timeouts.idle)
     if (!upstream.flush()) this.#connection.pauseForUpstream(true)
     this.#connection.holdDownstream(this.#account.ingressDebtMs)
+    this.#endTunnelByQuota()
+  }
+
+  /** A call goes on to its end beyond a quota of bytes; what is a tunnel by now has no end. */
+  #endTunnelByQuota(): boolean {
+    if (this.#phase !== 'tunnelling' || !this.#account.bytesExhausted) return false
+    const { context } = this.#connection
+    context.stats.limited(this.#account.tenantId, 'quota')
+    this.fail('quota_exhausted')
+    return true
   }
 
   // === the ways in which a call ends
@@ -469,10 +480,10 @@ export class Exchange implements PoolUser, AnsweredCall {
   }
 
   /** Answers a call that goes nowhere. */
-  #refuse(code: ErrorCode, retryAfterMs: number): void {
+  #refuse(code: ErrorCode, retryAfterMs: number, resetAt?: number): void {
     const { context, downstream } = this.#connection
     context.stats.rejected(code, downstream.listener.index)
-    this.#answerError(code, retryAfterMs)
+    this.#answerError(code, retryAfterMs, resetAt)
     this.#account.refuse(code)
     this.#finishOrDiscard()
   }
@@ -531,7 +542,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#leave()
   }
 
-  #answerError(code: ErrorCode, retryAfterMs: number): void {
+  #answerError(code: ErrorCode, retryAfterMs: number, resetAt?: number): void {
     this.#decideKeepAlive()
     this.#answered = true
     this.#connection.outbox.text(
@@ -540,6 +551,7 @@ export class Exchange implements PoolUser, AnsweredCall {
         close: !this.#keepAlive,
         head: this.#request.method === 'HEAD',
         retryAfterMs,
+        resetAt,
       }),
     )
   }

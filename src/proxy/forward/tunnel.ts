@@ -80,6 +80,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
       this.#fail('too_many_connections')
       return
     }
+    if (this.#refuseByQuota()) return
     this.#touch()
     const upstream = this.#runtime.pool.connect(this, this.#context.clock.monotonic())
     if (typeof upstream === 'string') {
@@ -130,11 +131,13 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     this.#touch()
     this.#ingress += length
     meter.ingress(row, length)
+    this.#runtime.quotas?.received(length, clock.monotonic())
     const wait = this.#runtime.limiter.ingress.spend(length, clock.monotonic())
     upstream.outbox.bytes(bytes, 0, length, lender)
     this.#upstreamBlocked = !upstream.flush()
     if (wait >= 1) this.#rest(wait)
     if (this.#upstreamBlocked) this.#inbox.pause()
+    this.#endByQuota()
   }
 
   upstreamHeldUp(): void {
@@ -153,7 +156,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     const wait = this.#countEgress(length)
     this.#downstreamBlocked = !this.#outbox.flush()
     if (wait >= 1) this.#rest(wait)
-    return !this.#downstreamBlocked && !this.#resting
+    return !this.#endByQuota() && !this.#downstreamBlocked && !this.#resting
   }
 
   /** From downstream, like `drained`. */
@@ -174,6 +177,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     const { meter, clock } = this.#context
     this.#egress += bytes
     meter.egress(row, bytes)
+    this.#runtime.quotas?.sent(bytes, clock.monotonic())
     return this.#runtime.limiter.egress.spend(bytes, clock.monotonic())
   }
 
@@ -194,6 +198,22 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     }
     if (former !== undefined) this.#upstream = this.#retry(former)
     if (this.#upstream === undefined) this.#fail(error)
+  }
+
+  #refuseByQuota(): boolean {
+    const refusal = this.#runtime.quotas?.refuseTunnel(this.#context.clock.monotonic())
+    if (refusal === undefined) return false
+    this.#context.stats.limited(this.#verdict.tenant.id, 'quota')
+    this.#fail(refusal.code)
+    return true
+  }
+
+  /** A tunnel that lives for months has no other moment to be refused at. */
+  #endByQuota(): boolean {
+    if (this.#runtime.quotas?.bytesExhausted !== true || this.#failure !== undefined) return false
+    this.#context.stats.limited(this.#verdict.tenant.id, 'quota')
+    this.#fail('quota_exhausted')
+    return true
   }
 
   #retry(former: UpstreamConnection): UpstreamConnection | undefined {

@@ -13,6 +13,7 @@ import {
 } from './admin-server.ts'
 import type { LiveState } from './live-state.ts'
 import type { ProxyMetrics } from './metrics.ts'
+import type { QuotaRelay, QuotaState } from './quota-relay.ts'
 import type { ReloadResult } from './reloader.ts'
 
 /** For what is in journals and was not shipped yet: its sums are in the answer only once it is read. */
@@ -31,6 +32,7 @@ export interface AdminSources {
   readonly metrics: ProxyMetrics
   readonly live: LiveState
   readonly shipper: JournalShipper
+  readonly quotas: Pick<QuotaRelay, 'stateOf'>
   readonly reload: () => Promise<ReloadResult>
   readonly drain: () => void
 }
@@ -108,7 +110,7 @@ function listTenants(
 }
 
 function showTenant(
-  { tenant, config, live, metrics, shipper }: AdminSources,
+  { tenant, config, live, metrics, shipper, quotas }: AdminSources,
   id: string,
 ): AdminAnswer {
   const found = tenant(id)
@@ -131,7 +133,15 @@ function showTenant(
     usage: shipper.accounts.counted.of(id),
     limits: { ...config().limits, ...limits },
     limited: metrics.limitedOf(id),
+    quotas: found.quotas.map(quota => quotaOf(quota, quotas.stateOf(id, quota.name))),
   })
+}
+
+/** `remaining` is what nobody had been given when the mixer last said so; null before the first call, and for events. */
+function quotaOf(quota: TenantConfig['quotas'][number], state: QuotaState | undefined): object {
+  const { name, of, amount, per } = quota
+  const resetAt = state && new Date(state.resetAt).toISOString()
+  return { name, of, amount, per, remaining: state?.remaining ?? null, resetAt: resetAt ?? null }
 }
 
 async function reconcile({ shipper }: AdminSources, { query }: AdminRequest): Promise<AdminAnswer> {

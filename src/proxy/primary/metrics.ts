@@ -13,6 +13,7 @@ import {
   type MetricReader,
   type Sample,
 } from './metric-tables.ts'
+import { ALLOCATION_RESULTS, type AllocationResult } from './quota-relay.ts'
 
 export const OTHER_TENANTS = '_other'
 
@@ -41,16 +42,19 @@ export class ProxyMetrics {
   readonly #limitedOf = new Map<string, Record<string, number>>()
   readonly #jwtCache = new CounterTable()
   readonly #reports = new CounterTable()
+  readonly #allocations = new CounterTable()
   readonly #callDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly #upstreamDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly #journal: JournalMetrics
   readonly #expositions: Expositions
   #configErrors = 0
   #workerRestarts = 0
+  #quotaOpened = 0
 
   constructor(options: MetricsOptions) {
     this.#options = options
     for (const result of REPORT_RESULTS) this.#reports.add({ result }, 0)
+    for (const result of ALLOCATION_RESULTS) this.#allocations.add({ result }, 0)
     for (const result of ['hit', 'miss', 'reject']) this.#jwtCache.add({ result }, 0)
     this.#journal = new JournalMetrics(options.live)
     this.#expositions = new Expositions([
@@ -97,6 +101,12 @@ export class ProxyMetrics {
     for (const result of ['hit', 'miss', 'reject'] as const) {
       this.#jwtCache.add({ result }, report.jwtCache[result])
     }
+    this.#quotaOpened += report.quotaOpened
+  }
+
+  /** A worker's ask for a part of a quota was answered. */
+  allocated(result: AllocationResult): void {
+    this.#allocations.add({ result }, 1)
   }
 
   /** How often a tenant met each of its limits. */
@@ -141,6 +151,11 @@ export class ProxyMetrics {
       counter('amt_rejected_total', 'Calls and connections that were refused.', this.#rejected),
       counter('amt_limited_total', 'Calls and connections that met a limit.', this.#limited),
       counter('amt_jwt_cache_total', 'Tokens looked up among the verified ones.', this.#jwtCache),
+      counter(
+        'amt_quota_allocations_total',
+        'Parts of quotas that workers asked the mixer for, by what came of it.',
+        this.#allocations,
+      ),
       counter('amt_reports_total', 'Usage reports sent to the mixer.', this.#reports),
       histogram(
         'amt_call_duration_seconds',
@@ -188,6 +203,12 @@ export class ProxyMetrics {
         'amt_journal_lag_seconds',
         'Age of the oldest usage that is not yet in the ledger.',
         () => backlog().lagMs / 1_000,
+      ),
+      single(
+        'counter',
+        'amt_quota_open_total',
+        'Calls and tunnels that a quota let through only because the mixer could not be asked.',
+        () => this.#quotaOpened,
       ),
       single(
         'gauge',

@@ -5,7 +5,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { BoundAddress, PrimaryMessage, WorkerMessage, WorkerReport } from '../ipc.ts'
+import type { BoundAddress, PrimaryMessage, QuotaAsk, WorkerMessage, WorkerReport } from '../ipc.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 const START_TIMEOUT_MS = 60_000
@@ -25,6 +25,8 @@ export interface WorkerPoolOptions {
   /** A worker serves, and says which journal is its own. */
   readonly onReady: (slot: number, producer: string) => void
   readonly onReport: (slot: number, report: WorkerReport) => void
+  /** Answered by `send`. */
+  readonly onQuotaAsks: (slot: number, asks: readonly QuotaAsk[]) => void
   /** A worker is gone, and everything that it said has been heard. */
   readonly onGone: (slot: number) => void
   readonly onRestart: () => void
@@ -91,6 +93,11 @@ export class WorkerPool {
       // All workers meet the same closed door; once is enough.
       problems: [...new Set(failures.flatMap(({ problems }) => problems))],
     }
+  }
+
+  /** Says something to the worker of a slot, if there is one. */
+  send(slot: number, message: PrimaryMessage): void {
+    this.#slots[slot - 1]?.send(message)
   }
 
   /** Resolves when every worker has answered, with what any of them could not do. */
@@ -190,6 +197,9 @@ export class WorkerPool {
       case 'applied':
         if (message.generation === this.#applyingGeneration)
           this.#applying.get(slot)?.(message.problems)
+        return
+      case 'quota-asks':
+        this.#options.onQuotaAsks(slot.number, message.asks)
         return
       case 'report':
         this.#options.onReport(slot.number, message)

@@ -13,6 +13,7 @@ import type { AccessLog } from '../forward/access-log.ts'
 import type { ExchangePool } from '../forward/exchange-pool.ts'
 import type { ForwardedFields } from '../forward/fields.ts'
 import type { UsageJournal } from '../journal/usage-journal.ts'
+import type { QuotaDesk } from '../limits/quota-desk.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
@@ -37,6 +38,7 @@ export interface WorkerContext {
   readonly operations: OperationMatcher
   readonly authenticator: Authenticator
   readonly runtimes: TenantRuntimes
+  readonly quotas: QuotaDesk
   readonly accessLog: AccessLog | undefined
   readonly fields: ForwardedFields
   /** Of this proxy, in `via`. */

@@ -28,7 +28,12 @@ async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promi
   const { config, generation, workers, instance } = message
   const logger = createLogger({ level: config.log.level, name: 'worker' })
   const started = new Worker(
-    { clock: systemClock, logger, report: send },
+    {
+      clock: systemClock,
+      logger,
+      report: send,
+      askQuota: asks => send({ kind: 'quota-asks', asks }),
+    },
     { config, generation, workers, instance },
   )
   const result = await started.start()
@@ -52,6 +57,9 @@ async function receive(message: PrimaryMessage): Promise<void> {
       send({ kind: 'applied', generation: message.generation, problems })
       return
     }
+    case 'quota-answers':
+      worker?.quotaAnswers(message.answers)
+      return
     case 'drain':
       await worker?.drain()
       await leave()

@@ -1,8 +1,9 @@
-/** What a tenant needs while it has traffic, made with its first call: its pool and its limiter. */
+/** What a tenant needs while it has traffic, made with its first call: its pool, its limiter and its quotas. */
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DeploymentConfig } from '../../config/schema.ts'
 import { TenantLimiter } from '../limits/tenant-limiter.ts'
+import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import { DeploymentPool } from '../pool/deployment-pool.ts'
 import { HealthChecker } from '../pool/health-checker.ts'
 import type { Tenant } from '../tenant/tenant.ts'
@@ -12,6 +13,8 @@ export interface TenantRuntime {
   readonly tenant: Tenant
   readonly pool: DeploymentPool
   readonly limiter: TenantLimiter
+  /** Undefined for a tenant without. */
+  readonly quotas: TenantQuotas | undefined
   readonly health: HealthChecker | undefined
 }
 
@@ -64,6 +67,7 @@ export class TenantRuntimes {
       tenant,
       pool,
       limiter: new TenantLimiter(limits, context.limits, workers),
+      quotas: context.quotas.quotasOf(tenant),
       health: healthChecker(context, tenant, pool),
     }
     this.#runtimes[tenant.index] = runtime

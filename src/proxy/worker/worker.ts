@@ -16,9 +16,10 @@ import { AccessLog } from '../forward/access-log.ts'
 import { ExchangePool } from '../forward/exchange-pool.ts'
 import { ForwardedFields } from '../forward/fields.ts'
 import { pseudonymOf, randomInstance } from '../forward/via.ts'
-import type { BoundAddress, WorkerReport } from '../ipc.ts'
+import type { BoundAddress, QuotaAnswer, QuotaAsk, WorkerReport } from '../ipc.ts'
 import type { JournalDisk } from '../journal/journal-disk.ts'
 import { UsageJournal } from '../journal/usage-journal.ts'
+import { QuotaDesk } from '../limits/quota-desk.ts'
 import { ListenerSet } from '../listener/listener-set.ts'
 import { OperationMatcher } from '../metering/operations.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
@@ -51,6 +52,8 @@ export interface WorkerDeps {
   readonly disk?: JournalDisk
   /** Takes the reports. */
   readonly report: (report: WorkerReport) => void
+  /** Takes what quotas ask the mixer; the answers come back by `quotaAnswers`. Nobody does where it is left out. */
+  readonly askQuota?: (asks: readonly QuotaAsk[]) => void
 }
 
 export interface WorkerOptions {
@@ -117,15 +120,21 @@ export class Worker {
     context.authenticator.setDirectory(context.directory)
     const sameLimits = JSON.stringify(limits) === JSON.stringify(context.limits)
     context.limits = limits
+    context.quotas.retainOnly(id => context.directory.byId(id) !== undefined)
     context.runtimes.retainOnly(
       tenant => sameLimits && context.directory.byId(tenant.id) === tenant,
     )
     return this.#listeners.bind()
   }
 
+  quotaAnswers(answers: readonly QuotaAnswer[]): void {
+    this.#context.clock.refresh()
+    this.#context.quotas.answered(answers)
+  }
+
   /** Sends what was counted since the last report. */
   reportNow(): void {
-    const { meter, stats, clock, authenticator, accessLog, journal } = this.#context
+    const { meter, stats, clock, authenticator, quotas, accessLog, journal } = this.#context
     clock.synchronize()
     const usage = meter.take()
     // The time of idle connections, too, which no traffic brings there.
@@ -142,6 +151,7 @@ export class Worker {
       endpoints: this.#census.changes(clock.monotonic()),
       eventLoopLagMs,
       journal: journal.takeFigures(),
+      quotaOpened: quotas.takeOpened(),
     })
     accessLog?.flush()
   }
@@ -200,6 +210,7 @@ function createContext(
   { config, generation, workers, instance = randomInstance() }: WorkerOptions,
 ): WorkerContext {
   const { logger, random = Math.random, lookup = new DnsLookup(), disk } = deps
+  const { askQuota = () => {} } = deps
   const clock = new TurnClock(deps.clock)
   const listeners = config.listeners.map(listener => listener.name)
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
@@ -243,6 +254,12 @@ function createContext(
       log: logger,
     }),
     runtimes: new TenantRuntimes(() => context, workers),
+    quotas: new QuotaDesk({
+      clock,
+      failure: config.mixer.quotaFailure,
+      operations: meter.operations,
+      send: askQuota,
+    }),
     accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
     fields,
     pseudonym: pseudonymOf(config.service.name, instance),
