@@ -31,11 +31,19 @@ export class FolderLock {
         ? new FolderInUseError(`another proxy${holderOf(folder)} ships the journals in ${folder}`)
         : error
     }
-    writeFileSync(join(folder, HOLDER_FILE), `${process.pid}\n`, { mode: 0o600 })
+    sayHolder(folder)
   }
 
   release(): void {
     this.#database.close()
+  }
+}
+
+function sayHolder(folder: string): void {
+  try {
+    writeFileSync(join(folder, HOLDER_FILE), `${process.pid}\n`, { mode: 0o600 })
+  } catch {
+    // A full disk must not keep a proxy from its start: it is one of those that serve on without a journal.
   }
 }
 
