@@ -42,6 +42,11 @@ export class Program {
     t.teardown(async () => this.stop())
   }
 
+  /** Of the process, also after its end; undefined where it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   /** The first line that matches, whether it came already or comes yet; rejects with what is known where none comes. */
   async line(pattern: RegExp): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>()

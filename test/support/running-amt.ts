@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import type { UsageGrouping, UsageQuery, UsageWindow } from '../../src/contracts/usage-query.ts'
 import type { UsageTotals } from '../../src/contracts/usage-report.ts'
 import type { BoundAddress } from '../../src/proxy/ipc.ts'
 import { createMixerClient } from '../../src/runtime/mixer-client.ts'
@@ -11,10 +12,24 @@ import { TOKEN } from './start-mixer.ts'
 
 const PATIENCE_MS = 10_000
 const HOUR_MS = 3_600_000
+/** What a configuration of a test has where it says nothing else. */
+export const FIT_FOR_TESTS = {
+  admin: { address: '127.0.0.1:0' },
+  timeouts: { drain: '2s' },
+  ledger: 'sqlite:ledger.db',
+  log: { access: 'off' },
+  workers: 2,
+} as const
+export const MIXER = { token: TOKEN, journal: 'journal' } as const
+
+export type PartName = 'mixer' | 'proxy'
+/** The fields of the log line that says that a part is ready. */
+export type ReadyLine = Readonly<Record<string, unknown>>
 
 export type LedgerTotals = Pick<UsageTotals, 'calls' | 'ingress' | 'egress' | 'connections'>
 
 export interface RunningAmt {
+  readonly mixerUrl: string
   /** Where a listener is bound; with `tenant` that of a private listener for it. */
   address(listener: string, tenant?: string): { host: string; port: number }
   /** What the ledger holds now, by tenant; within two seconds all of what has passed, also of what is still open. */
@@ -29,8 +44,9 @@ export interface RunningAmt {
 export async function readUntil<T>(
   read: () => Promise<T>,
   holds: (value: T) => boolean,
+  patienceMs = PATIENCE_MS,
 ): Promise<T> {
-  const deadline = performance.now() + PATIENCE_MS
+  const deadline = performance.now() + patienceMs
   for (;;) {
     const value = await read()
     if (holds(value) || performance.now() > deadline) return value
@@ -44,23 +60,16 @@ export async function startAmt(
   folder: string,
   config: Record<string, unknown>,
 ): Promise<RunningAmt> {
-  const settings = {
-    admin: { address: '127.0.0.1:0' },
-    timeouts: { drain: '2s' },
-    ledger: 'sqlite:ledger.db',
-    log: { access: 'off' },
-    workers: 2,
-    ...config,
-  }
-  const common = { token: TOKEN, journal: 'journal' }
+  const settings = { ...FIT_FOR_TESTS, ...config }
   const mixer = await startPart(t, 'mixer', folder, {
     ...settings,
-    mixer: { ...common, listen: '127.0.0.1:0' },
+    mixer: { ...MIXER, listen: '127.0.0.1:0' },
   })
   const url = `http://127.0.0.1:${String(mixer.ready.port)}`
-  const proxy = await startPart(t, 'proxy', folder, { ...settings, mixer: { ...common, url } })
+  const proxy = await startPart(t, 'proxy', folder, { ...settings, mixer: { ...MIXER, url } })
   const bound = proxy.ready.bound as readonly BoundAddress[]
   return {
+    mixerUrl: url,
     address: (listener, tenant) => addressOf(bound, listener, tenant),
     ledger: async () => readLedger(url),
     rejected: async () => readRejected(`http://${String(proxy.ready.admin)}/metrics`),
@@ -70,22 +79,35 @@ export async function startAmt(
 
 interface Part {
   readonly program: Program
-  /** The log line that says that it is ready. */
-  readonly ready: Readonly<Record<string, unknown>>
+  readonly ready: ReadyLine
 }
 
 async function startPart(
   t: Test,
-  name: 'mixer' | 'proxy',
+  name: PartName,
   folder: string,
   settings: Record<string, unknown>,
 ): Promise<Part> {
+  const program = await launchPart(t, name, folder, settings)
+  return { program, ready: await readyLine(program) }
+}
+
+/** Starts a part with these settings and does not wait for it. */
+export async function launchPart(
+  t: Test,
+  name: PartName,
+  folder: string,
+  settings: Record<string, unknown>,
+): Promise<Program> {
   const file = join(folder, `${name}.yaml`)
   // JSON is YAML, too.
   await writeFile(file, JSON.stringify(settings))
-  const program = new Program(t, amtCommand([name, '--config', file]))
-  const line = await program.line(/"msg":"(mixer is )?ready"/)
-  return { program, ready: JSON.parse(line) as Record<string, unknown> }
+  return new Program(t, amtCommand([name, '--config', file]))
+}
+
+/** Rejects when the part ends before. */
+export async function readyLine(program: Program): Promise<ReadyLine> {
+  return JSON.parse(await program.line(/"msg":"(mixer is )?ready"/)) as ReadyLine
 }
 
 function addressOf(
@@ -99,22 +121,33 @@ function addressOf(
   return { host: found.address.slice(0, colon), port: Number(found.address.slice(colon + 1)) }
 }
 
-async function readLedger(url: string): Promise<Record<string, LedgerTotals>> {
-  const client = createMixerClient({ url, token: TOKEN })
+/** What the ledger of the mixer at `url` holds, grouped `by` these; by default of this hour and the one before. */
+export async function readUsage(
+  url: string,
+  by: readonly UsageGrouping[],
   // Not of today: a test may run over midnight.
-  const result = await client.usage({ from: Date.now() - HOUR_MS, by: ['tenant'] })
+  range: Pick<UsageQuery, 'from' | 'to'> = { from: Date.now() - HOUR_MS },
+): Promise<readonly UsageWindow[]> {
+  const client = createMixerClient({ url, token: TOKEN })
+  const result = await client.usage({ ...range, by: [...by] })
   await client.close()
   if (!result.ok) throw new Error(result.detail)
+  return result.usage.windows
+}
+
+async function readLedger(url: string): Promise<Record<string, LedgerTotals>> {
   return Object.fromEntries(
-    result.usage.windows.map(({ tenant = '', calls, ingress, egress, connections }) => [
-      tenant,
-      {
-        calls: Number(calls),
-        ingress: Number(ingress),
-        egress: Number(egress),
-        connections: Number(connections),
-      },
-    ]),
+    (await readUsage(url, ['tenant'])).map(
+      ({ tenant = '', calls, ingress, egress, connections }) => [
+        tenant,
+        {
+          calls: Number(calls),
+          ingress: Number(ingress),
+          egress: Number(egress),
+          connections: Number(connections),
+        },
+      ],
+    ),
   )
 }
 
