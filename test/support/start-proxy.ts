@@ -1,5 +1,5 @@
 /** A whole worker of the data plane in this process, on ports of its own, with what it reported to look at. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../../src/config/schema.ts'
@@ -54,7 +54,8 @@ export async function startProxy(
   input: ConfigInput,
   deps: Partial<WorkerDeps> = {},
 ): Promise<RunningProxy> {
-  const journal = mkdtempSync(join(tmpdir(), 'amt-journal-'))
+  // Made by the worker once there is usage.
+  const journal = join(tmpdir(), `amt-journal-${crypto.randomUUID()}`)
   const config = proxyConfig({
     ...input,
     mixer: { token: TOKEN, journal, ...(input.mixer as ConfigInput | undefined) },
