@@ -15,11 +15,11 @@ import type { Clock } from '../../core/clock.ts'
 import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../../core/tenant-id.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { ChargeLedger, ChargeQuery, ChargeSum } from '../charges/charge-ledger.ts'
-import { ChargeRate } from '../charges/charge-rate.ts'
 import type { MixerMetrics } from '../metrics.ts'
 import { type Answer, json, malformed, refusal } from './answer.ts'
 import { readMessage } from './message.ts'
 import type { Route } from './route.ts'
+import { rateLimited, TenantRate } from './tenant-rate.ts'
 import { parseRange } from './usage-query.ts'
 
 /** Of a charge with the most and longest attributes, each of them escaped. */
@@ -37,7 +37,7 @@ export function chargeRoutes(deps: ChargeDeps): Route[] {
 }
 
 function chargeRoute(deps: ChargeDeps): Route {
-  const rate = new ChargeRate(deps.clock)
+  const rate = new TenantRate(deps.clock)
   return {
     method: 'POST',
     path: '/v1/charges',
@@ -63,11 +63,7 @@ function chargeRoute(deps: ChargeDeps): Route {
       if (tenant === undefined)
         return malformed(['tenant: is missing; with the token it says who is charged'])
       const waitMs = rate.take(tenant)
-      if (waitMs > 0) {
-        return refusal('rate_limited', {
-          headers: { 'retry-after': String(Math.ceil(waitMs / 1_000)) },
-        })
-      }
+      if (waitMs > 0) return rateLimited(waitMs)
       return charge(deps, tenant, message.value)
     },
   }

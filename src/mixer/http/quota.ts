@@ -14,11 +14,12 @@ import type { Clock } from '../../core/clock.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { MixerMetrics } from '../metrics.ts'
-import type { Allocated, QuotaLedger } from '../quota/quota-ledger.ts'
+import type { Allocated, AllocationRequest, QuotaLedger } from '../quota/quota-ledger.ts'
 import type { Deployments } from '../registry/registry.ts'
 import { type Answer, json, malformed, refusal } from './answer.ts'
 import { readMessage } from './message.ts'
 import type { Call, Route, SourceCall } from './route.ts'
+import { rateLimited, TenantRate } from './tenant-rate.ts'
 
 /** Of a batch with the longest names; and of one allocation. */
 const MAX_BATCH_BYTES = 128 * 1024
@@ -35,6 +36,7 @@ export interface QuotaDeps {
 const bodySchema = z.union([allocationSchema, allocationBatchSchema])
 
 export function quotaRoute(deps: QuotaDeps): Route {
+  const rate = new TenantRate(deps.clock)
   return {
     method: 'POST',
     path: '/v1/quota/allocate',
@@ -48,20 +50,24 @@ export function quotaRoute(deps: QuotaDeps): Route {
         'malformed_message',
         'quota_unknown',
         'id_conflict',
+        'rate_limited',
         'payload_too_large',
         'unsupported_media_type',
         'ledger_unavailable',
       ],
     },
-    handle: async call => ('caller' in call ? ofDeployment(deps, call) : ofProxy(deps, call)),
+    handle: async call => ('caller' in call ? ofDeployment(deps, rate, call) : ofProxy(deps, call)),
   }
 }
 
 /** Whatever tenant the body names: it is the one that the connection comes from. */
-async function ofDeployment(deps: QuotaDeps, call: SourceCall): Promise<Answer> {
+async function ofDeployment(deps: QuotaDeps, rate: TenantRate, call: SourceCall): Promise<Answer> {
   const message = await readMessage(call, MAX_ALLOCATION_BYTES, allocationSchema)
   if (!message.ok) return message.answer
-  return answerOf(deps, await allocate(deps, call.caller.tenant, message.value))
+  const { tenant } = call.caller
+  const waitMs = rate.take(tenant)
+  if (waitMs > 0) return rateLimited(waitMs)
+  return answerOf(deps, await allocate(deps, { tenant, by: 'deployment' }, message.value))
 }
 
 async function ofProxy(deps: QuotaDeps, call: Call): Promise<Answer> {
@@ -77,7 +83,7 @@ async function ofOne(deps: QuotaDeps, call: Pick<Call, 'body'>): Promise<Answer>
   if (!message.ok) return message.answer
   const { tenant } = message.value
   if (tenant === undefined) return malformed(['tenant: is missing; with the token it says whose'])
-  return answerOf(deps, await allocate(deps, tenant, message.value))
+  return answerOf(deps, await allocate(deps, { tenant, by: 'deployment' }, message.value))
 }
 
 async function ofBatch(deps: QuotaDeps, call: Pick<Call, 'body'>): Promise<Answer> {
@@ -88,7 +94,9 @@ async function ofBatch(deps: QuotaDeps, call: Pick<Call, 'body'>): Promise<Answe
   if (missing >= 0)
     return malformed([`allocations[${missing}].tenant: is missing; with the token it says whose`])
   const outcomes = await Promise.all(
-    allocations.map(allocation => allocate(deps, allocation.tenant ?? '', allocation)),
+    allocations.map(allocation =>
+      allocate(deps, { tenant: allocation.tenant ?? '', by: 'proxy' }, allocation),
+    ),
   )
   // One transaction, one disk: it is away for all, and the caller tries all of them again.
   const unavailable = outcomes.find(({ kind }) => kind === 'unavailable')
@@ -107,12 +115,14 @@ type Outcome = Awaited<ReturnType<QuotaLedger['allocate']>> | { readonly kind: '
 
 async function allocate(
   { quotas, registry, metrics }: QuotaDeps,
-  tenant: string,
+  { tenant, by }: Pick<AllocationRequest, 'tenant' | 'by'>,
   allocation: Allocation,
 ): Promise<Outcome> {
   const quota = quotaOf(registry, tenant, allocation.quota)
   const outcome: Outcome =
-    quota === undefined ? { kind: 'unknown' } : await quotas.allocate({ tenant, quota, allocation })
+    quota === undefined
+      ? { kind: 'unknown' }
+      : await quotas.allocate({ tenant, quota, by, allocation })
   metrics.allocated(resultOf(outcome, allocation.amount))
   return outcome
 }

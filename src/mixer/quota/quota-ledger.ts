@@ -6,14 +6,17 @@ import { messageOf, type SqlRow, type SqlSession } from '../ledger/database.ts'
 import { GroupCommit, type GroupCommitOptions } from '../ledger/group-commit.ts'
 import type { LedgerUnavailable } from '../ledger/ledger.ts'
 
-/** Ids are known for this long after their window has ended. */
-const KEEP_MS = 86_400_000
+/** Windows are known for this long after their end, so that a clock that is set back finds them. */
+const KEEP_WINDOW_MS = 2 * 3_600_000
+/** So are ids, by who asks: a deployment may try again tomorrow; a proxy asks often, and never again for a window that is over. */
+const KEEP_ID_MS = { deployment: 86_400_000, proxy: 5 * 60_000 } as const
 /** Rows of one table that go in one transaction. */
 const SWEEP_ROWS = 1_000
 
 export interface AllocationRequest {
   readonly tenant: string
   readonly quota: Quota
+  readonly by: keyof typeof KEEP_ID_MS
   readonly allocation: Pick<Allocation, 'id' | 'amount' | 'mode'>
 }
 
@@ -101,7 +104,7 @@ export class QuotaLedger {
        VALUES ($1, $2, $3, $4, 0, $5)
        ON CONFLICT (tenant, quota, period, window_start) DO UPDATE SET used = quota_window.used
        RETURNING used`,
-      [...window, end + KEEP_MS],
+      [...window, end + KEEP_WINDOW_MS],
     )
     const before = await formerOf(session, request)
     if (before !== undefined) return before
@@ -121,7 +124,7 @@ export class QuotaLedger {
         granted,
         remaining,
         end,
-        end + KEEP_MS,
+        end + KEEP_ID_MS[request.by],
       ],
     )
     // Another mixer was faster, with the same id for another quota: only for that the lock does not hold.

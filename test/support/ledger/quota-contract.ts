@@ -128,15 +128,27 @@ export async function testQuotas(t: Test, url: (t: Test) => Promise<string>): Pr
   await t.test('old windows and ids go, and no younger ones', async t => {
     const { open, clock } = await lab(t)
     const quotas = await open()
-    await quotas.take('old', 60)
-    clock.ms = NOON + 60_000 + DAY_MS
-    t.equal(await quotas.ledger.sweep(), false)
-    t.match(await quotas.take('old', 60), { granted: 60, resetAt: NOON + 60_000 })
-    await quotas.take('young', 60)
-    clock.ms += 1
-    t.equal(await quotas.ledger.sweep(), false)
-    t.match(await quotas.take('young', 60), { granted: 60 })
-    t.match(await quotas.take('old', 40), { granted: 40, remaining: 0 }, 'the id is free again')
+    const end = NOON + 60_000
+    const sweepAt = async (time: number): Promise<void> => {
+      clock.ms = time
+      t.equal(await quotas.ledger.sweep(), false)
+    }
+    const take = async (id: string, amount: number, by: 'deployment' | 'proxy'): Promise<unknown> =>
+      quotas.take(id, amount, 'normal', { by })
+    await take('deployment', 30, 'deployment')
+    await take('proxy', 30, 'proxy')
+    await sweepAt(end + 5 * 60_000)
+    t.match(await take('proxy', 30, 'proxy'), { granted: 30, resetAt: end })
+    await sweepAt(end + 5 * 60_000 + 1)
+    t.match(await take('proxy', 30, 'proxy'), { resetAt: end + 6 * 60_000 }, 'it is free again')
+    clock.ms = end - 1
+    t.match(await take('x', 1, 'proxy'), { remaining: 39 }, 'the window is still known')
+    await sweepAt(end + DAY_MS)
+    t.match(await take('deployment', 30, 'deployment'), { granted: 30, resetAt: end })
+    await sweepAt(end + DAY_MS + 1)
+    t.match(await take('deployment', 40, 'deployment'), { granted: 40, remaining: 60 })
+    clock.ms = end - 1
+    t.match(await take('y', 1, 'proxy'), { remaining: 99 }, 'the window is gone')
   })
 
   await t.test('many old ids go in pieces', async t => {
@@ -159,6 +171,7 @@ function remainingOf(result: unknown): number {
 }
 
 interface More {
+  readonly by?: 'deployment' | 'proxy'
   readonly tenant?: string
   readonly quota?: Quota
 }
@@ -174,9 +187,9 @@ class OpenQuotas {
     id: string,
     amount: number,
     mode: AllocationMode = 'normal',
-    { tenant = 'acme', quota = CALLS }: More = {},
+    { tenant = 'acme', quota = CALLS, by = 'deployment' }: More = {},
   ): ReturnType<QuotaLedger['allocate']> {
-    return this.ledger.allocate({ tenant, quota, allocation: { id, amount, mode } })
+    return this.ledger.allocate({ tenant, quota, by, allocation: { id, amount, mode } })
   }
 }
 
