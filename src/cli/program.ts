@@ -16,6 +16,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['key', async () => (await import('./commands/key.ts')).keyCommand()],
   ['certs', async () => (await import('./commands/certs.ts')).certsCommand()],
   ['usage', async () => (await import('./commands/usage.ts')).usageCommand()],
+  ['reconcile', async () => (await import('./commands/reconcile.ts')).reconcileCommand()],
 ])
 
 /** Runs one command line (without node and script) and sets `process.exitCode`; it is over when the promise is. */

@@ -6,12 +6,14 @@ import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { Agent, type Dispatcher } from 'undici'
+import type { z } from 'zod'
 import { type Problem, problemCode, problemSchema } from '../contracts/problem.ts'
 import {
   type Allocation,
   type AllocationBatchAnswer,
   allocationBatchAnswerSchema,
 } from '../contracts/quota.ts'
+import { type MixerBooks, type MixerBooksQuery, mixerBooksSchema } from '../contracts/reconcile.ts'
 import {
   type Registration,
   type RegistrationAnswer,
@@ -58,6 +60,7 @@ export type ReportResult =
 export type RegisterResult =
   | { readonly ok: true; readonly answer: RegistrationAnswer }
   | MixerFailure
+export type BooksResult = { readonly ok: true; readonly books: MixerBooks } | MixerFailure
 export type UsageResult = { readonly ok: true; readonly usage: UsageAnswer } | MixerFailure
 /** In the order of the allocations. */
 export type AllocateResult =
@@ -69,6 +72,8 @@ export interface MixerClient {
   /** Delivers one report; `durable` is the sequence up to which all of this producer is in the ledger. */
   report(report: UsageReport, signal?: AbortSignal): Promise<ReportResult>
   usage(query: UsageQuery): Promise<UsageResult>
+  /** One page of what the ledger has of each producer. */
+  books(query: MixerBooksQuery): Promise<BooksResult>
   /** Tells whose deployments there are; the answer may ask for more. */
   register(registration: Registration): Promise<RegisterResult>
   /** Takes parts of quotas, at most 200 at once, each with its tenant; each is granted or refused by itself. */
@@ -130,44 +135,63 @@ export function createMixerClient(options: MixerClientOptions): MixerClient {
       return unreachable(base, causeOf(cause))
     }
   }
+  /** Sends, and reads an answer of that form. */
+  const ask = async <Answer>(
+    form: z.ZodType<Answer>,
+    path: string,
+    sent: { body?: Buffer; signal?: AbortSignal | undefined } = {},
+  ): Promise<{ readonly answer: Answer } | MixerFailure> => {
+    const reply = await call(sent.body === undefined ? 'GET' : 'POST', path, sent)
+    if ('ok' in reply) return reply
+    if (reply.status !== 200) return failureOf(base, reply)
+    const answer = form.safeParse(reply.body)
+    return answer.success ? { answer: answer.data } : notAMixer(base, reply.status)
+  }
+  return clientOf(base, ask, async () => agent.destroy())
+}
+
+type Ask = <Answer>(
+  form: z.ZodType<Answer>,
+  path: string,
+  sent?: { body?: Buffer; signal?: AbortSignal | undefined },
+) => Promise<{ readonly answer: Answer } | MixerFailure>
+
+function clientOf(base: URL, ask: Ask, close: () => Promise<void>): MixerClient {
   return {
     async report(report, signal) {
       const body = await encodeReport(report)
-      const reply = await call('POST', '/v1/report', { body, signal })
-      if ('ok' in reply) return reply
-      if (reply.status !== 200) return failureOf(base, reply)
-      const answer = reportAnswerSchema.safeParse(reply.body)
-      if (!answer.success || answer.data.producer !== report.producer)
-        return notAMixer(base, reply.status)
-      return { ok: true, durable: answer.data.durable, sent: body.length }
+      const asked = await ask(reportAnswerSchema, '/v1/report', { body, signal })
+      if ('ok' in asked) return asked
+      const { producer, durable } = asked.answer
+      return producer === report.producer
+        ? { ok: true, durable, sent: body.length }
+        : notAMixer(base, 200)
     },
     async usage(query) {
-      const reply = await call('GET', `/v1/usage${searchOf(query)}`)
-      if ('ok' in reply) return reply
-      if (reply.status !== 200) return failureOf(base, reply)
-      const answer = usageAnswerSchema.safeParse(reply.body)
-      return answer.success ? { ok: true, usage: answer.data } : notAMixer(base, reply.status)
+      const asked = await ask(usageAnswerSchema, `/v1/usage${searchOf(query)}`)
+      return 'ok' in asked ? asked : { ok: true, usage: asked.answer }
+    },
+    async books(query) {
+      const asked = await ask(mixerBooksSchema, `/v1/reconcile${booksSearchOf(query)}`)
+      return 'ok' in asked ? asked : { ok: true, books: asked.answer }
     },
     async register(registration) {
-      const reply = await call('POST', '/v1/registration', { body: await encode(registration) })
-      if ('ok' in reply) return reply
-      if (reply.status !== 200) return failureOf(base, reply)
-      const answer = registrationAnswerSchema.safeParse(reply.body)
-      return answer.success && answer.data.proxy === registration.proxy
-        ? { ok: true, answer: answer.data }
-        : notAMixer(base, reply.status)
+      const body = await encode(registration)
+      const asked = await ask(registrationAnswerSchema, '/v1/registration', { body })
+      if ('ok' in asked) return asked
+      const { answer } = asked
+      return answer.proxy === registration.proxy ? { ok: true, answer } : notAMixer(base, 200)
     },
     async allocate(allocations) {
       const body = await encode({ allocations })
-      const reply = await call('POST', '/v1/quota/allocate', { body })
-      if ('ok' in reply) return reply
-      if (reply.status !== 200) return failureOf(base, reply)
-      const answer = allocationBatchAnswerSchema.safeParse(reply.body)
-      return answer.success && answer.data.allocations.length === allocations.length
-        ? { ok: true, allocations: answer.data.allocations }
-        : notAMixer(base, reply.status)
+      const asked = await ask(allocationBatchAnswerSchema, '/v1/quota/allocate', { body })
+      if ('ok' in asked) return asked
+      const { answer } = asked
+      return answer.allocations.length === allocations.length
+        ? { ok: true, allocations: answer.allocations }
+        : notAMixer(base, 200)
     },
-    close: () => agent.destroy(),
+    close,
   }
 }
 
@@ -189,6 +213,14 @@ function searchOf(query: UsageQuery): string {
     if (value !== undefined) search.set(key, String(value))
   }
   if (query.by !== undefined && query.by.length > 0) search.set('by', query.by.join(','))
+  return search.size === 0 ? '' : `?${search.toString()}`
+}
+
+function booksSearchOf({ producers, after, tenants }: MixerBooksQuery): string {
+  const search = new URLSearchParams()
+  if (producers !== undefined) search.set('producers', producers.join(','))
+  if (after !== undefined) search.set('after', after)
+  if (tenants === true) search.set('by', 'tenant')
   return search.size === 0 ? '' : `?${search.toString()}`
 }
 

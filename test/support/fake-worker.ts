@@ -108,6 +108,7 @@ function obey(socket: Socket, line: string): void {
     const failingSince = argument === '' ? null : Number(argument)
     say({ ...emptyReport(), journal: { ...emptyReport().journal, failingSince, unwritten: 3 } })
   }
+  if (command === 'claim') say(reportOf([usageOf(argument, 1)]))
   if (command === 'open') {
     const count = { tenant: argument, listener: 'public', routability: 'l7', opened: 1, active: 1 }
     say({ ...emptyReport(), connections: [count as never] })

@@ -15,28 +15,30 @@ export interface MixerAccess {
 
 /**
  * From `config` if there is one, else from AMT_MIXER_TOKEN and AMT_MIXER_URL, else from what `amt up` has left in the state
- * folder. Undefined where none of them tells; the reason is then on stderr and the exit code is set.
+ * folder. Undefined where none of them tells; the reason is then on stderr as that of `command`, and the exit code is set.
  */
 export function findMixer(
   config: string | undefined,
   env: NodeJS.ProcessEnv,
+  command = 'usage',
 ): MixerAccess | undefined {
   if (config !== undefined) return loadConfigOrReport(config, env)?.mixer
   if (env.AMT_MIXER_TOKEN) {
     const url = env.AMT_MIXER_URL || DEFAULT_URL
     if (/^https?:$/.test(URL.parse(url)?.protocol ?? '')) return { url, token: env.AMT_MIXER_TOKEN }
-    return refuse('AMT_MIXER_URL must be an http or https URL')
+    return refuse(command, 'AMT_MIXER_URL must be an http or https URL')
   }
   const state = resolve(env.AMT_STATE || 'state')
   const example = packageRoot('config.example.yaml')
   if (existsSync(state) && existsSync(example))
     return loadConfigOrReport(example, { ...env, AMT_STATE: state })?.mixer
   return refuse(
+    command,
     'name the mixer: with --config FILE, or with AMT_MIXER_URL and AMT_MIXER_TOKEN, or run it where `amt up` runs',
   )
 }
 
-function refuse(reason: string): undefined {
-  process.stderr.write(`amt usage: ${reason}\n`)
+function refuse(command: string, reason: string): undefined {
+  process.stderr.write(`amt ${command}: ${reason}\n`)
   process.exitCode = 2
 }

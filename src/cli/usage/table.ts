@@ -2,7 +2,7 @@
 import type { UsageAnswer, UsageGrouping, UsageWindow } from '../../contracts/usage-query.ts'
 import { USAGE_COUNTERS, type UsageCounter } from '../../contracts/usage-report.ts'
 
-const TITLES: Readonly<Record<UsageCounter, string>> = {
+export const TITLES: Readonly<Record<UsageCounter, string>> = {
   calls: 'calls',
   ingress: 'ingress bytes',
   egress: 'egress bytes',
@@ -44,7 +44,7 @@ function isGrain(grouping: UsageGrouping): grouping is 'minute' | 'hour' | 'day'
 }
 
 /** Names come over the network and end on a terminal, which obeys control characters. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?')
 }
 
@@ -53,12 +53,12 @@ function shortTime(iso: string): string {
   return iso.slice(0, 16).replace('T', ' ')
 }
 
-function exact(sum: number | string): string {
+export function exact(sum: number | string): string {
   return String(sum).replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
 /** The first `texts` columns to the left, the numbers to the right. */
-function align(rows: readonly (readonly string[])[], texts: number): string {
+export function align(rows: readonly (readonly string[])[], texts: number): string {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map(row => row[column]?.length ?? 0)),
   )
