@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'tap'
 import { mixerBooksSchema } from '../../src/contracts/reconcile.ts'
 import { type UsageAnswer, usageAnswerSchema } from '../../src/contracts/usage-query.ts'
@@ -119,6 +120,19 @@ await test('a cursor or a limit that is none is refused', async t => {
     t.equal(status, 400, limit)
     t.match(body['problems'], [/^limit: must be a number from 1 to 50000/])
   }
+})
+
+await test('usage that is no longer kept by the minute is refused, and says from when on it is', async t => {
+  const { url, ledger } = await startMixer(t, { now })
+  const database = new DatabaseSync(ledger)
+  database.prepare("UPDATE ledger_mark SET at = ? WHERE name = 'minutes-from'").run(NOON)
+  database.close()
+  const { status, body } = await get(`${url}/v1/usage?from=${NOON - MINUTE}&by=minute`)
+  t.equal(status, 400)
+  const problem =
+    'from: usage by the minute is kept only from 2026-11-22T12:00:00.000Z on; ask for whole hours, or from then on'
+  t.match(body, { type: 'about:amt/malformed_message', problems: [problem] })
+  t.equal((await get(`${url}/v1/usage?from=${NOON}&by=minute`)).status, 200)
 })
 
 await test('the books show each producer, and the ledger as a whole', async t => {

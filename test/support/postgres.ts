@@ -1,6 +1,6 @@
 /** A PostgreSQL server of the test's own, on a Unix socket, with everything on as it is in earnest, fsync too. */
 
-import { existsSync, globSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, existsSync, globSync, statSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,8 +48,26 @@ export class Postgres {
     return this.url(name)
   }
 
+  /** Copies of the files that the server may read; their paths. */
+  installCertificate(cert: string, key: string): { readonly cert: string; readonly key: string } {
+    const paths = { cert: join(this.#folder, 'server.crt'), key: join(this.#folder, 'server.key') }
+    const { uid, gid } = statSync(this.#folder)
+    for (const [from, to] of [
+      [cert, paths.cert],
+      [key, paths.key],
+    ] as const) {
+      copyFileSync(from, to)
+      chmodSync(to, 0o600)
+      chownSync(to, uid, gid)
+    }
+    return paths
+  }
+
   url(database: string): string {
-    return `postgres:///${database}?host=${this.#folder}&user=amt`
+    // The socket is named after the port, also where the server listens on none.
+    const at = this.#options.indexOf('-p')
+    const port = at === -1 ? '' : `&port=${this.#options[at + 1]}`
+    return `postgres:///${database}?host=${this.#folder}&user=amt${port}`
   }
 
   /** Runs one statement, or several without parameters. */

@@ -23,6 +23,8 @@ export interface HousekeepingDeps {
   /** How far behind the clock the sums of hours and days are, in seconds. */
   readonly onRolledUp: (seconds: number) => void
   readonly onExpired: (rows: number) => void
+  /** How often it looks, in milliseconds. */
+  readonly every?: number
 }
 
 export interface Housekeeping {
@@ -55,8 +57,7 @@ export function startHousekeeping(deps: HousekeepingDeps): Housekeeping {
     underWay = turn().finally(() => {
       busy = false
     })
-  }, EVERY_MS)
-  timer.unref()
+  }, deps.every ?? EVERY_MS)
   return {
     async close() {
       closed = true

@@ -220,6 +220,14 @@ mixer: { token: 0123456789abcdef-token }
     ],
   },
   {
+    name: 'usage is kept for a day at least',
+    more: 'ledgerRetention: { minutes: 1h, weeks: 3d }\n',
+    expected: [
+      '3:29: ledgerRetention.minutes: must be at least 1d, or off for ever, not "1h"',
+      '3:33: ledgerRetention.weeks: is not a key here; allowed: minutes, hours, days',
+    ],
+  },
+  {
     name: 'a URL of PostgreSQL that is none is not repeated',
     more: 'ledger: postgres://user:pass@host:port/db\n',
     expected: ['3:9: ledger: must be a URL such as postgres://user@host:5432/database'],

@@ -56,6 +56,18 @@ tenants:
     ],
   },
   {
+    name: 'hours are kept as long as minutes at least, and days as long as hours',
+    yaml: `${LISTENERS}ledgerRetention: { minutes: off, hours: 400d, days: 30d }\n`,
+    problems: [
+      '3:18: ledgerRetention: hours must be kept at least as long as minutes',
+      '3:18: ledgerRetention: days must be kept at least as long as hours',
+    ],
+  },
+  {
+    name: 'what is kept for ever is long enough',
+    yaml: `${LISTENERS}ledgerRetention: { minutes: 1d, hours: off, days: off }\n`,
+  },
+  {
     name: 'a tenant has at most twenty quotas, those of the service included',
     yaml: `${LISTENERS}quotas: [${Array.from({ length: 20 }, (_, i) => `{ name: q${i}, of: calls, amount: 1, per: day }`).join(', ')}]
 tenants:

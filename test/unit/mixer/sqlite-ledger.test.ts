@@ -1,17 +1,12 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { text } from 'node:stream/consumers'
 import { test } from 'tap'
-import type { Ledger } from '../../../src/mixer/ledger/ledger.ts'
 import { testDatabase } from '../../support/ledger/database-contract.ts'
+import { testKilled } from '../../support/ledger/kill-contract.ts'
 import { testLedger } from '../../support/ledger/ledger-contract.ts'
 import { type OpenLedger, openLedger, refusalOf } from '../../support/ledger/open-ledger.ts'
-import { NOON, record, report } from '../../support/ledger/reports.ts'
-
-const CHILD = new URL('../../support/ledger/applying-child.ts', import.meta.url).pathname
+import { NOON, report } from '../../support/ledger/reports.ts'
 
 const open = async (path: string): Promise<OpenLedger> => openLedger(`sqlite:${path}`)
 const refusal = async (path: string): Promise<string | undefined> => refusalOf(`sqlite:${path}`)
@@ -93,44 +88,5 @@ await test('a corrupted ledger is an answer, not a crash', async t => {
 })
 
 await test('kill -9 while reports are applied loses none that was acknowledged and doubles none', async t => {
-  const path = join(t.testdir({}), 'ledger.db')
-  let durable = 0
-  for (const acknowledgements of [1, 7, 30]) {
-    const acknowledged = await applyUntilKilled(path, durable + 1, acknowledgements)
-    const ledger = await open(path)
-    t.ok(acknowledged > durable)
-    durable = await highWater(ledger, acknowledged)
-    const usage = await ledger.usage({ from: 0, to: NOON * 2, dimensions: ['tenant'], limit: 10 })
-    if (usage.kind !== 'usage') throw new Error(usage.kind)
-    const sums = usage.groups.map(group => group.sums.egress)
-    t.same(
-      sums,
-      [durable, durable].map(times => BigInt(times * record().egress)),
-      'the ledger holds what is durable',
-    )
-    await ledger.close()
-  }
+  await testKilled(t, `sqlite:${join(t.testdir({}), 'ledger.db')}`)
 })
-
-/** The last sequence that the child acknowledged before it was killed, at a random moment after `count` of them. */
-async function applyUntilKilled(path: string, from: number, count: number): Promise<number> {
-  const child = spawn(process.execPath, [CHILD, `sqlite:${path}`, String(from)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let lines = 0
-  child.stdout.on('data', (chunk: Buffer) => {
-    lines += chunk.toString().split('\n').length - 1
-    if (lines >= count) child.kill('SIGKILL')
-  })
-  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
-  return Number(output.trimEnd().split('\n').at(-1))
-}
-
-/** Where the ledger stands: at what was acknowledged, or one further, if its answer was on the way. */
-async function highWater(ledger: Ledger, acknowledged: number): Promise<number> {
-  const repeated = await ledger.apply(report(acknowledged))
-  const next = repeated.kind === 'repeated' ? repeated.durable : Number.NaN
-  if (next !== acknowledged && next !== acknowledged + 1)
-    throw new Error(`acknowledged ${acknowledged}, durable ${next}`)
-  return next
-}
