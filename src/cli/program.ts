@@ -17,6 +17,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['certs', async () => (await import('./commands/certs.ts')).certsCommand()],
   ['usage', async () => (await import('./commands/usage.ts')).usageCommand()],
   ['reconcile', async () => (await import('./commands/reconcile.ts')).reconcileCommand()],
+  ['exports', async () => (await import('./commands/exports.ts')).exportsCommand()],
 ])
 
 /** Runs one command line (without node and script) and sets `process.exitCode`; it is over when the promise is. */

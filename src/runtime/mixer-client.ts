@@ -7,6 +7,13 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { Agent, type Dispatcher } from 'undici'
 import type { z } from 'zod'
+import {
+  type ExportDecision,
+  type ExportState,
+  type ExportsAnswer,
+  exportDecisionAnswerSchema,
+  exportsAnswerSchema,
+} from '../contracts/export-status.ts'
 import { type Problem, problemCode, problemSchema } from '../contracts/problem.ts'
 import {
   type Allocation,
@@ -67,6 +74,17 @@ export type AllocateResult =
   | { readonly ok: true; readonly allocations: AllocationBatchAnswer['allocations'] }
   | MixerFailure
 
+export type ExportsResult = { readonly ok: true; readonly answer: ExportsAnswer } | MixerFailure
+export type DecisionResult = { readonly ok: true; readonly changed: number } | MixerFailure
+
+/** Which items of exports to answer; those that wait for a decision where no state is given. */
+export interface ExportsQuery {
+  readonly export?: string
+  readonly state?: ExportState
+  readonly tenant?: string
+  readonly limit?: number
+}
+
 /** No call ever rejects because of the network or the mixer. */
 export interface MixerClient {
   /** Delivers one report; `durable` is the sequence up to which all of this producer is in the ledger. */
@@ -78,6 +96,9 @@ export interface MixerClient {
   register(registration: Registration): Promise<RegisterResult>
   /** Takes parts of quotas, at most 200 at once, each with its tenant; each is granted or refused by itself. */
   allocate(allocations: readonly Allocation[]): Promise<AllocateResult>
+  exports(query: ExportsQuery): Promise<ExportsResult>
+  /** `changed`: how many items. */
+  decideExports(decision: ExportDecision): Promise<DecisionResult>
   /** Ends its connections; calls under way fail as unreachable. */
   close(): Promise<void>
 }
@@ -190,6 +211,17 @@ function clientOf(base: URL, ask: Ask, close: () => Promise<void>): MixerClient 
       return answer.allocations.length === allocations.length
         ? { ok: true, allocations: answer.allocations }
         : notAMixer(base, 200)
+    },
+    async exports(query) {
+      const given = Object.entries(query).map(([name, value]) => [name, String(value)])
+      const path = `/v1/exports?${new URLSearchParams(given).toString()}`
+      const asked = await ask(exportsAnswerSchema, path)
+      return 'ok' in asked ? asked : { ok: true, answer: asked.answer }
+    },
+    async decideExports(decision) {
+      const body = await encode(decision)
+      const asked = await ask(exportDecisionAnswerSchema, '/v1/exports', { body })
+      return 'ok' in asked ? asked : { ok: true, changed: asked.answer.changed }
     },
     close,
   }

@@ -9,7 +9,18 @@ import { amtCommand, runAmt } from '../support/amt.ts'
 // Many whole programs are started, on a machine that may be busy.
 t.setTimeout(300_000)
 
-const COMMANDS = ['proxy', 'mixer', 'up', 'check', 'schema', 'key', 'certs', 'usage', 'reconcile']
+const COMMANDS = [
+  'proxy',
+  'mixer',
+  'up',
+  'check',
+  'schema',
+  'key',
+  'certs',
+  'usage',
+  'reconcile',
+  'exports',
+]
 
 await test('--help lists exactly the commands that there are', async t => {
   const { code, stdout, stderr } = await runAmt(['--help'])

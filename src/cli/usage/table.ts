@@ -49,7 +49,7 @@ export function printable(text: string): string {
 }
 
 /** `2026-11-22 13:05`; seconds are always 0. */
-function shortTime(iso: string): string {
+export function shortTime(iso: string): string {
   return iso.slice(0, 16).replace('T', ' ')
 }
 

@@ -67,7 +67,9 @@ export async function findItems(
   const bind = (value: SqlValue): string => `$${params.push(value)}`
   const states = filter.state === undefined ? DECIDABLE : [filter.state]
   const conditions = [`state IN (${states.map(bind).join(', ')})`]
-  if (filter.export !== undefined) conditions.push(`export = ${bind(filter.export)}`)
+  // Named one by one, so that an index leads to them.
+  if (filter.export === undefined) conditions.push('export IN (SELECT export FROM export_progress)')
+  else conditions.push(`export = ${bind(filter.export)}`)
   if (filter.tenant !== undefined) conditions.push(`tenant = ${bind(filter.tenant)}`)
   if (filter.window !== undefined) conditions.push(`window_start = ${bind(filter.window)}`)
   const rows = await session.all(

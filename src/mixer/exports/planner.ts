@@ -18,6 +18,8 @@ import type { MetricSum, UsageSource } from './usage-source.ts'
 const WINDOWS_AT_ONCE = 500
 /** When a window is looked at once more after it was closed. */
 const SECOND_LOOK_MS = 600_000
+/** A window that is closed so long after it could have been needs no second look: all that comes for it now is marked. */
+const LONG_CLOSED_MS = 3_600_000
 const ROWS_AT_ONCE = 50
 /** What a column holds; a sum beyond it cannot be exported. */
 const MAX_SUM = 2n ** 63n - 1n
@@ -115,7 +117,7 @@ export class Planner {
     { window, lookedAt, closing }: Look,
     sums: readonly MetricSum[],
   ): Promise<Planned | undefined> {
-    const { name, windowMs } = this.#spec
+    const { name, windowMs, delayMs } = this.#spec
     if (!(await this.#deps.lease.holds(session))) return undefined
     const [progress] = await session.all(
       'SELECT planned_until FROM export_progress WHERE export = $1',
@@ -131,7 +133,8 @@ export class Planner {
         name,
         window + windowMs,
       ])
-      await askSecondLook(session, { name, window, at: lookedAt + SECOND_LOOK_MS })
+      if (lookedAt < window + windowMs + delayMs + LONG_CLOSED_MS)
+        await askSecondLook(session, { name, window, at: lookedAt + SECOND_LOOK_MS })
     } else await settleRecheck(session, { name, window, lookedAt })
     return planned
   }

@@ -79,6 +79,7 @@ class Run {
   readonly #config: ExportConfig
   #database: MortalDatabase | undefined
   #exports: StartedExports | undefined
+  #rival: StartedExports | undefined
   #crashes = 0
 
   constructor(
@@ -104,7 +105,7 @@ class Run {
           this.#lab.clock.ms += this.#random.between(1, 40) * MINUTE
           break
         case 'pass':
-          await exports.pass()
+          await Promise.all([exports.pass(), this.#rivalPass()])
       }
     }
     return { crashes: this.#crashes }
@@ -143,6 +144,13 @@ class Run {
         if (this.#database?.dead !== true) throw cause
       }
     }
+  }
+
+  /** Of another mixer on the same ledger, which sometimes is there and gets the lease whenever it can. */
+  async #rivalPass(): Promise<void> {
+    if (!this.#random.chance(0.3)) return
+    this.#rival ??= await this.#lab.start([this.#config])
+    await this.#rival.pass()
   }
 
   #someUsage(): Partial<UsageRecord>[] {
