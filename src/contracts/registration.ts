@@ -17,7 +17,14 @@ export const registeredTenantSchema = z.strictObject({
   id: z.string().regex(TENANT_ID_PATTERN),
   disabled: z.boolean().default(false),
   /** `scheme://host:port`, as the configuration has them. */
-  endpoints: z.array(z.string().min(1).max(1_024)).max(256),
+  endpoints: z
+    .array(
+      z
+        .string()
+        .max(1_024)
+        .regex(/^[a-z0-9]+:\/\/\S+:\d{1,5}$/),
+    )
+    .max(256),
   /** SPIFFE ids of the deployment's workload, exact. */
   spiffe: z.array(z.string().min(1).max(2_048)).max(16).default([]),
   /** Addresses and CIDR blocks that the deployment calls from, beside those of its endpoints. */

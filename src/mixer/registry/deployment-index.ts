@@ -93,6 +93,7 @@ export class DeploymentIndex {
     const [, text = '', digits = ''] = /^[a-z0-9]+:\/\/(.+):(\d{1,5})$/.exec(endpoint) ?? []
     const port = Number(digits)
     const host = text.replace(/^\[(.*)\]$/, '$1').toLowerCase()
+    if (host === '') return
     const addresses = /(^|\.)localhost\.?$/.test(host) ? LOOPBACK_OF_LOCALHOST : [canonicalIp(host)]
     for (const address of addresses) {
       addTo(this.#endpoints, endpointKey(address ?? host, port), tenant)
