@@ -1,7 +1,9 @@
+import { Client } from 'pg'
 import { t } from 'tap'
 import { testDatabase } from '../support/ledger/database-contract.ts'
 import { testLedger } from '../support/ledger/ledger-contract.ts'
 import { openLedger, refusalOf } from '../support/ledger/open-ledger.ts'
+import { report } from '../support/ledger/reports.ts'
 import { testRollUps } from '../support/ledger/roll-up-contract.ts'
 import { startPostgres, WITHOUT_POSTGRES } from '../support/postgres.ts'
 
@@ -71,5 +73,54 @@ await t.test(
       await refusalOf('postgres://amt:s3cret@127.0.0.1:1/x'),
       /^postgres:\/\/127\.0\.0\.1:1\/x: (?!.*s3cret)/,
     )
+  },
+)
+
+await t.test(
+  'the ledger lives in the schema that the URL names, beside other programs',
+  { skip },
+  async t => {
+    const server = await startPostgres(t)
+    const url = await server.createDatabase()
+    await server.query('ledger_1', 'CREATE TABLE secrets (id BIGINT); CREATE SCHEMA books')
+    const inSchema = (name: string): string => `${url}&options=-c%20search_path%3D${name}`
+    t.match(await refusalOf(url), /its schema public belongs to another program/)
+    t.match(await refusalOf(inSchema('missing')), /no schema of its search_path exists/)
+    const ledger = await openLedger(inSchema('books'))
+    t.match(await ledger.apply(report(1)), { kind: 'applied' })
+    await ledger.close()
+    t.same(await server.query('ledger_1', 'SELECT calls FROM books.usage'), [{ calls: '1' }])
+  },
+)
+
+await t.test(
+  'what the database says of durability does not hold for the mixer',
+  { skip },
+  async t => {
+    const server = await startPostgres(t)
+    const url = await server.createDatabase()
+    await server.query('ledger_1', 'ALTER DATABASE ledger_1 SET synchronous_commit = off')
+    const { database } = await openLedger(url)
+    const asked = `SELECT current_setting('synchronous_commit') AS it`
+    t.match(await database.snapshot(session => session.all(asked)), [{ it: 'on' }])
+    await database.close()
+  },
+)
+
+await t.test(
+  'a lock that somebody keeps is an answer in time, and the report counts afterwards',
+  { skip },
+  async t => {
+    const server = await startPostgres(t)
+    const url = await server.createDatabase()
+    const ledger = await openLedger(url)
+    await ledger.apply(report(1))
+    const other = new Client(url)
+    await other.connect()
+    await other.query('BEGIN; LOCK TABLE usage')
+    t.match(await ledger.apply(report(2)), { kind: 'unavailable', detail: /statement timeout/ })
+    await other.end()
+    t.same(await ledger.apply(report(2)), { kind: 'applied', durable: 2 })
+    await ledger.close()
   },
 )
