@@ -1,8 +1,10 @@
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import type { UsageGrouping } from '../../src/contracts/usage-query.ts'
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
+import { createAuthority, issueServerCertificate } from '../../src/runtime/certificates/issue.ts'
 import { createMixerClient, type MixerClient } from '../../src/runtime/mixer-client.ts'
 import { MINUTE, NOON, record, report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
@@ -10,7 +12,7 @@ import { startMixer, TOKEN } from '../support/start-mixer.ts'
 function clientOf(
   t: Test,
   url: string,
-  options: { token?: string; timeoutMs?: number } = {},
+  options: { token?: string; timeoutMs?: number; ca?: string } = {},
 ): MixerClient {
   const client = createMixerClient({ url, token: TOKEN, ...options })
   t.teardown(() => client.close())
@@ -29,6 +31,43 @@ async function startFake(t: Test, status: number, body: string): Promise<string>
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
+
+await test('a mixer behind https is verified against the authority that is named', async t => {
+  const authority = await createAuthority('test', Date.now())
+  const names = { names: ['localhost'], addresses: ['127.0.0.1'] }
+  const { cert, key } = await issueServerCertificate(authority, names, Date.now())
+  const folder = t.testdir({ 'ca.crt': authority.cert, 'cert.crt': cert, 'cert.key': key })
+  const { url } = await startMixer(t, {
+    now: () => NOON,
+    tls: { cert: join(folder, 'cert.crt'), key: join(folder, 'cert.key') },
+    ledger: join(folder, 'ledger.db'),
+  })
+  t.match(url, /^https:/)
+  const trusting = clientOf(t, url, { ca: join(folder, 'ca.crt') })
+  t.match(await trusting.report(report(1)), { ok: true, durable: 1 })
+  t.match(await clientOf(t, url).report(report(2)), {
+    ok: false,
+    reason: 'unreachable',
+    detail: /certificate/,
+  })
+  t.throws(() => createMixerClient({ url, token: TOKEN, ca: join(folder, 'none.crt') }), {
+    code: 'ENOENT',
+  })
+})
+
+await test('a report that is aborted is unreachable', async t => {
+  const server = createTcpServer().listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const aborted = new AbortController()
+  server.once('connection', socket => {
+    socket.on('error', () => {})
+    aborted.abort()
+  })
+  const result = await clientOf(t, `http://127.0.0.1:${port}`).report(report(1), aborted.signal)
+  t.match(result, { ok: false, reason: 'unreachable' })
+})
 
 await test('a report is delivered and told to be durable', async t => {
   const { url } = await startMixer(t, { now: () => NOON })

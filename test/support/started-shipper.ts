@@ -23,7 +23,7 @@ const AT_ONCE: Partial<ShipperLimits> = {
   quietMs: 0,
   firstRetryMs: 1,
   shortestMs: 0,
-  diskRetryMs: 1,
+  retryMs: 1,
 }
 
 export async function startShipper(

@@ -17,6 +17,7 @@ import { type JournalDeps, ShippedJournal, type Step } from './shipped-journal.t
 import { SHORTEST_MS, ShippingPace } from './shipping-pace.ts'
 import { type UsageAccount, UsageAccounts } from './usage-accounts.ts'
 
+const HELD = 'the mixer refuses one batch of a journal after the other; it is kept and tried again'
 const POLL_MS = 500
 const CLOSING_POLL_MS = 50
 /** Journals with a report under way. Each may hold MAX_RECORDS_PER_REPORT records. */
@@ -25,7 +26,7 @@ const MAX_AT_ONCE = 4
 const QUIET_MS = 5_000
 /** One that nobody has told of: its worker died before it could. */
 const UNCLAIMED_QUIET_MS = 60_000
-const DISK_RETRY_MS = 5_000
+const JOURNAL_RETRY_MS = 5_000
 const READ_AHEAD_PASSES = 3
 /** Journals that are done and still shown. */
 const MAX_DONE = 100
@@ -47,7 +48,7 @@ export interface ShipperLimits extends SumLimits {
   readonly firstRetryMs: number
   /** Between two reports of a journal. */
   readonly shortestMs: number
-  readonly diskRetryMs: number
+  readonly retryMs: number
 }
 
 const LIMITS: ShipperLimits = {
@@ -56,7 +57,7 @@ const LIMITS: ShipperLimits = {
   quietMs: QUIET_MS,
   firstRetryMs: FIRST_RETRY_MS,
   shortestMs: SHORTEST_MS,
-  diskRetryMs: DISK_RETRY_MS,
+  retryMs: JOURNAL_RETRY_MS,
 }
 
 export interface ShipperStatus {
@@ -86,9 +87,9 @@ interface Entry {
   size: number
   /** Since when nothing was written. */
   quietSince: number
-  /** When what the disk has refused may be tried again. */
-  diskRetryAt: number
-  diskToldAt: number
+  /** When what the disk or the mixer has refused may be tried again. */
+  retryAt: number
+  toldAt: number
 }
 
 export class JournalShipper {
@@ -345,8 +346,8 @@ export class JournalShipper {
         dueAt: now,
         size: 0,
         quietSince: now,
-        diskRetryAt: now,
-        diskToldAt: Number.NEGATIVE_INFINITY,
+        retryAt: now,
+        toldAt: Number.NEGATIVE_INFINITY,
       }
       this.#entries.set(producer, entry)
     }
@@ -385,8 +386,8 @@ export class JournalShipper {
     }
   }
 
-  #isDue({ busy, journal, dueAt, diskRetryAt }: Entry, now: number): boolean {
-    return !busy && journal.hasWork && now >= diskRetryAt && (this.#closing || now >= dueAt)
+  #isDue({ busy, journal, dueAt, retryAt }: Entry, now: number): boolean {
+    return !busy && journal.hasWork && now >= retryAt && (this.#closing || now >= dueAt)
   }
 
   async #step(entry: Entry): Promise<void> {
@@ -397,8 +398,8 @@ export class JournalShipper {
       this.#stepped(entry, await entry.journal.step(buffer))
     } catch (error) {
       const now = clock.monotonic()
-      entry.diskRetryAt = now + this.#limits.diskRetryMs
-      this.#diskFailed(entry, error, now)
+      entry.retryAt = now + this.#limits.retryMs
+      this.#tell(entry, now, { err: error }, 'a journal cannot be read; tried again')
     } finally {
       entry.busy = false
       this.#buffers.push(buffer)
@@ -412,6 +413,10 @@ export class JournalShipper {
       return
     }
     if (step.kind === 'idle') return
+    if (step.kind === 'held') {
+      entry.retryAt = now + this.#limits.retryMs
+      this.#tell(entry, now, { detail: step.detail }, HELD)
+    }
     this.#outage.ended()
     if (step.kind === 'caught-up') entry.dueAt = this.#pace.sent(step.sent, now)
   }
@@ -427,11 +432,11 @@ export class JournalShipper {
     )
   }
 
-  #diskFailed(entry: Entry, error: unknown, now: number): void {
-    if (now - entry.diskToldAt < 60_000) return
-    entry.diskToldAt = now
-    const { producer } = entry.journal
-    this.#deps.logger.error({ err: error, producer }, 'a journal cannot be read; tried again')
+  /** Once a minute for each journal. */
+  #tell(entry: Entry, now: number, fields: Record<string, unknown>, message: string): void {
+    if (now - entry.toldAt < 60_000) return
+    entry.toldAt = now
+    this.#deps.logger.error({ ...fields, producer: entry.journal.producer }, message)
   }
 
   async #report(report: UsageReport): Promise<ReportResult> {

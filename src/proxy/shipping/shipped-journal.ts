@@ -10,14 +10,20 @@ import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { MixerFailure, MixerRefused, ReportResult } from '../../runtime/mixer-client.ts'
 import type { ReportResultLabel } from '../primary/metrics.ts'
+import { JournalAhead } from './journal-ahead.ts'
 import { type Batch, JournalCursor, type ReadEnd } from './journal-cursor.ts'
 import { type JournalFolder, type SegmentFile, segmentName } from './journal-folder.ts'
 import { JournalSegments, type Position } from './journal-segments.ts'
 import { ReportSum, type SumLimits } from './report-sum.ts'
-import { addTo, noUsage, TenantTotals, type UsageAccounts } from './usage-accounts.ts'
+import { addTo, noUsage, type TenantTotals, type UsageAccounts } from './usage-accounts.ts'
 
 /** Sending these again cannot help: it is the message that the mixer does not take. */
 const REFUSED_FOR_GOOD: ReadonlySet<string> = new Set(['malformed_message', 'payload_too_large'])
+/**
+ * Where the mixer refuses one batch after the other, it is not about the batches: a clock is wrong, on one side or the
+ * other. Then they wait instead of ending in a file each.
+ */
+const MAX_SET_ASIDE_IN_A_ROW = 16
 /** A batch that no journal reaches: to report it is to ask what is expected instead, and can change nothing. */
 const NEVER_REACHED = Number.MAX_SAFE_INTEGER
 
@@ -41,6 +47,8 @@ export type Step =
   | { readonly kind: 'caught-up'; readonly sent: number }
   /** The mixer could not be had, or not for this. */
   | { readonly kind: 'failed'; readonly detail: string }
+  /** The mixer is well, but this journal cannot go on at the moment. */
+  | { readonly kind: 'held'; readonly detail: string }
 
 /** Batches that are passed over. */
 interface Hole {
@@ -67,13 +75,6 @@ interface Shipment {
   readonly readAt: number
 }
 
-/** What stands behind a batch. */
-interface Ahead {
-  readonly behind: number
-  readonly cursor: JournalCursor
-  readonly totals: TenantTotals
-}
-
 const BEGINNING = { segment: 0, offset: 0 }
 const IDLE: Step = { kind: 'idle' }
 const MORE: Step = { kind: 'more' }
@@ -87,6 +88,7 @@ export class ShippedJournal {
   #first = 0
   readonly #acknowledged = noUsage()
   #setAsideBatches = 0
+  #setAsideInARow = 0
   readonly #deps: JournalDeps
   readonly #segments: JournalSegments
   #refused: ReadonlySet<number> = new Set()
@@ -109,7 +111,7 @@ export class ShippedJournal {
   #pendingSince: number | undefined
   #damaged: string | undefined
   /** How far was read for the books. */
-  #ahead: Ahead | undefined
+  #ahead: JournalAhead | undefined
 
   /** `own`: it begins under our eyes, so nothing of it can be durable yet. */
   constructor(deps: JournalDeps, producer: string, own: boolean) {
@@ -210,14 +212,8 @@ export class ShippedJournal {
   async readAhead(buffer: Buffer, enough: () => boolean): Promise<void> {
     const cursor = this.#cursor
     if (cursor === undefined) return
-    if (this.#ahead?.behind !== this.read)
-      this.#ahead = { behind: this.read, cursor: cursor.fork(), totals: new TenantTotals() }
-    const { behind, cursor: ahead, totals } = this.#ahead
-    await ahead.readOn(this.#segments, buffer, ({ sequence, records }) => {
-      if (enough()) return false
-      if (sequence > behind) totals.add(records)
-      return true
-    })
+    if (this.#ahead?.behind !== this.read) this.#ahead = new JournalAhead(this.read, cursor.fork())
+    await this.#ahead.readOn(this.#segments, buffer, enough)
   }
 
   /** What was read ahead; undefined where more has been shipped since. */
@@ -326,6 +322,7 @@ export class ShippedJournal {
     if (result.durable < first)
       return this.#failed(`answered that only ${result.durable} is durable`)
     this.#deps.onResult('accepted')
+    this.#setAsideInARow = 0
     // Also the answer to the one batch that asked.
     this.#most = this.#durable === undefined ? Number.POSITIVE_INFINITY : 2 * this.#most
     this.#durable = result.durable
@@ -391,8 +388,15 @@ export class ShippedJournal {
     })
     if (asked.ok || asked.reason !== 'refused' || asked.expected === undefined)
       return this.#failed(asked.ok ? 'answered out of turn' : asked.detail)
-    if (asked.expected === report.first) await this.#setAside(report, refused)
-    else this.#durable = asked.expected - 1
+    if (asked.expected !== report.first) {
+      this.#durable = asked.expected - 1
+      return MORE
+    }
+    if (this.#setAsideInARow >= MAX_SET_ASIDE_IN_A_ROW) {
+      this.#deps.onResult('failed')
+      return { kind: 'held', detail: refused.detail }
+    }
+    await this.#setAside(report, refused)
     return MORE
   }
 
@@ -403,6 +407,7 @@ export class ShippedJournal {
     const { detail, problems } = refusal
     const path = await folder.keepRefused(producer, sequence, segmentOf(sequence, records))
     this.#refused = new Set([...this.#refused, sequence])
+    this.#setAsideInARow += 1
     onResult('refused')
     logger.error(
       { path, producer, sequence, detail, problems: problems.slice(0, 20) },

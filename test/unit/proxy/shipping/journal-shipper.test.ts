@@ -196,6 +196,41 @@ await test('what is set aside stays so after a kill, also where the mixer would 
   t.match((await second.shipper.books(1_000)).of('bad'), { setAside: { calls: 1 } })
 })
 
+await test('where the mixer refuses everything, usage waits, and no other journal does', async t => {
+  const folder = journalFolder(t)
+  new JournalWriter(folder, 'wrong').calls('bad', 40)
+  new JournalWriter(folder, 'right').calls('acme', 40)
+  const mixer = new ExactMixer()
+  mixer.refuses = ({ tenant }) => tenant === 'bad'
+  const { log } = await startShipper(t, folder, mixer)
+  const held =
+    'the mixer refuses one batch of a journal after the other; it is kept and tried again'
+  t.match(await log.first(held), { producer: 'wrong', detail: 'malformed_message' })
+  await until(() => mixer.calls('acme') === 40)
+  t.equal(filesIn(folder).filter(name => name.endsWith('.refused')).length, 16)
+  mixer.refuses = () => false
+  await until(() => mixer.calls('bad') === 24)
+  await until(() => filesIn(folder).length === 16)
+  t.equal(log.all(held).length, 1, 'told once a minute')
+})
+
+await test('a mixer that does not know this form of report gets nothing set aside', async t => {
+  const folder = journalFolder(t)
+  new JournalWriter(folder, 'own').calls('acme', 40)
+  let asked = 0
+  const enough = Promise.withResolvers<void>()
+  await startShipper(t, folder, {
+    report: async () => {
+      asked += 1
+      if (asked === 10) enough.resolve()
+      const refused = { reason: 'refused', status: 400, code: 'malformed_message' } as const
+      return { ok: false, ...refused, detail: 'unknown keys', problems: [] }
+    },
+  })
+  await enough.promise
+  t.same(filesIn(folder), ['own.1.journal'])
+})
+
 await test('what was applied before it was refused is not set aside', async t => {
   const folder = journalFolder(t)
   const mixer = new ExactMixer()
