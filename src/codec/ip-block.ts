@@ -60,6 +60,11 @@ const LOOPBACK: readonly IpBlock[] = [
   { first: 1n, bits: IPV6_BITS },
 ]
 
+/** The same for a text that `canonicalIp` has given. */
+export function isLoopbackText(address: string): boolean {
+  return address.startsWith('127.') || address === '::1'
+}
+
 /** Whether the address is one of 127.0.0.0/8, or ::1. */
 export function isLoopback(address: bigint): boolean {
   return LOOPBACK.some(({ first, bits }) => startOf(address, bits) === first)

@@ -1,6 +1,6 @@
 /** The addresses of this machine, as they are at the moment. */
 import { networkInterfaces } from 'node:os'
-import { canonicalIp, ipNumber, isLoopback } from '../../codec/ip-block.ts'
+import { canonicalIp, isLoopbackText } from '../../codec/ip-block.ts'
 import type { Clock } from '../../core/clock.ts'
 
 const FRESH_MS = 1_000
@@ -16,7 +16,7 @@ export function ownAddresses(clock: Pick<Clock, 'monotonic'>): () => readonly st
     addresses = Object.values(networkInterfaces())
       .flatMap(entries => entries ?? [])
       .flatMap(({ address }) => canonicalIp(address) ?? [])
-      .filter(address => !isLoopback(ipNumber(address) ?? 0n))
+      .filter(address => !isLoopbackText(address))
     return addresses
   }
 }

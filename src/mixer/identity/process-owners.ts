@@ -1,5 +1,5 @@
 /** From a look at the machine's processes to the tenants whose deployment holds a connection. Pure. */
-import { ipNumber, isLoopback } from '../../codec/ip-block.ts'
+import { isLoopbackText } from '../../codec/ip-block.ts'
 import type { Deployments } from '../registry/registry.ts'
 import type { ProcessTree } from './process-tree.ts'
 import type { ListeningSocket } from './tcp-table.ts'
@@ -113,5 +113,5 @@ function addAll(map: Map<number, Set<string>>, pid: number, tenants: readonly st
 
 /** Whether connections from this address come from this machine itself. */
 export function isOwnAddress(address: string, own: readonly string[]): boolean {
-  return isLoopback(ipNumber(address) ?? 0n) || own.includes(address)
+  return isLoopbackText(address) || own.includes(address)
 }

@@ -3,7 +3,7 @@ import {
   canonicalIp,
   type IpBlock,
   ipNumber,
-  isLoopback,
+  isLoopbackText,
   parseIpBlock,
   startOf,
 } from '../../codec/ip-block.ts'
@@ -98,7 +98,7 @@ export class DeploymentIndex {
     for (const address of addresses) {
       addTo(this.#endpoints, endpointKey(address ?? host, port), tenant)
       if (address === undefined) addTo(this.#names, host, tenant)
-      else if (!isLoopback(ipNumber(address) ?? 0n)) addTo(this.#addresses, address, tenant)
+      else if (!isLoopbackText(address)) addTo(this.#addresses, address, tenant)
       else this.#addLoopback(address, port)
     }
   }

@@ -1,5 +1,5 @@
 /** Where the host names of endpoints lead, turned round: which names lead to an address. */
-import { canonicalIp, ipNumber, isLoopback } from '../../codec/ip-block.ts'
+import { canonicalIp, isLoopbackText } from '../../codec/ip-block.ts'
 import type { NameResolver, NameWatch } from '../../runtime/names/name-resolver.ts'
 
 /** Names that are followed. With more, no name is: an address that belongs to one of the first may be another's too. */
@@ -57,7 +57,7 @@ export class FollowedNames {
 
   /** The loopback addresses that some name leads to, as a hosts file has them. */
   loopbackAddresses(): string[] {
-    return [...this.#byAddress.keys()].filter(address => isLoopback(ipNumber(address) ?? 0n))
+    return [...this.#byAddress.keys()].filter(address => isLoopbackText(address))
   }
 
   close(): void {

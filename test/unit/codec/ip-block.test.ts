@@ -5,6 +5,7 @@ import {
   ipNumber,
   isLinkLocal,
   isLoopback,
+  isLoopbackText,
   parseIpBlock,
   startOf,
 } from '../../../src/codec/ip-block.ts'
@@ -49,8 +50,22 @@ await test('blocks hold what lies in them, and nothing else', async t => {
 await test('loopback and link-local addresses are known in every spelling', async t => {
   for (const address of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1'])
     t.ok(isLoopback(ipNumber(address) ?? 0n), address)
-  for (const address of ['128.0.0.1', '126.255.255.255', '::2', '::', '2001:db8::1'])
+  for (const address of ['128.0.0.1', '126.255.255.255', '::2', '::', '2001:db8::1', '::127'])
     t.notOk(isLoopback(ipNumber(address) ?? -1n), address)
+  for (const address of [
+    '127.0.0.1',
+    '::FFFF:127.1.2.3',
+    '0:0::1',
+    '128.0.0.1',
+    '::2',
+    '12.7.0.1',
+    '127::',
+  ])
+    t.equal(
+      isLoopbackText(canonicalIp(address) ?? ''),
+      isLoopback(ipNumber(address) ?? 0n),
+      address,
+    )
   for (const address of ['fe80::1', 'febf::1', '169.254.1.1'])
     t.ok(isLinkLocal(ipNumber(address) ?? 0n), address)
   for (const address of ['fec0::1', '169.253.1.1', '169.255.0.0', '::1'])
