@@ -112,6 +112,18 @@ await test('a configuration that only a worker finds wrong is one all the same',
   t.same(await primary.ended, { exitCode: 2 })
 })
 
+await test('the journal of a proxy that lives is left alone, and the message names that proxy', async t => {
+  const first = new StartedPrimary(t, { mixerUrl: (await startMixer(t)).url })
+  await first.log.first('ready')
+  const second = new StartedPrimary(t, { folder: first.folder })
+  t.same(await second.ended, { exitCode: 1 })
+  t.match(second.log.all('cannot start'), [
+    { problem: new RegExp(`^mixer\\.journal: .*another proxy \\(process ${process.pid}\\) ships`) },
+  ])
+  first.signals.stop('SIGTERM')
+  t.same(await first.ended, { exitCode: 0 })
+})
+
 await test('an admin port in use is named, and no worker is started', async t => {
   const other = createServer()
   await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
