@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { redactConfig } from '../../config/redact.ts'
 import type { Config } from '../../config/schema.ts'
 import { createMixer, MixerStartError } from '../../mixer/app.ts'
 import { systemClock } from '../../runtime/clock.ts'
@@ -28,10 +29,7 @@ async function runMixer(config: Config): Promise<void> {
   const forget = onSignals({ stop })
   try {
     const { address, port } = await mixer.listen()
-    logger.info(
-      { address, port, ledger: config.ledger.replace(/^(\w+):\/\/.*@/, '$1://') },
-      'mixer is ready',
-    )
+    logger.info({ address, port, ledger: redactConfig(config).ledger }, 'mixer is ready')
     const signal = await stopped
     logger.info({ signal }, 'mixer is closing')
     await mixer.close()

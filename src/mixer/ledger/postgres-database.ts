@@ -102,8 +102,8 @@ async function assureDurability(client: unknown): Promise<void> {
 
 /** The database without user and password. */
 function nameOf(url: string): string {
-  const { host, pathname } = new URL(url)
-  return `postgres://${host}${pathname}`
+  const parsed = URL.parse(url)
+  return parsed === null ? 'postgres' : `postgres://${parsed.host}${parsed.pathname}`
 }
 
 export class PostgresDatabase implements Database {

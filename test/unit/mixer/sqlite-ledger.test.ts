@@ -57,6 +57,61 @@ await test('a file that is no current ledger is refused and left as it is', asyn
   t.match(await refusal(join(directory, 'folder')), /folder: EISDIR/)
 })
 
+/** As the first version wrote it. */
+const VERSION_1 = `
+  CREATE TABLE producer (
+    producer   TEXT    PRIMARY KEY,
+    sequence   INTEGER NOT NULL,
+    applied_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE usage (
+    window_start  INTEGER NOT NULL,
+    tenant        TEXT    NOT NULL,
+    listener      TEXT    NOT NULL,
+    routability   TEXT    NOT NULL,
+    operation     TEXT    NOT NULL,
+    code          TEXT    NOT NULL,
+    calls         INTEGER NOT NULL,
+    ingress       INTEGER NOT NULL,
+    egress        INTEGER NOT NULL,
+    connections   INTEGER NOT NULL,
+    connection_ms INTEGER NOT NULL,
+    call_ms       INTEGER NOT NULL,
+    PRIMARY KEY (window_start, tenant, listener, routability, operation, code)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX usage_of_tenant ON usage (tenant, window_start);
+  INSERT INTO producer VALUES ('p1', 3, ${NOON});
+  INSERT INTO usage VALUES (${NOON}, 'acme', 'public', 'l7', 'read-order', '2xx', 3, 300, ${2n ** 62n}, 3, 90, 60);
+  INSERT INTO usage VALUES (${NOON}, 'globex', 'public', 'l7', 'read-order', '2xx', 1, 100, ${2n ** 62n}, 1, 30, 20);
+  PRAGMA application_id = 1095586892;
+  PRAGMA user_version = 1;`
+
+await test('a ledger of the first version goes on with its usage and its sequences, and its books balance', async t => {
+  const path = join(t.testdir({}), 'ledger.db')
+  const old = new DatabaseSync(path)
+  old.exec(VERSION_1)
+  old.close()
+  const ledger = await open(path)
+  t.same(await ledger.apply(report(3)), { kind: 'repeated', durable: 3 })
+  t.same(await ledger.apply(report(4)), { kind: 'applied', durable: 4 })
+  const sums = {
+    calls: 5n,
+    ingress: 500n,
+    egress: 2n ** 63n + 2_000n,
+    connections: 5n,
+    connectionMs: 150n,
+    callMs: 100n,
+  }
+  const usage = await ledger.usage({ from: 0, to: NOON * 2, dimensions: [], limit: 1 })
+  t.same(usage, { kind: 'usage', groups: [{ dimensions: {}, sums }], more: false })
+  t.match(await ledger.books({ tenants: 0, producers: ['p1'] }), {
+    producers: [{ producer: 'p1', durable: 4, sums: { calls: 1n } }],
+    reported: sums,
+    ledger: sums,
+  })
+  await ledger.close()
+})
+
 await test('a ledger that cannot be written says so and is right afterwards', async t => {
   const path = join(t.testdir({}), 'ledger.db')
   const ledger = await open(path)
