@@ -6,7 +6,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Database, SqlSession } from '../ledger/database.ts'
 
 /** Longer than two passes; a mixer that died is followed after at most so long. */
-export const LEASE_MS = 60_000
+const LEASE_MS = 60_000
 const NAME = 'exports'
 
 export class Lease {

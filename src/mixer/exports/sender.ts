@@ -11,7 +11,7 @@ import type { Lease } from './lease.ts'
 import { placeholders, settle, type Verdict } from './settlement.ts'
 
 /** How long a claim keeps an item from being claimed again; longer than any delivery takes. */
-export const CLAIM_MS = 300_000
+const CLAIM_MS = 300_000
 /** Nothing waits longer for its next attempt, so what seems to was put off by a clock that ran ahead. */
 const FARTHEST_MS = 7_200_000
 const LONGEST_WAIT_MS = 3_600_000

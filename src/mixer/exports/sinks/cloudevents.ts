@@ -46,7 +46,7 @@ function batched(events: readonly object[]): { body: string; type: string } {
 }
 
 /** The event of an item; the same one however often it is sent. */
-export function cloudEvent(item: ExportItem, spec: ExportSpec, type: string): object {
+function cloudEvent(item: ExportItem, spec: ExportSpec, type: string): object {
   return {
     specversion: '1.0',
     id: item.id,

@@ -29,7 +29,7 @@ export function createFileSink({ directory }: FileConfig, spec: ExportSpec): Sin
 }
 
 /** `NAME-20261125T130000Z-3600s-1.ndjson`; the last number counts what was found of the window later. */
-export function fileName({ window, round }: ExportItem, { name, windowMs }: ExportSpec): string {
+function fileName({ window, round }: ExportItem, { name, windowMs }: ExportSpec): string {
   const start = new Date(window).toISOString().replaceAll(/[-:]|\.\d+/g, '')
   return `${name}-${start}-${windowMs / 1_000}s-${round}.ndjson`
 }

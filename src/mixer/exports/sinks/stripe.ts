@@ -102,8 +102,7 @@ const errorSchema = z.object({
   error: z.object({ code: z.string().optional(), message: z.string().optional() }),
 })
 
-/** Exported for tests. */
-export function outcomeOf(posted: Posted): Outcome {
+function outcomeOf(posted: Posted): Outcome {
   const meaning = meaningOf(posted)
   if (meaning.kind === 'taken') return { kind: 'acknowledged' }
   if (meaning.kind === 'later') return meaning

@@ -256,6 +256,31 @@ await test('a mixer that ends gives the lease on at once', async t => {
   t.same(byTime(sink), { '12:00 acme': 3n })
 })
 
+await test('a mixer that ends does not wait for a sink that hangs, and the item is sent again', async t => {
+  const { lab, sink } = await startWithSink(t)
+  const { promise: reached, resolve } = Promise.withResolvers<void>()
+  sink.fault = () => {
+    resolve()
+    return 'stall after'
+  }
+  const first = await lab.start([events(sink, { timeout: '10m' })])
+  await first.pass()
+  await lab.report(first, { window: START, calls: 3 })
+  lab.clock.ms = WINDOW + 2 * HOUR
+  const passing = first.pass()
+  await reached
+  await first.exporter.close()
+  await passing
+  t.same(await lab.states(), { pending: 1 })
+  sink.fault = () => 'none'
+  const second = await lab.start([events(sink)])
+  lab.clock.ms += 5 * MINUTE
+  await second.pass()
+  t.same(await lab.states(), { acknowledged: 1 })
+  t.same(byTime(sink), { '12:00 acme': 3n })
+  t.equal(sink.requests.length, 2)
+})
+
 await test('nothing is closed or given up while the clock may jump back', async t => {
   const { lab, sink } = await startWithSink(t)
   let ahead = 0
@@ -461,6 +486,8 @@ await test('a file that was written before a crash is written again, the same', 
   t.same(readdirSync(directory), [name])
   t.equal(readFileSync(join(directory, name), 'utf8'), before)
   t.same(await lab.states(), { acknowledged: 2 })
+  const totals = await lab.rows(`SELECT acknowledged FROM export_total WHERE tenant = 'acme'`)
+  t.match(totals, [{ acknowledged: 1n }], 'what was acknowledged before is not counted again')
 })
 
 await test('a directory that cannot be written is a sink that is away', async t => {
