@@ -9,7 +9,8 @@ import {
 } from '../../codec/ip-block.ts'
 import type { RegisteredTenant } from './registry.ts'
 
-type Owners = RegisteredTenant[]
+/** Mostly one, which then needs no list: there are hundreds of thousands of entries. */
+type Owners = RegisteredTenant | RegisteredTenant[]
 const NOBODY: readonly RegisteredTenant[] = []
 const NOWHERE: ReadonlySet<string> = new Set()
 const LOOPBACK_OF_LOCALHOST = ['127.0.0.1', '::1']
@@ -48,17 +49,17 @@ export class DeploymentIndex {
   }
 
   bySpiffe(id: string): readonly RegisteredTenant[] {
-    return this.#spiffe.get(id) ?? NOBODY
+    return listOf(this.#spiffe.get(id))
   }
 
   /** By an endpoint with this address. */
   byAddress(address: string): readonly RegisteredTenant[] {
-    return this.#addresses.get(address) ?? NOBODY
+    return listOf(this.#addresses.get(address))
   }
 
   /** By an endpoint with this host name. */
   byName(name: string): readonly RegisteredTenant[] {
-    return this.#names.get(name) ?? NOBODY
+    return listOf(this.#names.get(name))
   }
 
   /** By `deployment.identity.address`: all whose blocks hold the address, however large. */
@@ -67,13 +68,13 @@ export class DeploymentIndex {
     if (number === undefined || this.#blocks.size === 0) return NOBODY
     const owners = new Set<RegisteredTenant>()
     for (const [bits, blocks] of this.#blocks)
-      for (const owner of blocks.get(startOf(number, bits)) ?? NOBODY) owners.add(owner)
+      for (const owner of listOf(blocks.get(startOf(number, bits)))) owners.add(owner)
     return [...owners]
   }
 
   /** `host`: an address or a name, as it stands in endpoints. */
   byEndpoint(host: string, port: number): readonly RegisteredTenant[] {
-    return this.#endpoints.get(endpointKey(host, port)) ?? NOBODY
+    return listOf(this.#endpoints.get(endpointKey(host, port)))
   }
 
   loopbackAddresses(port: number): ReadonlySet<string> {
@@ -120,8 +121,15 @@ function endpointKey(host: string, port: number): string {
   return `${host} ${port}`
 }
 
+function listOf(owners: Owners | undefined): readonly RegisteredTenant[] {
+  if (owners === undefined) return NOBODY
+  return Array.isArray(owners) ? owners : [owners]
+}
+
 function addTo<Key>(map: Map<Key, Owners>, key: Key, tenant: RegisteredTenant): void {
   const owners = map.get(key)
-  if (owners === undefined) map.set(key, [tenant])
-  else if (!owners.includes(tenant)) owners.push(tenant)
+  if (owners === undefined) map.set(key, tenant)
+  else if (!Array.isArray(owners)) {
+    if (owners !== tenant) map.set(key, [owners, tenant])
+  } else if (!owners.includes(tenant)) owners.push(tenant)
 }
