@@ -6,7 +6,7 @@ import { type DeploymentCall, startDeployment } from '../support/identity/deploy
 import { lies } from '../support/identity/lies.ts'
 import { register } from '../support/identity/register.ts'
 import { tenant } from '../support/registry/registrations.ts'
-import { startMixer } from '../support/start-mixer.ts'
+import { startMixer, TOKEN } from '../support/start-mixer.ts'
 
 t.setTimeout(120_000)
 const skip = existsSync('/proc/net/tcp') ? false : 'no /proc/net/tcp: this is no Linux'
@@ -41,6 +41,25 @@ await t.test('a deployment is known by the endpoint that it listens at', { skip 
       const call: DeploymentCall = { url: whoami.url + query, headers }
       t.same(await acme.call(call), { status: 200, body: AS_ACME }, name)
     }
+  })
+
+  await t.test('whatever a body claims: the charge is that of the source', async t => {
+    const charge = { id: 'charge-1', event: 'page', quantity: '3', tenant: 'beta' }
+    const call = (headers: Record<string, string>): DeploymentCall => ({
+      url: `${mixer.url}/v1/charges`,
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(charge),
+    })
+    t.match(await acme.call(call({})), { status: 200, body: { tenant: 'acme', quantity: '3' } })
+    t.match(await acme.call(call({ 'x-amt-tenant': 'beta' })), { body: { tenant: 'acme' } })
+    t.match(await acme.call(call({ authorization: 'Bearer beta' })), { status: 401 })
+    const stranger = await startDeployment(t)
+    t.match(await stranger.call(call({})), { status: 403, body: NOBODY })
+    const sums = await fetch(`${mixer.url}/v1/charges`, {
+      headers: { authorization: `Bearer ${TOKEN}` },
+    })
+    t.match(await sums.json(), { windows: [{ tenant: 'acme', charges: 1, quantity: '3' }] })
   })
 
   await t.test('and nobody else is', async t => {
