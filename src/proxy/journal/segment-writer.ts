@@ -29,6 +29,8 @@ export class SegmentWriter {
   #size = 0
   /** Whether somebody has removed the present file. */
   #unlinked = false
+  /** Why the last batch is written and may not be on the disk; with `fsync: always` alone. */
+  unsynced: unknown
 
   constructor(options: SegmentOptions) {
     this.#options = options
@@ -44,6 +46,8 @@ export class SegmentWriter {
       if (this.#file !== undefined && this.#unlinked) this.#restore(this.#file)
       if (this.#file !== undefined && this.#size >= this.#options.maxBytes) this.#leave()
       if (this.#file === undefined) this.#begin()
+      else if (this.unsynced !== undefined) this.#options.sync.wrote(this.#file)
+      this.unsynced = undefined
       return undefined
     } catch (error) {
       return error
@@ -55,13 +59,18 @@ export class SegmentWriter {
     const file = this.#file as number
     try {
       this.#writeAll(file, batch)
-      this.#options.sync.wrote(file)
-      this.#size += batch.length
-      return undefined
     } catch (error) {
       this.#takeBack(file)
       return error
     }
+    this.#size += batch.length
+    try {
+      this.#options.sync.wrote(file)
+    } catch (error) {
+      // Not taken back: the primary may have read it, and would take another batch of this number for the same one.
+      this.unsynced = error
+    }
+    return undefined
   }
 
   /** Keys that were encoded have not been written. */

@@ -144,7 +144,7 @@ export class UsageJournal implements WriteAhead {
 
   #writeAll(): void {
     do {
-      const problem = this.#segments.prepare() ?? this.#writeBatch()
+      const problem = this.#segments.prepare() ?? this.#writeBatch() ?? this.#segments.unsynced
       if (problem !== undefined) {
         this.#failed(problem)
         return
