@@ -9,6 +9,9 @@ export const MAX_RECORDS_PER_REPORT = 50_000
 /** Of a report's body, as it is sent and again inflated: a zip bomb is a thousand times its own size. */
 export const MAX_REPORT_BYTES: number = 8 * 1024 * 1024
 
+/** How far a window may be ahead of the clock of whoever looks at it; beyond that a clock is or was wrong. */
+export const MAX_WINDOW_AHEAD_MS: number = 24 * 3_600_000
+
 const FIRST_IS_LATER = { path: ['first'], message: 'must not be greater than sequence' }
 
 function firstIsNotLater(report: {

@@ -86,6 +86,7 @@ export const ERRORS = {
   unsupported_media_type: { source: 'mixer', http: 415, grpc: 3, flag: 'BAD', title: 'the message must be JSON, plain or with gzip' },
   malformed_message: { source: 'mixer', http: 400, grpc: 3, flag: 'BAD', title: 'the message is not valid' },
   report_gap: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'a report is missing before this one' },
+  window_ahead: { source: 'mixer', http: 409, grpc: 9, flag: 'CLOCK', title: 'usage is dated more than a day after the clock of the mixer' },
   quota_unknown: { source: 'mixer', http: 404, grpc: 5, flag: 'NF', title: 'this tenant has no quota of this name' },
   id_conflict: { source: 'mixer', http: 409, grpc: 6, flag: 'DUP', title: 'this id was used before, for something else' },
   host_not_allowed: { source: 'proxy', http: 403, grpc: 7, flag: 'HOST', title: 'the admin server does not answer to this name or page' },

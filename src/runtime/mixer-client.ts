@@ -49,7 +49,7 @@ export interface MixerRefused {
   readonly status: number
   /**
    * Code of the error table. `malformed_message`, `payload_too_large` and `unsupported_media_type` will not get better by
-   * sending the same again; `unauthorized`, `report_gap` and `not_found` may, once the other side is put right.
+   * sending the same again; `unauthorized`, `report_gap`, `window_ahead` and `not_found` may, once the other side is put right.
    */
   readonly code: string
   readonly detail: string

@@ -109,6 +109,7 @@ await test('each refusal stands under its status', async t => {
     'unauthorized',
     'malformed_message',
     'report_gap',
+    'window_ahead',
     'payload_too_large',
     'ledger_unavailable',
   ] as const) {

@@ -38,9 +38,14 @@ const MAX_PROBLEMS = 20
 
 /** The refusal of a message that can be read but not taken; the list is cut, because 10,000 records may all be wrong. */
 export function malformed(problems: readonly string[]): Answer {
+  return refusalFor('malformed_message', problems)
+}
+
+/** A refusal with everything that leads to it, the first of them as its detail. */
+export function refusalFor(code: ErrorCode, problems: readonly string[]): Answer {
   const more = problems.length - MAX_PROBLEMS
   const shown = more > 0 ? [...problems.slice(0, MAX_PROBLEMS), `${more} more`] : problems
-  return refusal('malformed_message', {
+  return refusal(code, {
     detail: shown[0] ?? 'not valid',
     extra: { problems: shown },
   })

@@ -1,6 +1,7 @@
 /** `POST /v1/report`: a proxy delivers a batch of usage. */
 import { parseReport } from '../../contracts/parse-report.ts'
 import {
+  MAX_WINDOW_AHEAD_MS,
   type ReportAnswer,
   reportAnswerSchema,
   reportBodySchema,
@@ -10,14 +11,12 @@ import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MixerMetrics } from '../metrics.ts'
-import { type Answer, json, malformed, refusal } from './answer.ts'
+import { type Answer, json, malformed, refusal, refusalFor } from './answer.ts'
 import { describeIssue } from './message.ts'
 import type { Route } from './route.ts'
 
 /** Reports that are read and applied at once: it bounds the memory for their bodies. */
 export const MAX_REPORTS_AT_ONCE = 32
-/** Later windows are refused: no clock is off by a day, and a window of the year 3000 would never be billed. */
-const MAX_AHEAD_MS = 24 * 3_600_000
 
 export interface ReportDeps {
   readonly ledger: Pick<Ledger, 'apply'>
@@ -39,6 +38,7 @@ export function reportRoute(deps: ReportDeps): Route {
       refusals: [
         'malformed_message',
         'report_gap',
+        'window_ahead',
         'payload_too_large',
         'unsupported_media_type',
         'ledger_unavailable',
@@ -60,8 +60,9 @@ export function reportRoute(deps: ReportDeps): Route {
 async function take(deps: ReportDeps, value: unknown): Promise<Answer> {
   const parsed = parseReport(value)
   if (!parsed.success) return malformed(parsed.error.issues.map(describeIssue))
+  // A window of the year 3000 would never be billed. It may be our own clock that is wrong: no fault of the message then.
   const ahead = windowsAhead(parsed.data, deps.clock.now())
-  return ahead.length > 0 ? malformed(ahead) : apply(deps, parsed.data)
+  return ahead.length > 0 ? refusalFor('window_ahead', ahead) : apply(deps, parsed.data)
 }
 
 async function apply(
@@ -101,7 +102,7 @@ function unavailable(detail: string): Answer {
 }
 
 function windowsAhead(report: UsageReport, now: number): string[] {
-  const latest = now + MAX_AHEAD_MS
+  const latest = now + MAX_WINDOW_AHEAD_MS
   return report.records.flatMap(({ window }, index) =>
     window > latest
       ? [`records[${index}].window: ${window} is more than 24 hours ahead of the mixer's clock`]

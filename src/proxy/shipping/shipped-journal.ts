@@ -14,11 +14,10 @@ import { JournalAhead } from './journal-ahead.ts'
 import { type Batch, JournalCursor, type ReadEnd } from './journal-cursor.ts'
 import { type JournalFolder, type SegmentFile, segmentName } from './journal-folder.ts'
 import { JournalSegments, type Position } from './journal-segments.ts'
+import { isRefusedForGood } from './refused-for-good.ts'
 import { ReportSum, type SumLimits } from './report-sum.ts'
 import { addTo, noUsage, type TenantTotals, type UsageAccounts } from './usage-accounts.ts'
 
-/** Sending these again cannot help: it is the message that the mixer does not take. */
-const REFUSED_FOR_GOOD: ReadonlySet<string> = new Set(['malformed_message', 'payload_too_large'])
 /**
  * Where the mixer refuses one batch after the other, it is not about the batches: a clock is wrong, on one side or the
  * other. Then they wait instead of ending in a file each.
@@ -342,7 +341,9 @@ export class ShippedJournal {
   async #notShipped(shipment: Shipment, result: MixerFailure): Promise<Step> {
     if (result.reason === 'refused') {
       if (result.code === 'report_gap') return this.#gap(shipment.report.first, result)
-      if (REFUSED_FOR_GOOD.has(result.code)) return this.#refusedForGood(shipment, result)
+      const now = this.#deps.clock.now()
+      if (isRefusedForGood(shipment.report, result.code, now))
+        return this.#refusedForGood(shipment, result)
     }
     return this.#failed(result.detail)
   }
