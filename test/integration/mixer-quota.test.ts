@@ -1,5 +1,6 @@
 /** `/v1/quota/allocate` and `/v1/charges` as proxies, operators and deployments meet them. */
 import { createServer, type Server } from 'node:net'
+import fc from 'fast-check'
 import { type Test, test } from 'tap'
 import { registration, tenant } from '../support/registry/registrations.ts'
 import { type StartedMixer, startMixer, TOKEN } from '../support/start-mixer.ts'
@@ -207,6 +208,39 @@ await test('charges and queries that cannot be read change nothing', async t => 
     t.same([reply.status, codeOf(reply)], [400, 'malformed_message'], query)
   }
   t.match((await mixer.get('/v1/charges')).body, { windows: [] })
+})
+
+await test('whatever comes is answered, and never with a failure', async t => {
+  const mixer = await lab(t)
+  const known = fc.constantFrom('id', 'quota', 'amount', 'mode', 'tenant', 'event', 'quantity', 'a')
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.constantFrom(
+      'calls',
+      'acme',
+      'normal',
+      '1.5',
+      1,
+      -1,
+      2 ** 60,
+      '\u0000',
+      '\ud800',
+      '__proto__',
+    ),
+  )
+  const body = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.dictionary(known, value))
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('/v1/quota/allocate', '/v1/charges'),
+      body,
+      async (path, given) => {
+        const { status } = await mixer.post(path, given)
+        return [200, 400, 404, 409].includes(status)
+      },
+    ),
+    { numRuns: 300 },
+  )
+  t.pass()
 })
 
 await test('who is no deployment and has no token gets nothing', async t => {

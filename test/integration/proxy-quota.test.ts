@@ -224,9 +224,11 @@ await proxyTest(
     t.equal((await client.readBytes(40)).length, 40)
     await client.send('y'.repeat(40))
     await client.until(() => client.closed || client.ended, 'the cut')
+    t.equal(proxy.rejected('quota_exhausted'), 0, 'it is usage')
+    t.equal(proxy.limited()['quota'], 1)
     const other = await lab.client(proxy)
     await other.until(() => other.closed || other.ended, 'the refusal')
-    t.ok(proxy.rejected('quota_exhausted') >= 2)
+    t.equal(proxy.rejected('quota_exhausted'), 1)
     const { ingress, egress } = proxy.totals()
     t.ok(ingress === 80 && egress <= 80, `${ingress} and ${egress} bytes`)
   },

@@ -1,5 +1,6 @@
 /** A proxy and a mixer as processes: what a tenant with a quota gets, and what becomes of it when the mixer is stopped. */
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -8,6 +9,7 @@ import { type Test, t } from 'tap'
 import { request } from 'undici'
 import type { BoundAddress } from '../../src/proxy/ipc.ts'
 import { amtCommand } from '../support/amt.ts'
+import { freePorts } from '../support/free-ports.ts'
 import { Program } from '../support/program.ts'
 import { readUntil } from '../support/running-amt.ts'
 import { TOKEN } from '../support/start-mixer.ts'
@@ -16,6 +18,8 @@ t.setTimeout(180_000)
 
 interface Running {
   readonly admin: string
+  /** Of the primary. */
+  readonly pid: number
   readonly proxy: Program
   readonly call: (tenant: string) => Promise<Answer>
 }
@@ -51,8 +55,10 @@ async function place(t: Test, { workers, quotas, failure = 'open' }: Options): P
   })
   const { port } = deployment.address() as { port: number }
   const endpoints = [`http://127.0.0.1:${port}`]
+  // A worker that is replaced must come back at the same port.
+  const [free] = await freePorts(1)
   const settings = {
-    listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' }],
+    listeners: [{ name: 'public', mode: 'shared', address: `127.0.0.1:${free}`, protocol: 'http' }],
     tenants: [
       { id: 'acme', hosts: ['acme.localhost'], deployment: { endpoints }, quotas },
       { id: 'globex', hosts: ['globex.localhost'], deployment: { endpoints } },
@@ -74,9 +80,13 @@ async function place(t: Test, { workers, quotas, failure = 'open' }: Options): P
   const startProxy = async (): Promise<Running> => {
     const proxy = await start('proxy', { url: `http://127.0.0.1:${at}` })
     const line = await proxy.line(/"msg":"ready"/)
-    const { bound, admin } = JSON.parse(line) as { bound: BoundAddress[]; admin: string }
+    const { bound, admin, pid } = JSON.parse(line) as {
+      bound: BoundAddress[]
+      admin: string
+      pid: number
+    }
     const url = `http://${bound[0]?.address}/`
-    return { proxy, admin: `http://${admin}`, call: async tenant => call(url, tenant) }
+    return { proxy, pid, admin: `http://${admin}`, call: async tenant => call(url, tenant) }
   }
   const running = await startProxy()
   // Registered: from here on the mixer knows the quotas.
@@ -86,6 +96,13 @@ async function place(t: Test, { workers, quotas, failure = 'open' }: Options): P
   )
   t.equal(known, 200)
   return { ...running, mixer, startProxy }
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .split(' ')
+    .filter(Boolean)
+    .map(Number)
 }
 
 async function allocate(mixer: string): Promise<number> {
@@ -162,6 +179,32 @@ await t.test('a proxy that starts again after kill -9 gets no second ten', async
   )
   t.equal(last, 429)
   t.same(new Set(await statuses(again, 'acme', 5)), new Set([429]))
+})
+
+await t.test('a worker that dies takes no more than its part with it', async t => {
+  const amt = await place(t, { workers: 1, quotas: [{ ...DAILY, amount: 40 }] })
+  const before = await statuses(amt, 'acme', 20)
+  t.same(new Set(before), new Set([200]))
+  await readUntil(
+    async () => (await fetch(`${amt.admin}/metrics`)).text(),
+    text => /amt_quota_allocations_total\{result="granted"\} [2-9]/.test(text),
+  )
+  const [worker] = childrenOf(amt.pid)
+  if (worker === undefined) throw new Error('the proxy has no worker')
+  process.kill(worker, 'SIGKILL')
+  let passed = 0
+  const last = await readUntil(
+    async () => {
+      // Nobody answers until there is another worker.
+      const { status } = await amt.call('acme').catch(() => ({ status: 0 }))
+      if (status === 200) passed += 1
+      return status
+    },
+    status => status === 429,
+  )
+  t.equal(last, 429)
+  t.ok(passed >= 5 && passed <= 30, `${passed} after it, of 20 that were left`)
+  t.same(new Set(await statuses(amt, 'acme', 5)), new Set([429]))
 })
 
 await t.test('two workers let ten through, give or take what the documentation says', async t => {

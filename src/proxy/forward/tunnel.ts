@@ -212,7 +212,9 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   #endByQuota(): boolean {
     if (this.#runtime.quotas?.bytesExhausted !== true || this.#failure !== undefined) return false
     this.#context.stats.limited(this.#verdict.tenant.id, 'quota')
-    this.#fail('quota_exhausted')
+    this.#failure = 'quota_exhausted'
+    // What has been counted still leaves, as far as the kernel takes it.
+    this.destroy()
     return true
   }
 
