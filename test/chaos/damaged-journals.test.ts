@@ -16,9 +16,9 @@ import { tenantEntry } from '../support/start-primary.ts'
 import { usageOf } from '../support/usage.ts'
 
 const BATCHES = 3
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 150_000
 
-root.setTimeout(180_000)
+root.setTimeout(240_000)
 
 interface Segment {
   readonly bytes: Buffer

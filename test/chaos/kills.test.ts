@@ -2,15 +2,18 @@
  * The first proof of docs/metering.md: whatever is killed whenever, received ≤ ledger ≤ served; and where nothing is, all
  * three are equal, to the byte.
  *
- * `CHAOS_KILLS` is how many kills (10; `npm run test:chaos` makes 100), `CHAOS_SEED` repeats their choices.
+ * `CHAOS_KILLS` is how many kills (10; `npm run test:chaos` makes 100), `CHAOS_SEED` repeats their choices, and
+ * `CHAOS_LEDGER=postgres` keeps the ledger in a PostgreSQL of the test's own.
  */
 import { t as root, type Test, test } from 'tap'
 import { type Books, booksOf, ChaosRun, KILLS as KILLS_FORK } from '../support/chaos/chaos-run.ts'
 import { type KillLog, killAtRandom, newKillLog } from '../support/chaos/kills.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 
 const KILLS = Number(process.env['CHAOS_KILLS'] ?? 10)
 const SEED = Number(process.env['CHAOS_SEED'] ?? Date.now() % 2 ** 31)
+const ON_POSTGRES = process.env['CHAOS_LEDGER'] === 'postgres'
 const QUIET_SECONDS = 5
 const PROGRESS_EVERY = 10
 /** Six seconds a kill on an idle machine, as an upper bound; a neighbour may take the cores. */
@@ -65,7 +68,9 @@ await test('where all calls end as they should: received, ledger and served are 
 await test(`${KILLS} times kill -9 of workers, primary, proxy and mixer under load: received ≤ ledger ≤ served`, async t => {
   t.comment(`CHAOS_SEED=${SEED} CHAOS_KILLS=${KILLS}`)
   const log = newKillLog()
-  await ChaosRun.with(t, { seed: SEED, note: line => log.lines.push(line) }, async run => {
+  const place = ON_POSTGRES ? { ledger: await (await startPostgres(t)).createDatabase() } : {}
+  const options = { seed: SEED, note: (line: string) => void log.lines.push(line), ...place }
+  await ChaosRun.with(t, options, async run => {
     await killAtRandom(run.amt, SeededRandom.fork(SEED, KILLS_FORK), log, {
       times: KILLS,
       progress: done => {

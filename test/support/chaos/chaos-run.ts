@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { UsageWindow } from '../../../src/contracts/usage-query.ts'
 import type { UsageRecord } from '../../../src/contracts/usage-report.ts'
+import { runAmt } from '../amt.ts'
 import { makeTenants, type TenantFixture, tenantConfig } from '../cross-tenant/tenants.ts'
 import { freePorts } from '../free-ports.ts'
 import { readUntil, readUsage } from '../running-amt.ts'
@@ -31,6 +32,8 @@ export interface ChaosOptions {
   readonly note: (line: string) => void
   /** A folder with a disk of its own at `journal`. By default a new one, which is deleted when the test passes. */
   readonly folder?: string
+  /** By default a SQLite file. */
+  readonly ledger?: string
   /** The mixer is started by `settle`, and not before. */
   readonly mixerAway?: boolean
 }
@@ -112,6 +115,7 @@ export class ChaosRun {
         authentication: fixtures.authentication,
         tenants: await configure(t, tenants, counts),
         admin: { address: `${host}:${adminPort}` },
+        ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
       },
     })
     t.teardown(() => journals.stop())
@@ -142,6 +146,16 @@ export class ChaosRun {
     await readUntil(
       async () => this.metric('amt_journal_bytes_pending'),
       bytes => bytes === 0,
+    )
+    const { code, stdout, stderr } = await runAmt([
+      'reconcile',
+      '--config',
+      join(this.#folder, 'proxy.yaml'),
+    ])
+    t.equal(
+      code,
+      0,
+      `amt reconcile: the books balance\n${code === 0 ? '' : stdout + stderr}`.trim(),
     )
     t.equal(await this.amt.proxy.stop(), 0, 'a second time')
     this.journals.stop()
