@@ -62,6 +62,7 @@ await test('a gap is refused with what is expected', async t => {
   t.equal(status, 409)
   t.match(headers.get('content-type'), /^application\/problem\+json/)
   t.match(body, { type: 'about:amt/report_gap', status: 409, expected: 1 })
+  t.match(body, { detail: 'producer p1 is not known here: it begins with sequence 1, not 3' })
   t.same(await totals(url), NOTHING)
 })
 

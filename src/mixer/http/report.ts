@@ -86,7 +86,7 @@ async function apply(
         'report refused: one is missing before it',
       )
       return refusal('report_gap', {
-        detail: `producer ${producer}: sequence ${result.expected} comes next, not ${first}`,
+        detail: gapDetail(producer, result.expected, first),
         extra: { expected: result.expected },
       })
     case 'overflow':
@@ -95,6 +95,12 @@ async function apply(
       logger.error({ producer, sequence, reason: result.detail }, 'the ledger cannot be written')
       return unavailable('nothing of this report is in the ledger')
   }
+}
+
+function gapDetail(producer: string, expected: number, first: number): string {
+  return expected === 1
+    ? `producer ${producer} is not known here: it begins with sequence 1, not ${first}`
+    : `producer ${producer}: sequence ${expected} comes next, not ${first}`
 }
 
 function unavailable(detail: string): Answer {
