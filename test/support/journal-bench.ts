@@ -21,6 +21,7 @@ export interface JournalBenchOptions {
   readonly folder?: string
   readonly now?: number
   readonly tenants?: readonly string[]
+  readonly endIfOrphaned?: () => void
 }
 
 export class JournalBench {
@@ -50,6 +51,7 @@ export class JournalBench {
         clock: this.clock,
         logger: this.log.logger,
         disk: options.disk,
+        endIfOrphaned: options.endIfOrphaned,
       },
       this.meter.unwritten,
     )

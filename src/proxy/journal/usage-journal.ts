@@ -15,6 +15,8 @@ import { SegmentWriter } from './segment-writer.ts'
 
 /** A disk that has failed is asked again after this long, and not by each turn. */
 const RETRY_MS = 250
+/** Much less than a journal must be quiet before the next start of the proxy takes it for finished (5 s). */
+const MAX_PAUSE_MS = 2_000
 
 export interface JournalOptions {
   readonly folder: string
@@ -28,6 +30,11 @@ export interface JournalOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly disk?: JournalDisk | undefined
+  /**
+   * Asked before the first write after a pause: the process may have been stopped meanwhile, its primary killed, and the
+   * journal read to its end and removed by the next one. Ends the process where that may be so.
+   */
+  readonly endIfOrphaned?: (() => void) | undefined
 }
 
 interface Failure {
@@ -52,10 +59,13 @@ export class UsageJournal implements WriteAhead {
   #errors = 0
   #lost = 0
   #postponed = 0
+  /** Monotonic. */
+  #lastWrite: number
 
   constructor(options: JournalOptions, usage: UnwrittenUsage) {
     this.#options = options
     this.#usage = usage
+    this.#lastWrite = options.clock.monotonic()
     const { folder, producer, segmentBytes, fsync, disk = systemDisk } = options
     const onTrouble = (error: unknown): void => this.#trouble(error)
     this.#sync = new DiskSync({ disk, every: fsync, onError: onTrouble })
@@ -143,6 +153,9 @@ export class UsageJournal implements WriteAhead {
   }
 
   #writeAll(): void {
+    const now = this.#options.clock.monotonic()
+    if (now - this.#lastWrite > MAX_PAUSE_MS) this.#options.endIfOrphaned?.()
+    this.#lastWrite = now
     do {
       const problem = this.#segments.prepare() ?? this.#writeBatch() ?? this.#segments.unsynced
       if (problem !== undefined) {

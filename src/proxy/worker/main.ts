@@ -6,6 +6,7 @@ import type { PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import { Worker } from './worker.ts'
 
 let worker: Worker | undefined
+const primary = process.ppid
 
 /** Resolves when the last message has left this process. */
 let sent: Promise<void> = Promise.resolve()
@@ -33,6 +34,9 @@ async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promi
       logger,
       report: send,
       askQuota: asks => send({ kind: 'quota-asks', asks }),
+      endIfOrphaned: () => {
+        if (process.ppid !== primary) process.exit(0)
+      },
     },
     { config, generation, workers, instance },
   )

@@ -54,6 +54,8 @@ export interface WorkerDeps {
   readonly report: (report: WorkerReport) => void
   /** Takes what quotas ask the mixer; the answers come back by `quotaAnswers`. Nobody does where it is left out. */
   readonly askQuota?: (asks: readonly QuotaAsk[]) => void
+  /** See `JournalOptions`; a worker in the process of its primary cannot be an orphan. */
+  readonly endIfOrphaned?: () => void
 }
 
 export interface WorkerOptions {
@@ -232,6 +234,7 @@ function createContext(
       clock,
       logger,
       disk,
+      endIfOrphaned: deps.endIfOrphaned,
     },
     meter.unwritten,
   )

@@ -368,6 +368,32 @@ await test('`off` never syncs, `always` with each batch; one that is not synced 
   t.equal(strict.calls(), 4)
 })
 
+await test('asks after a pause, before it writes, whether there still is somebody to read it', t => {
+  let asked = 0
+  const orphaned = new Error('the process would have ended')
+  let alone = false
+  const bench = JournalBench.forTest(t, {
+    endIfOrphaned: () => {
+      asked += 1
+      if (alone) throw orphaned
+    },
+  })
+  bench.call()
+  bench.clock.ms += 2_000
+  bench.call()
+  t.equal(asked, 0, 'not in the middle of traffic')
+  bench.clock.ms += 2_001
+  bench.call()
+  t.equal(asked, 1)
+  t.equal(bench.calls(), 3)
+  alone = true
+  bench.clock.ms += 60_000
+  t.throws(() => bench.call(), orphaned)
+  t.equal(bench.calls(), 3, 'nothing is written behind the end that somebody may have read')
+  alone = false
+  t.end()
+})
+
 await test('a number that has no place in a batch throws at nobody, and is kept', async t => {
   const bench = JournalBench.forTest(t)
   bench.call('globex')
