@@ -1,7 +1,7 @@
 /** `exports` of the configuration: where closed windows of the ledger go, each to one payment system or file. */
 import { z } from 'zod'
 import { TENANT_ID_PATTERN } from '../core/tenant-id.ts'
-import { fieldName, name, path } from './forms.ts'
+import { fieldName, labelledTenants, name, path } from './forms.ts'
 import { duration, offOr } from './quantities.ts'
 
 /** A window is never closed sooner than this after its end; see `LateUsage` of the mixer for what depends on it. */
@@ -143,13 +143,7 @@ const file = z.strictObject({
 const prometheus = z.strictObject({
   ...common,
   kind: z.literal('prometheus').describe('`amt_billed_total` in the metrics of the mixer.'),
-  tenants: z
-    .number()
-    .int()
-    .min(0)
-    .max(100_000)
-    .default(200)
-    .describe('This many tenants get their own label; the rest is summed as "_other".'),
+  tenants: labelledTenants(),
 })
 
 export const exportSchema = z.discriminatedUnion('kind', [cloudEvents, stripe, file, prometheus])

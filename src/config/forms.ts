@@ -1,4 +1,4 @@
-/** Forms of text that several sections of the configuration share, each with the message for what has another form. */
+/** Forms of values that several sections of the configuration share, each with the message for what has another form. */
 import { z } from 'zod'
 
 export const name = (): z.ZodString =>
@@ -47,3 +47,12 @@ export const hostPort = (): z.ZodString =>
       /^(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):\d{1,5}$/,
       'must be HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443',
     )
+/** Bounds the labels of metrics, of the proxy and of what was billed. */
+export const labelledTenants = (): z.ZodDefault<z.ZodNumber> =>
+  z
+    .number()
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(200)
+    .describe('This many tenants get their own label; the rest is summed as "_other".')

@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import type { deployment } from './deployment-schema.ts'
 import { exportSchema } from './export-schema.ts'
-import { fieldName, hostPort, name, path } from './forms.ts'
+import { fieldName, hostPort, labelledTenants, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
 import { journalFields } from './journal-schema.ts'
 import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
@@ -322,13 +322,7 @@ export const configSchema = z.strictObject({
     .describe('Logs, as JSON lines.'),
   metrics: z
     .strictObject({
-      tenants: z
-        .number()
-        .int()
-        .min(0)
-        .max(100_000)
-        .default(200)
-        .describe('This many tenants get their own label; the rest is summed as "_other".'),
+      tenants: labelledTenants(),
     })
     .prefault({})
     .describe('Prometheus metrics.'),
