@@ -4,17 +4,12 @@
  */
 import type { z } from 'zod'
 import type { Draft, Located } from './draft.ts'
+import { listenerSchema } from './listener-schema.ts'
 import { resolvePaths, resolveTenantPaths } from './paths.ts'
 import { formatProblem, type Place, type Problem, ProblemList } from './problem.ts'
 import { effectiveQuotas } from './quota-schema.ts'
 import { checkRules } from './rules.ts'
-import {
-  type Config,
-  configSchema,
-  type ListenerConfig,
-  listenerSchema,
-  type TenantConfig,
-} from './schema.ts'
+import { type Config, configSchema, type ListenerConfig, type TenantConfig } from './schema.ts'
 import { IssueReporter } from './schema-messages.ts'
 import { tenantSchema } from './tenant-schema.ts'
 import { type RawTenant, readTenantSources, readYamlFile } from './tenant-sources.ts'

@@ -4,16 +4,19 @@
  * Only the form of single values is decided here; what must hold between values is in `rules.ts`.
  */
 import { z } from 'zod'
+import { authentication, type jwtIssuer } from './authentication-schema.ts'
+import type { credential } from './credential-schema.ts'
 import type { deployment } from './deployment-schema.ts'
 import { exportSchema } from './export-schema.ts'
-import { fieldName, hostPort, labelledTenants, name, path } from './forms.ts'
+import { hostPort, labelledTenants, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
 import { journalFields } from './journal-schema.ts'
+import { listenerSchema } from './listener-schema.ts'
 import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
 import { ledgerRetention } from './retention-schema.ts'
-import { type credential, limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
+import { limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
 
 const operation = z.strictObject({
   name: name().describe('Name in usage records and metrics.'),
@@ -37,143 +40,6 @@ const service = z.strictObject({
     .describe(
       'Named groups of calls that are priced as one. The first match wins; a call that matches none counts as "other".',
     ),
-})
-
-const certificate = z.strictObject({
-  cert: path().describe('PEM file: the certificate and its chain.'),
-  key: path().describe('PEM file: the private key.'),
-})
-
-const listenerTls = z.strictObject({
-  certificates: z
-    .array(certificate)
-    .min(1)
-    .max(1_000)
-    .describe('Chosen by SNI; the first is used where no name fits.'),
-  clientCertificate: z
-    .enum(['off', 'optional', 'required'])
-    .default('off')
-    .describe(
-      'Whether clients are asked for a certificate. One that is shown must be valid in any case.',
-    ),
-  clientCa: path()
-    .optional()
-    .describe('PEM file: the authorities that client certificates are verified against.'),
-})
-
-const listenerCommon = {
-  name: name().describe('Name of the listener, in logs, metrics and usage records.'),
-  protocol: z
-    .enum(['auto', 'http', 'tcp'])
-    .default('auto')
-    .describe('`auto` finds out from the first bytes; nothing within `timeouts.detect` means TCP.'),
-  tls: listenerTls.optional().describe('TLS is terminated here. Without it the listener is plain.'),
-  proxyProtocol: z
-    .enum(['off', 'required'])
-    .default('off')
-    .describe(
-      '`required`: each connection must begin with a PROXY protocol header (v1 or v2). Never guessed.',
-    ),
-}
-
-const sharedListener = z.strictObject({
-  ...listenerCommon,
-  mode: z
-    .literal('shared')
-    .describe(
-      'All tenants behind one address: a certificate, a credential or a name says whose traffic it is.',
-    ),
-  address: hostPort().describe('Address and port to listen on.'),
-})
-
-const privateListener = z.strictObject({
-  ...listenerCommon,
-  mode: z
-    .literal('private')
-    .describe('One address a tenant: the address at which traffic arrives says whose it is.'),
-  port: z
-    .number()
-    .int()
-    .min(0)
-    .max(65_535)
-    .describe('Port, on the address of every tenant that has one.'),
-  bind: z
-    .enum(['each', 'wildcard'])
-    .default('each')
-    .describe(
-      '`each`: a socket a tenant address. `wildcard`: one socket for all addresses of the machine, for very many tenants.',
-    ),
-})
-
-/** One listener. */
-export const listenerSchema = z.discriminatedUnion('mode', [sharedListener, privateListener])
-
-const jwtIssuer = z.strictObject({
-  issuer: z.string().min(1).max(1_024).describe('The `iss` claim, compared exactly.'),
-  audiences: z
-    .array(z.string().min(1))
-    .min(1)
-    .describe('At least one of them must be in the `aud` claim.'),
-  jwks: z.string().min(1).describe('Where the keys are: an http(s) URL or a path.'),
-  algorithms: z
-    .array(
-      z.enum([
-        'RS256',
-        'RS384',
-        'RS512',
-        'PS256',
-        'PS384',
-        'PS512',
-        'ES256',
-        'ES384',
-        'ES512',
-        'EdDSA',
-      ]),
-    )
-    .min(1)
-    .default(['RS256', 'ES256', 'EdDSA'])
-    .describe('Signature algorithms that are taken; all are asymmetric.'),
-  tenantClaim: z
-    .string()
-    .min(1)
-    .default('tenant')
-    .describe('The claim whose value is the id of the tenant.'),
-  clockSkew: duration().prefault('60s').describe('By how much `exp` and `nbf` may be off.'),
-})
-
-const authentication = z.strictObject({
-  jwt: z
-    .array(jwtIssuer)
-    .default([])
-    .describe('Issuers of JSON Web Tokens (`Authorization: Bearer …`).'),
-  apiKey: z
-    .strictObject({
-      header: fieldName()
-        .default('x-api-key')
-        .describe('Field that carries the key; `Authorization: ApiKey …` works as well.'),
-      query: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
-          'Query parameter that carries the key. Off unless named: a key in a URL ends up in logs.',
-        ),
-    })
-    .prefault({})
-    .describe('Where API keys are looked for.'),
-  spiffe: z
-    .strictObject({
-      trustDomain: z
-        .string()
-        .regex(/^[a-z0-9._-]{1,255}$/, 'must be a trust domain such as example.org')
-        .describe('Only ids of this trust domain are taken.'),
-    })
-    .optional()
-    .describe('SPIFFE ids in client certificates.'),
-  forwardCredentials: z
-    .boolean()
-    .default(false)
-    .describe('Whether deployments see tokens and keys.'),
 })
 
 const serviceLimits = z.strictObject({

@@ -1,34 +1,10 @@
 /** A tenant in the configuration: inline, as a file of a directory, or as a line of a tenants file. */
 import { z } from 'zod'
 import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../core/tenant-id.ts'
+import { credential } from './credential-schema.ts'
 import { deployment } from './deployment-schema.ts'
-import { digest } from './forms.ts'
 import { bandwidth, rate, size } from './quantities.ts'
 import { quotas } from './quota-schema.ts'
-
-export const credential = z.union([
-  z.strictObject({
-    spiffe: z
-      .string()
-      .regex(
-        /^spiffe:\/\/[a-z0-9._-]+\/\S+$/,
-        'must be a SPIFFE id such as spiffe://example.org/tenant/acme',
-      )
-      .describe('SPIFFE id, exact, or a path prefix that ends in /*.'),
-  }),
-  z.strictObject({ certificate: digest().describe('SHA-256 of one client certificate (DER).') }),
-  z.strictObject({
-    jwt: z
-      .strictObject({
-        issuer: z.string().min(1).describe('One of the issuers under `authentication.jwt`.'),
-        claims: z
-          .record(z.string(), z.string())
-          .describe('Claims that must have exactly these values.'),
-      })
-      .describe('Tokens of this tenant, where the tenant claim is not its id.'),
-  }),
-  z.strictObject({ apiKey: digest().describe('SHA-256 of an API key; `amt key` makes both.') }),
-])
 
 export const limitFields = {
   requests: rate().optional().describe('Calls a time; no limit by default.'),
