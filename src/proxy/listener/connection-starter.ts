@@ -3,18 +3,19 @@
  * socket is guarded here: against errors, against a peer that says nothing, and against the end of the worker.
  */
 import type { Socket } from 'node:net'
-import type { TLSSocket, Server as TlsServer } from 'node:tls'
+import type { Server as TlsServer } from 'node:tls'
 import { detectProtocol } from '../../codec/first-bytes.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { classify } from '../classify/classify.ts'
 import { CallEvidence, CredentialMemo } from '../credential/call-evidence.ts'
-import { type ClientCertificate, readClientCertificate } from '../credential/client-certificate.ts'
 import type { Downstream, ListenerScope } from '../forward/downstream.ts'
 import { Http1Connection } from '../forward/http1-connection.ts'
 import { Tunnel } from '../forward/tunnel.ts'
 import { normalizeHost } from '../tenant/host-name.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
+import { type HandshakeOptions, Handshakes } from './handshakes.ts'
 import { readProxyHeader } from './proxy-header-reader.ts'
 import type { TrustedPeers } from './trusted-peers.ts'
 
@@ -32,35 +33,23 @@ export interface StartOptions {
   readonly trusted: TrustedPeers
 }
 
-/** Something that can be told that the worker ends. */
-export interface Drainable {
-  drain(): void
-  destroy(): void
-}
-
-/** Addresses of a connection; with a PROXY header those that it says. */
-interface Addresses {
-  readonly peer: string
-  readonly local: string
-}
-
 export class ConnectionStarter {
   readonly #context: WorkerContext
   readonly #options: StartOptions
   readonly #connections: Set<Drainable>
-  /** Connections in their handshake, by their own addresses. */
-  readonly #handshakes = new Map<string, Handshake>()
+  /** Of a listener with TLS. */
+  readonly #handshakes: Handshakes | undefined
 
   /** `connections` holds everything that is open, for the drain. */
   constructor(context: WorkerContext, options: StartOptions, connections: Set<Drainable>) {
     this.#context = context
     this.#options = options
     this.#connections = connections
-    options.tls?.on('secureConnection', socket => this.#secured(socket))
-    options.tls?.on('tlsClientError', (_error, socket) => {
-      this.#reject('tls_handshake_failed')
-      socket.destroy()
-    })
+    const { tls, scope } = options
+    if (tls === undefined) return
+    const secured: HandshakeOptions['secured'] = (socket, addresses, secure) =>
+      this.#start(socket, addresses, secure)
+    this.#handshakes = new Handshakes(context, { listener: scope.index, tls, secured }, connections)
   }
 
   /** Takes an accepted socket. */
@@ -114,51 +103,8 @@ export class ConnectionStarter {
   }
 
   #secure(socket: Socket, addresses: Addresses): void {
-    const { tls } = this.#options
-    if (tls === undefined) {
-      this.#start(socket, addresses, undefined)
-      return
-    }
-    const key = addressKey(socket)
-    const destroy = (): void => {
-      socket.destroy()
-    }
-    const handshake = { addresses, drain: destroy, destroy }
-    this.#handshakes.set(key, handshake)
-    this.#connections.add(handshake)
-    socket.once('close', () => this.#endHandshake(key))
-    tls.emit('connection', socket)
-  }
-
-  #secured(socket: TLSSocket): void {
-    this.#context.clock.refresh()
-    socket.on('error', ignore)
-    const context = this.#context
-    const trustDomain = context.config.authentication.spiffe?.trustDomain
-    const certificate = readClientCertificate(socket, trustDomain, context.clock.now())
-    // A certificate that is shown must be valid, also where none is needed.
-    if (!socket.authorized && socket.getPeerX509Certificate() !== undefined) {
-      this.#refuse(socket, 'tls_handshake_failed')
-      return
-    }
-    const addresses = this.#endHandshake(addressKey(socket))
-    if (addresses === undefined) {
-      socket.destroy()
-      return
-    }
-    this.#start(socket, addresses, {
-      certificate,
-      serverName: typeof socket.servername === 'string' ? socket.servername : '',
-    })
-  }
-
-  /** What is known of a connection whose handshake is over; undefined where it closed meanwhile. */
-  #endHandshake(key: string): Addresses | undefined {
-    const handshake = this.#handshakes.get(key)
-    if (handshake === undefined) return undefined
-    this.#handshakes.delete(key)
-    this.#connections.delete(handshake)
-    return handshake.addresses
+    if (this.#handshakes === undefined) this.#start(socket, addresses, undefined)
+    else this.#handshakes.start(socket, addresses)
   }
 
   #start(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
@@ -300,25 +246,8 @@ export class ConnectionStarter {
   }
 }
 
-interface Handshake extends Drainable {
-  readonly addresses: Addresses
-}
-
-/** What a handshake told. */
-interface Secure {
-  readonly certificate: ClientCertificate | undefined
-  readonly serverName: string
-}
-
-function ignore(): void {}
-
 /** IPv4 in IPv6 (`::ffff:10.0.0.1`) as IPv4: a wildcard socket of both families reports it so. */
 function plainAddress(address: string | undefined): string {
   if (address === undefined) return ''
   return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
-}
-
-/** The same for an accepted socket and for the TLS socket on top of it. */
-function addressKey({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
-  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
 }
