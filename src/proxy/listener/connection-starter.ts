@@ -4,7 +4,6 @@
  */
 import type { Socket } from 'node:net'
 import type { Server as TlsServer } from 'node:tls'
-import { detectProtocol } from '../../codec/first-bytes.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { classify } from '../classify/classify.ts'
@@ -15,6 +14,7 @@ import { Tunnel } from '../forward/tunnel.ts'
 import { normalizeHost } from '../tenant/host-name.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
+import { type Detected, Detection } from './detection.ts'
 import { type HandshakeOptions, Handshakes } from './handshakes.ts'
 import { readProxyHeader } from './proxy-header-reader.ts'
 import type { TrustedPeers } from './trusted-peers.ts'
@@ -118,51 +118,13 @@ export class ConnectionStarter {
     else this.#detect(socket, addresses, secure)
   }
 
-  /** Waits for the first bytes; none in time means that the deployment speaks first. */
   #detect(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
-    const { wheel, clock, config } = this.#context
-    let first: Buffer = Buffer.alloc(0)
-    const leave = (): void => {
-      wheel.cancel(timer)
-      socket.off('data', look)
-      socket.off('end', ended)
-      socket.off('close', leaveAndEnd)
-      this.#connections.delete(guard)
-      socket.pause()
-    }
-    const leaveAndEnd = (): void => {
-      leave()
-      socket.destroy()
-    }
-    const guard: Drainable = { drain: leaveAndEnd, destroy: leaveAndEnd }
-    const timer = new Timer({
-      timerExpired: () => {
-        leave()
-        this.#startTunnel(socket, addresses, secure, first)
-      },
-    })
-    const look = (chunk: Buffer): void => {
-      first = first.length === 0 ? chunk : Buffer.concat([first, chunk])
-      const found = detectProtocol(first)
-      if (found === 'more') return
-      leave()
+    const detected = (found: Detected, first: Buffer): void => {
       if (found === 'http1') this.#startHttp(socket, addresses, secure, first)
       else if (found === 'http2') this.#refuseHttp2(socket)
       else this.#startTunnel(socket, addresses, secure, first)
     }
-    // No more will come to tell by: too little for any protocol that we know, and so carried as it is.
-    const ended = (): void => {
-      leave()
-      if (first.length === 0) socket.destroy()
-      else this.#startTunnel(socket, addresses, secure, first)
-    }
-    this.#connections.add(guard)
-    socket.on('data', look)
-    socket.on('end', ended)
-    socket.on('close', leaveAndEnd)
-    wheel.arm(timer, config.timeouts.detect, clock.monotonic())
-    // Reading a PROXY header has left it paused.
-    socket.resume()
+    new Detection(this.#context, socket, this.#connections, detected).start()
   }
 
   #startHttp(
