@@ -20,7 +20,8 @@ import { ProxyMetrics } from './primary/metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
-import { type StartResult, WorkerPool } from './primary/worker-pool.ts'
+import { TenantTexts } from './primary/tenant-texts.ts'
+import { type StartResult, WorkerPool, type WorkerStart } from './primary/worker-pool.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
 import { JournalShipper } from './shipping/journal-shipper.ts'
@@ -74,6 +75,7 @@ class ProxyPrimary {
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
   readonly #instance = randomInstance()
+  readonly #texts = new TenantTexts()
   readonly #ended = Promise.withResolvers<number>()
   /** Of an end that was asked for. */
   #exitCode = 0
@@ -114,6 +116,7 @@ class ProxyPrimary {
       options.workers ?? (config.workers === 'auto' ? availableParallelism() : config.workers)
     this.#pool = this.#createPool()
     this.#admin = this.#createAdmin()
+    this.#texts.replace(config.tenants)
     this.#configChanged(config, this.#reloader.generation)
   }
 
@@ -235,7 +238,7 @@ class ProxyPrimary {
       config,
       load: () => loadConfig(configPath, { env }),
       apply: async ({ tenants, limits }, generation) =>
-        this.#pool.apply({ kind: 'tenants', tenants, limits, generation }),
+        this.#pool.apply({ ...this.#texts.replace(tenants), limits, generation }),
       logger: this.#logger,
       onRefused: () => this.#metrics.configRefused(),
       onChange: (changed, generation) => this.#configChanged(changed, generation),
@@ -248,17 +251,23 @@ class ProxyPrimary {
       count: this.#workerCount,
       clock: systemClock,
       logger: this.#logger,
-      startMessage: () => {
-        const { config, generation } = this.#reloader
-        const [workers, instance] = [this.#workerCount, this.#instance]
-        return { kind: 'start', config, generation, workers, instance }
-      },
+      workerStart: () => this.#workerStart(),
       onReady: (slot, producer) => this.#shipper.claim(slot, producer),
       onReport: (slot, report) => this.#record(slot, report),
       onQuotaAsks: (slot, asks) => this.#quotas.ask(slot, asks),
       onGone: slot => this.#gone(slot),
       onRestart: () => this.#metrics.workerRestarted(),
     })
+  }
+
+  #workerStart(): WorkerStart {
+    const { config, generation } = this.#reloader
+    const { tenants: _, ...ofWorkers } = config
+    const [workers, instance] = [this.#workerCount, this.#instance]
+    return {
+      message: { config: ofWorkers, workers, instance },
+      tenants: { generation, limits: config.limits, changed: this.#texts.all(), removed: [] },
+    }
   }
 
   #createAdmin(): AdminServer {

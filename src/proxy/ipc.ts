@@ -2,28 +2,43 @@
  * What the primary and its workers say to each other, as JSON over the cluster channel.
  * Workers report once a second; all numbers are what came since the last report, unless it says otherwise.
  */
-import type { Config, TenantConfig } from '../config/schema.ts'
+import type { Config } from '../config/schema.ts'
 import type { UsageRecord } from '../contracts/usage-report.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
 
+/** What the primary tells a worker of the configuration once and for all; the tenants come by themselves. */
+export type WorkerConfig = Omit<Config, 'tenants'>
+
+/** One change of the tenants. What is neither changed nor removed stays as it is. */
+export interface TenantChange {
+  readonly generation: number
+  /** Of tenants that have none of their own. */
+  readonly limits: Config['limits']
+  /** New and changed tenants, each as `encodeTenant` writes it. */
+  readonly changed: readonly string[]
+  /** Ids. */
+  readonly removed: readonly string[]
+}
+
 export type PrimaryMessage =
-  /** Answer to `hello`. `config.tenants` holds all tenants, those of `tenantSources` too. */
+  /** Answer to `hello`. The tenants follow, as a change of none; the worker is `ready` when it serves them. */
   | {
       readonly kind: 'start'
-      readonly config: Config
+      readonly config: WorkerConfig
       readonly generation: number
+      /** How many tenants follow. */
+      readonly tenantCount: number
       readonly workers: number
       /** Of this proxy, the same in all of its workers: it knows by it whether a call has passed here before. */
       readonly instance: string
     }
-  /** All tenants, and the limits of those that have none of their own. Answered by `applied`. */
-  | {
-      readonly kind: 'tenants'
-      readonly tenants: readonly TenantConfig[]
-      readonly limits: Config['limits']
-      readonly generation: number
-    }
+  /**
+   * A piece of a change, of some `CHUNK_CHARS` at most. A change takes effect as a whole with its `last` piece, and not at
+   * all where something is wrong with it. Changes come one after the other, each against the one before. Answered by
+   * `applied`, all but the first.
+   */
+  | (TenantChange & { readonly kind: 'tenants'; readonly last: boolean })
   | { readonly kind: 'quota-answers'; readonly answers: readonly QuotaAnswer[] }
   /** Stop accepting, end what can be ended, report a last time, exit. */
   | { readonly kind: 'drain' }
@@ -49,7 +64,7 @@ export type WorkerMessage =
       readonly reason?: 'configuration' | 'listen'
       readonly problems: readonly string[]
     }
-  /** With problems the primary takes the change back: it sends the former tenants with a new generation. */
+  /** With problems the primary takes the change back: it sends the opposite change with a new generation. */
   | { readonly kind: 'applied'; readonly generation: number; readonly problems: readonly string[] }
   /** Answered by `quota-answers`, one for each, in any order. */
   | { readonly kind: 'quota-asks'; readonly asks: readonly QuotaAsk[] }
@@ -156,3 +171,6 @@ export interface DurationHistogram {
 export const DURATION_BUCKETS_MS: readonly number[] = [
   1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000,
 ]
+
+/** How much text goes into one message: both sides do other things between two of them. */
+export const CHUNK_CHARS = 1024 * 1024

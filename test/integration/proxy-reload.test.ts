@@ -13,7 +13,7 @@ async function apply(
     listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }],
     tenants,
   })
-  return proxy.worker.applyTenants(parsed, limits, generation)
+  return proxy.change(parsed, limits, generation)
 }
 
 const asOther = (): string => get().replace('acme', 'globex')

@@ -6,15 +6,22 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import type { Config } from '../../src/config/schema.ts'
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
-import type { BoundAddress, PrimaryMessage, WorkerMessage } from '../../src/proxy/ipc.ts'
+import type {
+  BoundAddress,
+  PrimaryMessage,
+  WorkerConfig,
+  WorkerMessage,
+} from '../../src/proxy/ipc.ts'
+import { decodeTenant } from '../../src/proxy/tenant/tenant-text.ts'
 import { ignoreSignals } from '../../src/runtime/signals.ts'
 import { JournalWriter } from './journal-writer.ts'
 import { emptyReport, usageOf } from './usage.ts'
 
 const servers: Server[] = []
 const sockets = new Set<Socket>()
+let config: WorkerConfig | undefined
+let taken: Promise<void> = Promise.resolve()
 let tenants: readonly string[] = []
 let drainMs = 0
 let instance = ''
@@ -30,17 +37,12 @@ process.on('message', (message: PrimaryMessage) => {
   switch (message.kind) {
     case 'start':
       instance = message.instance
-      void start(message.config)
+      config = message.config
       return
-    case 'tenants': {
-      const problems = message.tenants.some(({ id }) => id.startsWith('unwanted'))
-        ? ['tenant "unwanted": cannot be served']
-        : []
-      // Like a real worker, it takes no change before it serves.
-      if (problems.length === 0 && servers.length > 0) tenants = message.tenants.map(({ id }) => id)
-      say({ kind: 'applied', generation: message.generation, problems })
+    case 'tenants':
+      // One after the other, as a real worker does it.
+      taken = taken.then(() => takeTenants(message))
       return
-    }
     case 'quota-answers':
       return
     case 'drain':
@@ -49,8 +51,24 @@ process.on('message', (message: PrimaryMessage) => {
 })
 say({ kind: 'hello' })
 
-async function start(config: Config): Promise<void> {
-  tenants = config.tenants.map(({ id }) => id)
+async function takeTenants({
+  changed,
+  removed,
+  generation,
+  last,
+}: Extract<PrimaryMessage, { kind: 'tenants' }>): Promise<void> {
+  const ids = changed.map(text => decodeTenant(text).id)
+  const unwanted = ids.some(id => id.startsWith('unwanted'))
+  if (!unwanted) tenants = [...new Set([...tenants, ...ids])].filter(id => !removed.includes(id))
+  if (!last) return
+  if (servers.length === 0) await start(config as WorkerConfig)
+  else {
+    const problems = unwanted ? ['tenant "unwanted": cannot be served'] : []
+    say({ kind: 'applied', generation, problems })
+  }
+}
+
+async function start(config: WorkerConfig): Promise<void> {
   mkdirSync(config.mixer.journal, { recursive: true })
   const begin = (): JournalWriter => new JournalWriter(config.mixer.journal, producer)
   write = (...records) => (journal ??= begin()).write(...records)

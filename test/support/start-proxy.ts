@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Config } from '../../src/config/schema.ts'
+import type { Config, TenantConfig } from '../../src/config/schema.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import {
   USAGE_COUNTERS,
@@ -10,6 +10,7 @@ import {
   type UsageTotals,
 } from '../../src/contracts/usage-report.ts'
 import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
+import { TenantTexts } from '../../src/proxy/primary/tenant-texts.ts'
 import { Worker, type WorkerDeps } from '../../src/proxy/worker/worker.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
@@ -17,6 +18,12 @@ import { journaledIn } from './journal-files.ts'
 
 export interface RunningProxy {
   readonly worker: Worker
+  /** Other tenants from now on, as the primary would say it. Returns what is wrong with them. */
+  change(
+    tenants: readonly TenantConfig[],
+    limits: Config['limits'],
+    generation: number,
+  ): Promise<string[]>
   readonly bound: readonly BoundAddress[]
   /** Port of a listener. */
   port(listener: string): number
@@ -56,7 +63,7 @@ export async function startProxy(
 ): Promise<RunningProxy> {
   // Made by the worker once there is usage.
   const journal = join(tmpdir(), `amt-journal-${crypto.randomUUID()}`)
-  const config = proxyConfig({
+  const { tenants, ...config } = proxyConfig({
     ...input,
     mixer: { token: TOKEN, journal, ...(input.mixer as ConfigInput | undefined) },
   })
@@ -66,6 +73,13 @@ export async function startProxy(
     { clock: systemClock, logger, report: report => reports.push(report), ...deps },
     { config, generation: 1, workers: 1 },
   )
+  const texts = new TenantTexts()
+  const change: RunningProxy['change'] = async (next, limits, generation) => {
+    const { changed, removed } = texts.replace(next)
+    return (await worker.takeTenants({ generation, limits, changed, removed, last: true })) ?? []
+  }
+  const problems = await change(tenants, config.limits, 1)
+  if (problems.length > 0) throw new Error(problems.join('\n'))
   const result = await worker.start()
   if ('problems' in result) throw new Error(result.problems.join('\n'))
   const usage = (): UsageRecord[] => {
@@ -74,6 +88,7 @@ export async function startProxy(
   }
   return {
     worker,
+    change,
     bound: result.bound,
     port: listener => {
       const address = result.bound.find(bound => bound.listener === listener)?.address

@@ -5,14 +5,28 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { BoundAddress, PrimaryMessage, QuotaAsk, WorkerMessage, WorkerReport } from '../ipc.ts'
+import type {
+  BoundAddress,
+  PrimaryMessage,
+  QuotaAsk,
+  TenantChange,
+  WorkerMessage,
+  WorkerReport,
+} from '../ipc.ts'
+import { tenantMessages } from './tenant-stream.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 const START_TIMEOUT_MS = 60_000
 const APPLY_TIMEOUT_MS = 30_000
 
 type StartMessage = Extract<PrimaryMessage, { kind: 'start' }>
-type TenantsMessage = Extract<PrimaryMessage, { kind: 'tenants' }>
+
+/** What a worker begins with. */
+export interface WorkerStart {
+  readonly message: Omit<StartMessage, 'kind' | 'generation' | 'tenantCount'>
+  /** All tenants, as a change of none. */
+  readonly tenants: TenantChange
+}
 
 export interface WorkerPoolOptions {
   /** File that a worker runs. */
@@ -21,7 +35,7 @@ export interface WorkerPoolOptions {
   readonly clock: Clock
   readonly logger: Logger
   /** What a worker begins with; asked anew for each, so that a replacement gets the configuration of its day. */
-  readonly startMessage: () => StartMessage
+  readonly workerStart: () => WorkerStart
   /** A worker serves, and says which journal is its own. */
   readonly onReady: (slot: number, producer: string) => void
   readonly onReport: (slot: number, report: WorkerReport) => void
@@ -100,12 +114,18 @@ export class WorkerPool {
     this.#slots[slot - 1]?.send(message)
   }
 
-  /** Resolves when every worker has answered, with what any of them could not do. */
-  async apply(message: TenantsMessage): Promise<readonly string[]> {
-    this.#applyingGeneration = message.generation
+  /**
+   * Resolves when every worker that serves has answered, with what any of them could not do. One that is being started takes
+   * the change after what it was started with.
+   */
+  async apply(change: TenantChange): Promise<readonly string[]> {
+    this.#applyingGeneration = change.generation
+    for (const slot of this.#slots) {
+      if (slot.state === 'started') slot.stream(tenantMessages(change))
+    }
     const answers = this.#slots
       .filter(({ state }) => state === 'ready')
-      .map(slot => this.#applyTo(slot, message))
+      .map(slot => this.#applyTo(slot, change))
     return [...new Set((await Promise.all(answers)).flat())]
   }
 
@@ -149,14 +169,14 @@ export class WorkerPool {
     return birth
   }
 
-  async #applyTo(slot: WorkerSlot, message: TenantsMessage): Promise<readonly string[]> {
+  async #applyTo(slot: WorkerSlot, change: TenantChange): Promise<readonly string[]> {
     const { promise, resolve } = Promise.withResolvers<readonly string[]>()
     const timer = setTimeout(() => {
       const seconds = APPLY_TIMEOUT_MS / 1_000
       resolve([`worker ${slot.number} did not take the change within ${seconds} s`])
     }, APPLY_TIMEOUT_MS)
     this.#applying.set(slot, resolve)
-    slot.send(message)
+    slot.stream(tenantMessages(change))
     const problems = await promise
     clearTimeout(timer)
     this.#applying.delete(slot)
@@ -188,7 +208,6 @@ export class WorkerPool {
       case 'ready':
         slot.state = 'ready'
         this.#options.onReady(slot.number, message.producer)
-        this.#catchUp(slot)
         this.#births.get(slot)?.({ bound: message.bound })
         return
       case 'failed':
@@ -207,16 +226,10 @@ export class WorkerPool {
   }
 
   #startWorker(slot: WorkerSlot): void {
-    const message = this.#options.startMessage()
-    slot.startedWith = message.generation
-    slot.send(message)
-  }
-
-  /** A worker takes changes once it is ready; what changed since it was told to start comes now. */
-  #catchUp(slot: WorkerSlot): void {
-    const { config, generation } = this.#options.startMessage()
-    if (generation === slot.startedWith) return
-    slot.send({ kind: 'tenants', tenants: config.tenants, limits: config.limits, generation })
+    const { message, tenants } = this.#options.workerStart()
+    const { generation, changed } = tenants
+    slot.send({ kind: 'start', ...message, generation, tenantCount: changed.length })
+    slot.stream(tenantMessages(tenants))
   }
 
   #failed(

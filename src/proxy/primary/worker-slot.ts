@@ -15,10 +15,10 @@ export class WorkerSlot {
   worker: Worker | undefined
   /** `started`: it has been sent its configuration. */
   state: 'gone' | 'forked' | 'started' | 'ready' = 'gone'
-  /** Generation of the configuration that the worker was started with. */
-  startedWith = 0
   /** Set while the next worker waits for its time. */
   restart: NodeJS.Timeout | undefined
+  /** What is sent piece by piece, one after the other. */
+  #streams: Promise<void> = Promise.resolve()
   #bornAt = 0
   #deaths = 0
 
@@ -48,6 +48,22 @@ export class WorkerSlot {
   send(message: PrimaryMessage): void {
     // A channel that breaks in this moment means a death, and that is noticed by itself.
     if (this.worker?.isConnected() === true) this.worker.send(message, () => {})
+  }
+
+  /**
+   * Sends many messages, one whenever the one before has left, so that the primary does other things between two. What is
+   * streamed arrives in order. A worker that takes the place of this one gets nothing of it.
+   */
+  stream(messages: Iterable<PrimaryMessage>): void {
+    const { worker } = this
+    this.#streams = this.#streams.then(async () => {
+      for (const message of messages) {
+        if (worker?.isConnected() !== true) return
+        await new Promise<void>(resolve => {
+          worker.send(message, () => resolve())
+        })
+      }
+    })
   }
 
   kill(): void {

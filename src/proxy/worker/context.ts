@@ -12,6 +12,7 @@ import type { Authenticator } from '../credential/authenticator.ts'
 import type { AccessLog } from '../forward/access-log.ts'
 import type { ExchangePool } from '../forward/exchange-pool.ts'
 import type { ForwardedFields } from '../forward/fields.ts'
+import type { WorkerConfig } from '../ipc.ts'
 import type { UsageJournal } from '../journal/usage-journal.ts'
 import type { QuotaDesk } from '../limits/quota-desk.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
@@ -24,7 +25,7 @@ import type { TurnWrites } from '../wire/turn-writes.ts'
 import type { TenantRuntimes } from './tenant-runtimes.ts'
 
 export interface WorkerContext {
-  readonly config: Config
+  readonly config: WorkerConfig
   readonly clock: TurnClock
   readonly logger: Logger
   /** Driven by the worker; its clock is `clock.monotonic()`. */

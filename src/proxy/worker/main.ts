@@ -5,7 +5,11 @@ import { createLogger } from '../../runtime/logger.ts'
 import type { PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import { Worker } from './worker.ts'
 
+/** It has been told its configuration, and waits for its tenants. */
+let starting: Worker | undefined
+/** It serves. */
 let worker: Worker | undefined
+let taken: Promise<void> = Promise.resolve()
 const primary = process.ppid
 
 /** Resolves when the last message has left this process. */
@@ -25,10 +29,10 @@ async function leave(): Promise<void> {
   process.disconnect?.()
 }
 
-async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promise<void> {
+function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
   const { config, generation, workers, instance } = message
   const logger = createLogger({ level: config.log.level, name: 'worker' })
-  const started = new Worker(
+  return new Worker(
     {
       clock: systemClock,
       logger,
@@ -40,37 +44,52 @@ async function start(message: Extract<PrimaryMessage, { kind: 'start' }>): Promi
     },
     { config, generation, workers, instance },
   )
-  const result = await started.start()
+}
+
+/** Serves the first tenants, or gives up. */
+async function start(created: Worker, problems: readonly string[]): Promise<void> {
+  const result =
+    problems.length > 0 ? ({ reason: 'configuration', problems } as const) : await created.start()
   if ('problems' in result) {
     send({ kind: 'failed', reason: result.reason, problems: result.problems })
     await leave()
     return
   }
-  worker = started
-  send({ kind: 'ready', bound: result.bound, producer: started.producer })
+  worker = created
+  send({ kind: 'ready', bound: result.bound, producer: created.producer })
 }
 
-async function receive(message: PrimaryMessage): Promise<void> {
+async function takeTenants(message: Extract<PrimaryMessage, { kind: 'tenants' }>): Promise<void> {
+  const problems = await (worker ?? starting)?.takeTenants(message)
+  // Nobody waits for an answer to a piece.
+  if (problems === undefined) return
+  if (worker !== undefined) send({ kind: 'applied', generation: message.generation, problems })
+  else if (starting !== undefined) await start(starting, problems)
+}
+
+function receive(message: PrimaryMessage): void {
   switch (message.kind) {
     case 'start':
-      await start(message)
+      starting = create(message)
       return
-    case 'tenants': {
-      const problems =
-        (await worker?.applyTenants(message.tenants, message.limits, message.generation)) ?? []
-      send({ kind: 'applied', generation: message.generation, problems })
+    case 'tenants':
+      // One after the other, also where one of them takes long.
+      taken = taken.then(() => takeTenants(message))
       return
-    }
     case 'quota-answers':
       worker?.quotaAnswers(message.answers)
       return
     case 'drain':
-      await worker?.drain()
-      await leave()
+      void drain()
   }
 }
 
-process.on('message', (message: PrimaryMessage) => void receive(message))
+async function drain(): Promise<void> {
+  await worker?.drain()
+  await leave()
+}
+
+process.on('message', receive)
 // Signals go to the whole group of a terminal; only the primary decides what they mean.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})

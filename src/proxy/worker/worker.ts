@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
 import { capsOf } from '../../config/http1-schema.ts'
-import type { Config, TenantConfig } from '../../config/schema.ts'
+import type { TenantConfig } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
@@ -16,7 +16,14 @@ import { AccessLog } from '../forward/access-log.ts'
 import { ExchangePool } from '../forward/exchange-pool.ts'
 import { ForwardedFields } from '../forward/fields.ts'
 import { pseudonymOf, randomInstance } from '../forward/via.ts'
-import type { BoundAddress, QuotaAnswer, QuotaAsk, WorkerReport } from '../ipc.ts'
+import type {
+  BoundAddress,
+  QuotaAnswer,
+  QuotaAsk,
+  TenantChange,
+  WorkerConfig,
+  WorkerReport,
+} from '../ipc.ts'
 import type { JournalDisk } from '../journal/journal-disk.ts'
 import { UsageJournal } from '../journal/usage-journal.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
@@ -26,6 +33,7 @@ import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
 import { TenantDirectory } from '../tenant/directory.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
+import { decodeTenant } from '../tenant/tenant-text.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
 import type { WorkerContext } from './context.ts'
@@ -59,7 +67,8 @@ export interface WorkerDeps {
 }
 
 export interface WorkerOptions {
-  readonly config: Config
+  /** The tenants come by `takeTenants`. */
+  readonly config: WorkerConfig
   readonly generation: number
   /** Number of workers that share the limits. */
   readonly workers: number
@@ -78,6 +87,11 @@ export class Worker {
   readonly #census: EndpointCensus
   readonly #lag = monitorEventLoopDelay({ resolution: 10 })
   readonly #intervals: NodeJS.Timeout[] = []
+  /** Of a change whose last piece is not there yet. */
+  readonly #changed: string[] = []
+  readonly #removed: string[] = []
+  #tenants: ReadonlyMap<string, TenantConfig> = new Map()
+  #started = false
 
   constructor(deps: WorkerDeps, options: WorkerOptions) {
     this.#report = deps.report
@@ -90,6 +104,7 @@ export class Worker {
   async start(): Promise<StartResult> {
     const unusable = this.#listeners.prepare()
     if (unusable.length > 0) return { reason: 'configuration', problems: unusable }
+    this.#started = true
     const problems = await this.#listeners.bind()
     if (problems.length > 0) {
       this.#listeners.drain()
@@ -107,18 +122,34 @@ export class Worker {
     return { bound: this.#listeners.bound }
   }
 
-  /** Changes to another set of tenants; connections of those that stay as they are notice nothing. */
-  async applyTenants(
-    tenants: readonly TenantConfig[],
-    limits: Config['limits'],
-    generation: number,
-  ): Promise<string[]> {
+  /**
+   * Takes a piece of a change; with the last one the change is in force, or nothing of it. Returns what is wrong then, else
+   * undefined. Connections of tenants that stay as they are notice nothing. One at a time.
+   */
+  async takeTenants(
+    piece: TenantChange & { readonly last: boolean },
+  ): Promise<string[] | undefined> {
+    this.#changed.push(...piece.changed)
+    this.#removed.push(...piece.removed)
+    if (!piece.last) return undefined
+    const tenants = new Map(this.#tenants)
+    for (const id of this.#removed.splice(0)) tenants.delete(id)
+    for (const text of this.#changed.splice(0)) {
+      const config = decodeTenant(text)
+      tenants.set(config.id, config)
+    }
+    const { limits, generation } = piece
     const context = this.#context
     try {
-      context.directory = TenantDirectory.update(context.directory, tenants, generation)
+      context.directory = TenantDirectory.update(
+        context.directory,
+        [...tenants.values()],
+        generation,
+      )
     } catch (error) {
       return [(error as Error).message]
     }
+    this.#tenants = tenants
     context.authenticator.setDirectory(context.directory)
     const sameLimits = JSON.stringify(limits) === JSON.stringify(context.limits)
     context.limits = limits
@@ -126,7 +157,7 @@ export class Worker {
     context.runtimes.retainOnly(
       tenant => sameLimits && context.directory.byId(tenant.id) === tenant,
     )
-    return this.#listeners.bind()
+    return this.#started ? this.#listeners.bind() : []
   }
 
   quotaAnswers(answers: readonly QuotaAnswer[]): void {
@@ -218,7 +249,7 @@ function createContext(
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
   const caps = capsOf(config.http1)
   const { path } = config.http1
-  const directory = TenantDirectory.compile(config.tenants, generation)
+  const directory = TenantDirectory.compile([], generation)
   const meter = new UsageMeter(
     config.service.operations.map(operation => operation.name),
     listeners,
