@@ -1,14 +1,29 @@
-/** Ids are at most 2048 bytes, trust domains 255 (SPIFFE-ID sections 2.1 and 2.3). */
+/** SPIFFE ids (SPIFFE-ID, section 2), strict: each id has one spelling, and no prefix can be left by "..". */
+
+/** Ids are at most 2048 bytes, trust domains 255 (SPIFFE-ID section 2.3). */
 const MAX_ID_CHARS = 2_048
 const PATTERN = /^spiffe:\/\/([a-z0-9._-]{1,255})((?:\/[A-Za-z0-9._-]+)+)$/
+const DOT_SEGMENT = /\/\.{1,2}(?:\/|$)/
+const WILDCARD_PATH = '/*'
 
 /**
- * Whether `uri` is the id of a workload, of `trustDomain` where one is given. Strict: no port, user, query, escape, empty
- * or dot segment, so that an id has one spelling and a prefix cannot be left by "..".
+ * The trust domain of `uri` if that is the id of a workload: with a path, without port, user, query, fragment, escape,
+ * empty or dot segment, slash at the end, or capitals in the trust domain.
  */
-export function isSpiffeId(uri: string, trustDomain?: string): boolean {
-  if (uri.length > MAX_ID_CHARS) return false
+export function trustDomainOf(uri: string): string | undefined {
+  if (uri.length > MAX_ID_CHARS) return undefined
   const match = PATTERN.exec(uri)
-  if (match === null || (trustDomain !== undefined && match[1] !== trustDomain)) return false
-  return !/\/\.{1,2}(?:\/|$)/.test(match[2] ?? '')
+  return match === null || DOT_SEGMENT.test(match[2] ?? '') ? undefined : match[1]
+}
+
+/** Whether `uri` is the id of a workload, of whatever trust domain. */
+export function isSpiffeId(uri: string): boolean {
+  return trustDomainOf(uri) !== undefined
+}
+
+/** The trust domain of an id, or of a prefix of ids that ends in `/*` (which may be the whole trust domain). */
+export function patternDomainOf(pattern: string): string | undefined {
+  if (!pattern.endsWith(WILDCARD_PATH)) return trustDomainOf(pattern)
+  // With any segment in place of "*" it must be an id.
+  return trustDomainOf(`${pattern.slice(0, -1)}x`)
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { fieldName } from './forms.ts'
 import { duration } from './quantities.ts'
+import { spiffe } from './spiffe-schema.ts'
 
 export const jwtIssuer = z.strictObject({
   issuer: z.string().min(1).max(1_024).describe('The `iss` claim, compared exactly.'),
@@ -56,15 +57,9 @@ export const authentication = z.strictObject({
     })
     .prefault({})
     .describe('Where API keys are looked for.'),
-  spiffe: z
-    .strictObject({
-      trustDomain: z
-        .string()
-        .regex(/^[a-z0-9._-]{1,255}$/, 'must be a trust domain such as example.org')
-        .describe('Only ids of this trust domain are taken.'),
-    })
+  spiffe: spiffe
     .optional()
-    .describe('SPIFFE ids in client certificates.'),
+    .describe('SPIFFE ids: in client certificates (X.509-SVID) and bearer tokens (JWT-SVID).'),
   forwardCredentials: z
     .boolean()
     .default(false)

@@ -6,11 +6,14 @@ export const credential = z.union([
   z.strictObject({
     spiffe: z
       .string()
+      .max(2_048, 'must have at most 2048 characters')
       .regex(
-        /^spiffe:\/\/[a-z0-9._-]+\/\S+$/,
+        /^spiffe:\/\/[a-z0-9._-]{1,255}\/\S+$/,
         'must be a SPIFFE id such as spiffe://example.org/tenant/acme',
       )
-      .describe('SPIFFE id, exact, or a path prefix that ends in /*.'),
+      .describe(
+        'SPIFFE id, exact, or a path prefix that ends in /*; of a certificate or a JWT-SVID. The exact id wins, then the longest prefix.',
+      ),
   }),
   z.strictObject({ certificate: digest().describe('SHA-256 of one client certificate (DER).') }),
   z.strictObject({

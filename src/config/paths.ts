@@ -14,9 +14,7 @@ export function resolvePaths(config: Config, directory: string): void {
     }
     if (tls.clientCa !== undefined) tls.clientCa = absolute(tls.clientCa)
   }
-  for (const issuer of config.authentication.jwt) {
-    if (!isUrl(issuer.jwks)) issuer.jwks = absolute(issuer.jwks)
-  }
+  resolveAuthenticationPaths(config.authentication, absolute)
   for (const source of config.tenantSources) {
     if ('directory' in source) source.directory = absolute(source.directory)
     else source.file = absolute(source.file)
@@ -36,6 +34,19 @@ export function resolvePaths(config: Config, directory: string): void {
   // SQLite's own name for a database that is in memory only.
   if (database !== undefined && database !== ':memory:')
     config.ledger = `sqlite:${absolute(database)}`
+}
+
+function resolveAuthenticationPaths(
+  authentication: Config['authentication'],
+  absolute: (path: string) => string,
+): void {
+  for (const issuer of authentication.jwt) {
+    if (!isUrl(issuer.jwks)) issuer.jwks = absolute(issuer.jwks)
+  }
+  for (const domain of authentication.spiffe?.trustDomains ?? []) {
+    if (domain.ca !== undefined) domain.ca = absolute(domain.ca)
+    if (domain.jwks !== undefined && !isUrl(domain.jwks)) domain.jwks = absolute(domain.jwks)
+  }
 }
 
 function resolveExportPaths(each: ExportConfig, absolute: (path: string) => string): void {

@@ -8,7 +8,7 @@ import { type Place, placeIn } from './problem.ts'
 export function checkFiles(draft: Draft, verdicts: Verdicts): void {
   // Thousands of tenants name the same authority.
   const faults = new Map<string, string | undefined>()
-  const check = (path: string | undefined, place: Place): void => {
+  const check: Check = (path, place) => {
     if (path === undefined) return
     const file = resolve(place.source.directory, path)
     if (!faults.has(file)) faults.set(file, fileFault(file))
@@ -26,6 +26,7 @@ export function checkFiles(draft: Draft, verdicts: Verdicts): void {
   for (const [index, { jwks }] of (draft.authentication?.jwt ?? []).entries()) {
     if (!isUrl(jwks)) check(jwks, placeIn(draft.root, 'authentication', 'jwt', index, 'jwks'))
   }
+  checkTrustDomains(draft, check)
   const mixer = placeIn(draft.root, 'mixer')
   check(draft.mixer?.ca, placeIn(mixer, 'ca'))
   for (const key of ['cert', 'key', 'clientCa'] as const)
@@ -37,5 +38,16 @@ export function checkFiles(draft: Draft, verdicts: Verdicts): void {
     check(tls.ca, placeIn(at, 'ca'))
     check(tls.cert, placeIn(at, 'cert'))
     check(tls.key, placeIn(at, 'key'))
+  }
+}
+
+type Check = (path: string | undefined, place: Place) => void
+
+function checkTrustDomains({ authentication, root }: Draft, check: Check): void {
+  const domains = authentication?.spiffe?.trustDomains ?? []
+  for (const [index, { ca, jwks }] of domains.entries()) {
+    const place = placeIn(root, 'authentication', 'spiffe', 'trustDomains', index)
+    check(ca, placeIn(place, 'ca'))
+    if (jwks !== undefined && !isUrl(jwks)) check(jwks, placeIn(place, 'jwks'))
   }
 }

@@ -3,6 +3,7 @@
 import { canonicalAddress, type HostPort, hostFault, splitHostPort } from './addresses.ts'
 import { Claims, type Draft, type Located, type Verdicts } from './draft.ts'
 import { mention, type Place, placeIn } from './problem.ts'
+import { hasAuthorities } from './rules-spiffe.ts'
 import type { ListenerConfig } from './schema.ts'
 
 /** An address that some part of AMT wants for itself; `host` is `*` for all addresses of the machine. */
@@ -19,7 +20,7 @@ export function checkListeners(draft: Draft, verdicts: Verdicts): void {
     const { name } = listener.value
     const first = names.claim(name, place)
     if (first) verdicts.problem(place, `the name ${name} is also that of ${mention(first)}`)
-    checkClientCertificates(listener, verdicts)
+    checkClientCertificates(listener, draft, verdicts)
     checkRoutable(listener, draft, verdicts)
   }
   checkCollisions(draft, verdicts)
@@ -28,11 +29,13 @@ export function checkListeners(draft: Draft, verdicts: Verdicts): void {
 
 function checkClientCertificates(
   { value, place }: Located<ListenerConfig>,
+  draft: Draft,
   verdicts: Verdicts,
 ): void {
   if (!value.tls) return
   const { clientCertificate, clientCa } = value.tls
-  if (clientCertificate !== 'off' && clientCa === undefined) {
+  const verifiable = clientCa !== undefined || hasAuthorities(draft.authentication?.spiffe)
+  if (clientCertificate !== 'off' && !verifiable) {
     const message = `clientCertificate: ${clientCertificate} needs clientCa, the authorities to verify them against`
     verdicts.problem(placeIn(place, 'tls', 'clientCertificate'), message)
   }

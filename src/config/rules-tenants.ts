@@ -3,6 +3,7 @@
 import { canonicalAddress, hostFault } from './addresses.ts'
 import type { Draft, Located, Verdicts } from './draft.ts'
 import { mention, type Place, placeIn } from './problem.ts'
+import { spiffeFault, trustDomainNames } from './rules-spiffe.ts'
 import type { CredentialConfig, JwtIssuerConfig, TenantConfig } from './schema.ts'
 
 /** Which tenant claimed something, and where. */
@@ -28,9 +29,10 @@ export function checkTenants(draft: Draft, verdicts: Verdicts): void {
     }
   }
   checkClaims(distinct, verdicts)
+  const { authentication } = draft
+  const trustDomains = trustDomainNames(authentication?.spiffe)
   for (const tenant of distinct) {
-    if (draft.authentication)
-      checkReferences(tenant, { authentication: draft.authentication, ids }, verdicts)
+    if (authentication) checkReferences(tenant, { authentication, trustDomains, ids }, verdicts)
     checkDeployment(tenant, verdicts)
   }
 }
@@ -96,6 +98,7 @@ function same(what: string): { key: string; what: string } {
 
 interface Known {
   readonly authentication: NonNullable<Draft['authentication']>
+  readonly trustDomains: ReadonlySet<string>
   readonly ids: ReadonlyMap<string, Located<TenantConfig>>
 }
 
@@ -103,7 +106,7 @@ function checkReferences(tenant: Located<TenantConfig>, known: Known, verdicts: 
   for (const [index, credential] of tenant.value.credentials.entries()) {
     const place = placeIn(tenant.place, 'credentials', index)
     if ('spiffe' in credential) {
-      const fault = spiffeFault(credential.spiffe, known.authentication.spiffe?.trustDomain)
+      const fault = spiffeFault(credential.spiffe, known.trustDomains)
       if (fault !== undefined) verdicts.problem(placeIn(place, 'spiffe'), fault)
     } else if ('jwt' in credential) {
       checkBinding(
@@ -113,26 +116,6 @@ function checkReferences(tenant: Located<TenantConfig>, known: Known, verdicts: 
       )
     }
   }
-}
-
-/** SPIFFE-ID, section 2: lower-case trust domain, no query, no fragment, no empty or relative segment. */
-function spiffeFault(id: string, trustDomain: string | undefined): string | undefined {
-  if (trustDomain === undefined)
-    return 'a spiffe credential needs authentication.spiffe.trustDomain'
-  const [, domain = '', path = ''] = /^spiffe:\/\/([^/]*)\/(.*)$/s.exec(id) ?? []
-  if (domain !== trustDomain) {
-    return `${id} is in the trust domain ${domain}; allowed: ${trustDomain}, as authentication.spiffe says`
-  }
-  const segments = path.split('/')
-  if (segments.at(-1) === '*') segments.pop()
-  if (segments.some(segment => segment.includes('*')))
-    return `${id}: "*" may only stand last, as /*`
-  const valid = segments.every(
-    each => /^[A-Za-z0-9._-]+$/.test(each) && each !== '.' && each !== '..',
-  )
-  return valid
-    ? undefined
-    : `${id} is no SPIFFE id; segments are of letters, digits, ".", "_" and "-"`
 }
 
 interface Binding {

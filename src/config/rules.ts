@@ -10,12 +10,14 @@ import { checkFiles } from './rules-files.ts'
 import { checkIdentities } from './rules-identity.ts'
 import { checkListeners } from './rules-listeners.ts'
 import { checkQuotas } from './rules-quotas.ts'
+import { checkTrustDomains } from './rules-spiffe.ts'
 import { checkTenants } from './rules-tenants.ts'
 
 export function checkRules(draft: Draft, verdicts: Verdicts): void {
   checkOperations(draft, verdicts)
   checkListeners(draft, verdicts)
   checkIssuers(draft, verdicts)
+  checkTrustDomains(draft, verdicts)
   checkTenants(draft, verdicts)
   checkIdentities(draft.tenants, verdicts)
   checkMixerTls(draft, verdicts)

@@ -16,6 +16,7 @@ import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
 import { ledgerRetention } from './retention-schema.ts'
+import type { spiffe } from './spiffe-schema.ts'
 import { limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
 
 const operation = z.strictObject({
@@ -208,3 +209,4 @@ export type CredentialConfig = z.output<typeof credential>
 export type LimitsConfig = z.output<typeof tenantLimits>
 export type DeploymentConfig = z.output<typeof deployment>
 export type JwtIssuerConfig = z.output<typeof jwtIssuer>
+export type SpiffeConfig = z.output<typeof spiffe>

@@ -1,6 +1,6 @@
 /** The SPIFFE id in a certificate that has been verified. */
 import type { X509Certificate } from 'node:crypto'
-import { isSpiffeId } from '../../codec/spiffe-id.ts'
+import { isSpiffeId, trustDomainOf } from '../../codec/spiffe-id.ts'
 import { urisOf } from '../../codec/subject-alt-name.ts'
 
 /**
@@ -11,5 +11,7 @@ export function spiffeIdOf(certificate: X509Certificate, trustDomain?: string): 
   const uris = urisOf(certificate.subjectAltName) ?? []
   const [uri] = uris
   if (uri === undefined || uris.length !== 1 || certificate.ca) return undefined
-  return isSpiffeId(uri, trustDomain) ? uri : undefined
+  return (trustDomain === undefined ? isSpiffeId(uri) : trustDomainOf(uri) === trustDomain)
+    ? uri
+    : undefined
 }

@@ -7,6 +7,7 @@ import { test } from 'tap'
 import { parse } from 'yaml'
 import { type JsonSchema, plainSchema } from '../../../src/config/json-schema.ts'
 import { formatProblem, loadConfig } from '../../../src/config/load.ts'
+import { createAuthority } from '../../../src/runtime/certificates/issue.ts'
 
 const EXAMPLE = readFileSync(new URL('../../../config.example.yaml', import.meta.url), 'utf8')
 const COMPLETE = EXAMPLE.replaceAll(/^( *)# ( *(?:- |[a-z][A-Za-z]*:(?: |$)))/gm, '$1$2')
@@ -82,9 +83,11 @@ await test('the example takes the state folder from AMT_STATE', async t => {
 })
 
 await test('the example loads with everything that is commented out', async t => {
+  const authority = await createAuthority('test authority', Date.now())
+  const partner = await createAuthority('partner', Date.now())
   const directory = t.testdir({
     'config.example.yaml': COMPLETE,
-    state: STATE,
+    state: { ...STATE, 'ca.crt': authority.cert },
     certs: {
       'upstream-ca.crt': '',
       'amt.crt': '',
@@ -93,6 +96,7 @@ await test('the example loads with everything that is commented out', async t =>
       'mixer.crt': '',
       'mixer.key': '',
       'workloads-ca.crt': '',
+      'partner-ca.crt': partner.cert,
     },
     'tenants.d': {},
     'tenants.jsonl': '',

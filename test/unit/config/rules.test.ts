@@ -239,7 +239,7 @@ tenants:
       'id: a, credentials: [{ spiffe: spiffe://example.org/x }, { jwt: { issuer: i, claims: {} } }]',
     ),
     problems: [
-      '4:38: tenants[0].credentials[0].spiffe: a spiffe credential needs authentication.spiffe.trustDomain',
+      '4:38: tenants[0].credentials[0].spiffe: a spiffe credential needs authentication.spiffe',
       '4:81: tenants[0].credentials[1].jwt.issuer: the issuer i is not under authentication.jwt; none is configured',
     ],
   },
