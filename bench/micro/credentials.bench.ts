@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { tenantOfApiKey } from '../../src/core/api-key.ts'
 import { ApiKeys } from '../../src/proxy/credential/api-keys.ts'
 import { DEFAULT_JWT_OPTIONS, JwtChecker } from '../../src/proxy/credential/jwt.ts'
 import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
@@ -20,6 +21,8 @@ const LIMITS = { maxEntries: 65_536, maxKeyBytes: 64 * 2 ** 20 }
 
 export const benches: readonly MicroBench[] = [
   { name: 'api-key-known', prepare: checkKeys },
+  { name: 'api-key-malformed', prepare: checkMalformedKeys },
+  { name: 'api-key-checksum', prepare: readKeys },
   { name: 'jwt-known', prepare: checkTokens },
 ]
 
@@ -27,17 +30,40 @@ export const benches: readonly MicroBench[] = [
 function checkKeys(): Run {
   const apiKey = `sha256:${createHash('sha256').update(API_KEY).digest('hex')}`
   const directory = TenantDirectory.compile(
-    [tenantConfig('acme', { credentials: [{ apiKey }] })],
+    [tenantConfig('bench', { credentials: [{ apiKey }] })],
     1,
   )
   const keys = new ApiKeys({ directory }, LIMITS)
-  const tenant = directory.byId('acme')
+  const tenant = directory.byId('bench')
   const head = `x-api-key: ${API_KEY}`
   return times => {
     let right = 0
     for (let time = 0; time < times; time += 1)
-      if (keys.check(head.slice('x-api-key: '.length)) === tenant) right += 1
+      if (keys.check(head.slice('x-api-key: '.length), NOW) === tenant) right += 1
     if (right !== times) throw new Error('another tenant')
+  }
+}
+
+/** One wrong character: the checksum decides, each time anew. */
+function checkMalformedKeys(): Run {
+  const keys = new ApiKeys({ directory: TenantDirectory.compile([], 1) }, LIMITS)
+  const head = `x-api-key: ${API_KEY.slice(0, -1)}${API_KEY.endsWith('0') ? '1' : '0'}`
+  return times => {
+    let right = 0
+    for (let time = 0; time < times; time += 1)
+      if (keys.check(head.slice('x-api-key: '.length), NOW) === 'credential_invalid') right += 1
+    if (right !== times) throw new Error('taken for a key')
+  }
+}
+
+/** Form and checksum alone, of a key that is good. */
+function readKeys(): Run {
+  const head = `x-api-key: ${API_KEY}`
+  return times => {
+    let right = 0
+    for (let time = 0; time < times; time += 1)
+      if (tenantOfApiKey(head.slice('x-api-key: '.length)) === 'bench') right += 1
+    if (right !== times) throw new Error('taken for no key')
   }
 }
 

@@ -1,6 +1,10 @@
 /** What proves that traffic is a tenant's. */
 import { z } from 'zod'
+import { API_KEY_PREFIX } from '../core/api-key.ts'
 import { digest } from './forms.ts'
+
+const LABEL_HINT =
+  'must be 1 to 64 of letters, digits, spaces and ._:@/+-, with a letter or digit at both ends'
 
 export const credential = z.union([
   z.strictObject({
@@ -26,5 +30,17 @@ export const credential = z.union([
       })
       .describe('Tokens of this tenant, where the tenant claim is not its id.'),
   }),
-  z.strictObject({ apiKey: digest().describe('SHA-256 of an API key; `amt key` makes both.') }),
+  z.strictObject({
+    apiKey: digest().describe('SHA-256 of an API key; `amt key` makes both.'),
+    label: z
+      .string()
+      .regex(/^[\p{L}\p{N}](?:[\p{L}\p{N} ._:@/+-]{0,62}[\p{L}\p{N}])?$/u, LABEL_HINT)
+      .refine(label => !label.includes(API_KEY_PREFIX), 'must not be a key')
+      .optional()
+      .describe('What the key is for: shown on the admin server and in the log.'),
+    expires: z.iso
+      .datetime({ offset: true, error: 'must be a time such as 2027-01-01T00:00:00Z' })
+      .optional()
+      .describe('From this moment on the key is refused; it has no end by default.'),
+  }),
 ])

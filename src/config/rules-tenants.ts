@@ -3,6 +3,7 @@
 import { canonicalAddress, hostFault } from './addresses.ts'
 import type { Draft, Located, Verdicts } from './draft.ts'
 import { mention, type Place, placeIn } from './problem.ts'
+import { checkApiKeys } from './rules-api-keys.ts'
 import { spiffeFault, trustDomainNames } from './rules-spiffe.ts'
 import type { CredentialConfig, JwtIssuerConfig, TenantConfig } from './schema.ts'
 
@@ -33,6 +34,7 @@ export function checkTenants(draft: Draft, verdicts: Verdicts): void {
   const trustDomains = trustDomainNames(authentication?.spiffe)
   for (const tenant of distinct) {
     if (authentication) checkReferences(tenant, { authentication, trustDomains, ids }, verdicts)
+    checkApiKeys(tenant, verdicts)
     checkDeployment(tenant, verdicts)
   }
 }

@@ -131,6 +131,18 @@ export interface WorkerReport {
   readonly journal: JournalFigures
   /** How often a quota let something through only because the mixer cannot be asked. */
   readonly quotaOpened: number
+  /** API keys that were used since the last report; of very many only some, the others come with the next reports. */
+  readonly keyUses: readonly KeyUse[]
+  /** Uses of API keys that nobody will hear of, because too many others wait to be reported. */
+  readonly keyUsesDropped: number
+}
+
+export interface KeyUse {
+  readonly tenant: string
+  /** SHA-256 of the key, 64 hexadecimal digits. */
+  readonly digest: string
+  /** Second of the last use, since the epoch. */
+  readonly at: number
 }
 
 export interface JournalFigures {

@@ -48,5 +48,7 @@ export function emptyReport(): WorkerReport {
       failingSince: null,
     },
     quotaOpened: 0,
+    keyUses: [],
+    keyUsesDropped: 0,
   }
 }

@@ -1,6 +1,7 @@
 /** Finds out whose credentials a call carries. What the connection code uses of this folder. */
 import type { JwtIssuerConfig } from '../../config/schema.ts'
 import type { CredentialResult } from '../classify/classify.ts'
+import type { WorkerReport } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import { ApiKeys } from './api-keys.ts'
 import type { CallEvidence } from './call-evidence.ts'
@@ -35,6 +36,8 @@ export class Authenticator {
   #directory: TenantDirectory
   /** Changes with everything that could make a remembered result wrong. */
   #epoch = 0
+  /** Until when the result of the check that is under way may be remembered. */
+  #memoUntilMs = 0
 
   /** Throws an `Error` where an issuer is configured twice. */
   constructor(
@@ -66,6 +69,14 @@ export class Authenticator {
 
   takeJwtCounters(): JwtCounters {
     return this.#jwt.takeCounters()
+  }
+
+  /** Which API keys were used since the last time, and how many uses were too many to be kept. */
+  takeKeyUses(): Pick<WorkerReport, 'keyUses' | 'keyUsesDropped'> {
+    const { uses } = this.#apiKeys
+    const keyUsesDropped = uses.dropped
+    uses.dropped = 0
+    return { keyUses: uses.take(), keyUsesDropped }
   }
 
   close(): Promise<void> {
@@ -101,17 +112,19 @@ export class Authenticator {
       setResults(evidence, memo.jwt, memo.fieldKey, memo.schemeKey)
       return undefined
     }
+    this.#memoUntilMs = nowMs + MEMO_MS
     if (!hasScheme(authorization, BEARER)) {
-      this.#checkKeys(evidence, authorization, apiKey)
-      this.#remember(evidence, authorization, apiKey, nowMs + MEMO_MS)
+      this.#checkKeys(evidence, authorization, apiKey, nowMs)
+      this.#remember(evidence, authorization, apiKey)
       return undefined
     }
     const token = authorization.slice(BEARER.length).trim()
     const jwt = this.#jwt.check(token, nowMs)
-    if (jwt instanceof Promise) return this.#finish(evidence, jwt, apiKey)
-    setResults(evidence, jwt, this.#fieldKey(apiKey), undefined)
-    const untilMs = typeof jwt === 'object' ? this.#jwt.validUntilMs : Number.POSITIVE_INFINITY
-    this.#remember(evidence, authorization, apiKey, Math.min(untilMs, nowMs + MEMO_MS))
+    if (jwt instanceof Promise) return this.#finish(evidence, jwt, apiKey, nowMs)
+    if (typeof jwt === 'object')
+      this.#memoUntilMs = Math.min(this.#memoUntilMs, this.#jwt.validUntilMs)
+    setResults(evidence, jwt, this.#fieldKey(apiKey, nowMs), undefined)
+    this.#remember(evidence, authorization, apiKey)
     return undefined
   }
 
@@ -120,35 +133,38 @@ export class Authenticator {
     evidence: CallEvidence,
     verification: Promise<CredentialResult>,
     apiKey: string,
+    nowMs: number,
   ): Promise<void> {
     evidence.checking = true
     const jwt = await verification
     evidence.checking = false
     // The directory may be another one by now; the token was mapped with that one.
     evidence.resolve(this.#directory)
-    setResults(evidence, jwt, this.#fieldKey(apiKey), undefined)
+    setResults(evidence, jwt, this.#fieldKey(apiKey, nowMs), undefined)
   }
 
-  #checkKeys(evidence: CallEvidence, authorization: string, apiKey: string): void {
+  #checkKeys(evidence: CallEvidence, authorization: string, apiKey: string, nowMs: number): void {
     const isKey = hasScheme(authorization, API_KEY)
     const schemeKey = isKey
-      ? this.#apiKeys.check(authorization.slice(API_KEY.length).trim())
+      ? this.#key(authorization.slice(API_KEY.length).trim(), nowMs)
       : undefined
     const jwt = authorization === '' || isKey ? undefined : 'foreign'
-    setResults(evidence, jwt, this.#fieldKey(apiKey), schemeKey)
+    setResults(evidence, jwt, this.#fieldKey(apiKey, nowMs), schemeKey)
   }
 
-  #fieldKey(apiKey: string): CredentialResult {
-    return apiKey === '' ? undefined : this.#apiKeys.check(apiKey)
+  #fieldKey(apiKey: string, nowMs: number): CredentialResult {
+    return apiKey === '' ? undefined : this.#key(apiKey, nowMs)
+  }
+
+  /** A connection that remembers its key learns of its end in time. */
+  #key(key: string, nowMs: number): CredentialResult {
+    const result = this.#apiKeys.check(key, nowMs)
+    this.#memoUntilMs = Math.min(this.#memoUntilMs, this.#apiKeys.validUntilMs)
+    return result
   }
 
   /** Only what was accepted or is not ours: a refused call is not worth the copies. */
-  #remember(
-    evidence: CallEvidence,
-    authorization: string,
-    apiKey: string,
-    validUntilMs: number,
-  ): void {
+  #remember(evidence: CallEvidence, authorization: string, apiKey: string): void {
     const { memo } = evidence
     memo.epoch = -1
     if (isError(evidence.jwt) || isError(evidence.apiKey)) return
@@ -166,7 +182,7 @@ export class Authenticator {
     memo.jwt = evidence.jwt
     memo.fieldKey = evidence.fieldKey
     memo.schemeKey = evidence.schemeKey
-    memo.validUntilMs = validUntilMs
+    memo.validUntilMs = this.#memoUntilMs
     memo.epoch = this.#epoch
   }
 }

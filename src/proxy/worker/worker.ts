@@ -185,6 +185,7 @@ export class Worker {
       eventLoopLagMs,
       journal: journal.takeFigures(),
       quotaOpened: quotas.takeOpened(),
+      ...authenticator.takeKeyUses(),
     })
     accessLog?.flush()
   }

@@ -39,6 +39,28 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'an API key may have a label and an end',
+    yaml: tenants(
+      `id: acme, credentials: [{ apiKey: ${SHA('a')}, label: CI & CD }, { apiKey: ${SHA('b')}, expires: 2027-01-01 }, { apiKey: ${SHA('c')}, expires: 2027-02-30T00:00:00Z }, { apiKey: ${SHA('d')}, label: amt_acme_secret }, { apiKey: ${SHA('e')}, label: ci 2, expires: 2027-01-01T00:00:00+02:00 }, { apiKey: ${SHA('f')}, lable: x }]`,
+    ),
+    problems: [
+      '4:121: tenants[0].credentials[0].label: must be 1 to 64 of letters, digits, spaces and ._:@/+-, with a letter or digit at both ends',
+      '4:224: tenants[0].credentials[1].expires: must be a time such as 2027-01-01T00:00:00Z, not "2027-01-01"',
+      '4:330: tenants[0].credentials[2].expires: must be a time such as 2027-01-01T00:00:00Z, not "2027-02-30T00:00:00Z"',
+      '4:444: tenants[0].credentials[3].label: must not be a key',
+      '4:680: tenants[0].credentials[5].lable: is not a key here; allowed: apiKey, label, expires',
+    ],
+  },
+  {
+    name: 'a tenant lists an API key once',
+    yaml: tenants(
+      `id: acme, credentials: [{ apiKey: ${SHA('a')}, label: old }, { apiKey: ${SHA('a')}, label: new }]`,
+    ),
+    problems: [
+      `4:128: tenants[0].credentials[1]: the API key ${SHA('a')} is listed twice; it stands also at tenants[0].credentials[0] (FILE:4)`,
+    ],
+  },
+  {
     name: 'quotas have names of their own in their list, and operations that there are',
     yaml: `${LISTENERS}service: { operations: [{ name: read, match: GET /a }] }
 quotas:

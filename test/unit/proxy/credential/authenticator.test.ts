@@ -162,6 +162,53 @@ await test('the memo ends with the directory and with the issuers', async t => {
   t.equal(await check(), 'undefined foreign , foreign undefined ')
 })
 
+await test('a connection that remembers its key refuses it at the moment of its expiry', async t => {
+  const expires = new Date(NOW + 300).toISOString()
+  const digest = (text: string): `sha256:${string}` => `sha256:${hash('sha256', text)}`
+  const tenant = tenantConfig('acme', {
+    credentials: [
+      { apiKey: digest(ACME_KEY), expires },
+      { apiKey: digest('endless key'), label: 'ci' },
+    ],
+  })
+  const directory = TenantDirectory.compile([tenant], 1)
+  const authenticator = new Authenticator({ directory, issuers: [], log: new RecordingLog() })
+  t.teardown(() => authenticator.close())
+  const places = [
+    (key: string): [string, string] => ['', key],
+    (key: string): [string, string] => [`ApiKey ${key}`, ''],
+    (key: string): [string, string] => [`ApiKey ${key}`, 'endless key'],
+    (key: string): [string, string] => ['ApiKey endless key', key],
+  ]
+  for (const place of places) {
+    const evidence = newEvidence()
+    const [authorization, apiKey] = place(ACME_KEY)
+    for (const ms of [0, 1, 2, 298, 299]) {
+      void authenticator.check(evidence, authorization, apiKey, NOW + ms)
+      t.equal(evidence.apiKey, directory.byId('acme'), `after ${ms} ms`)
+    }
+    t.equal(evidence.memo.authorization, authorization, 'it is remembered')
+    for (const ms of [300, 301, 2_000]) {
+      void authenticator.check(evidence, authorization, apiKey, NOW + ms)
+      t.equal(evidence.apiKey, 'credential_expired', `after ${ms} ms`)
+    }
+    void authenticator.check(evidence, '', 'endless key', NOW + 2_000)
+    t.equal(evidence.apiKey, directory.byId('acme'), 'the other key of the same connection')
+  }
+})
+
+await test('tells when keys were last used, also those that a connection remembers', async t => {
+  const { authenticator } = await setUp(t)
+  const evidence = newEvidence()
+  for (let ms = 0; ms < 5_000; ms += 100) void authenticator.check(evidence, '', ACME_KEY, NOW + ms)
+  const digest = hash('sha256', ACME_KEY)
+  const { keyUses, keyUsesDropped } = authenticator.takeKeyUses()
+  t.equal(keyUsesDropped, 0)
+  t.match(keyUses, [{ tenant: 'acme', digest }])
+  t.ok((keyUses[0]?.at ?? 0) >= NOW / 1_000 + 3, 'not more than a second behind')
+  t.same(authenticator.takeKeyUses().keyUses, [])
+})
+
 await test('counts a remembered token as a hit', async t => {
   const { authenticator } = await setUp(t)
   const evidence = newEvidence()
