@@ -1,6 +1,6 @@
 /** A configuration whose parts are valid each by itself, before the rules between them are checked. */
-import type { Place } from './problem.ts'
-import type { Config, ListenerConfig, TenantConfig } from './schema.ts'
+import type { Place, ProblemList } from './problem.ts'
+import type { Config, ListenerConfig } from './schema.ts'
 
 /** A listener, tenant or issuer whose form is valid, and where it stands. */
 export interface Located<T> {
@@ -8,13 +8,15 @@ export interface Located<T> {
   readonly place: Place
 }
 
-/** What is valid of a configuration by itself. Sections that are not are absent: they have their problem already. */
+/**
+ * What is valid of a configuration by itself, without its tenants: they are read and checked one by one, and again where
+ * they change. Sections that are not valid are absent: they have their problem already.
+ */
 export interface Draft {
   readonly root: Place
   readonly service: Config['service'] | undefined
   readonly listeners: readonly Located<ListenerConfig>[]
   readonly authentication: Config['authentication'] | undefined
-  readonly tenants: readonly Located<TenantConfig>[]
   readonly tenantSources: Config['tenantSources'] | undefined
   readonly mixer: Config['mixer'] | undefined
   readonly ledger: Config['ledger'] | undefined
@@ -25,9 +27,27 @@ export interface Draft {
   readonly admin: Config['admin'] | undefined
 }
 
+/** What the rules for the service need to know of the tenants. */
+export interface TenantCensus {
+  /** How many have an address, and how many have hosts. */
+  readonly addresses: number
+  readonly hosts: number
+}
+
 export interface Verdicts {
-  problem(place: Place, message: string): void
+  /** A message that costs something is made only if there is room for it. */
+  problem(place: Place, message: string | (() => string)): void
   warning(place: Place, message: string): void
+}
+
+export function verdictsOf(problems: ProblemList, warnings: ProblemList): Verdicts {
+  return {
+    problem: (place, message) => {
+      if (problems.full) problems.omit(1)
+      else problems.add(place, typeof message === 'string' ? message : message())
+    },
+    warning: (place, message) => warnings.add(place, message),
+  }
 }
 
 /** First come, first served: remembers who claimed a key, and tells the next one. */

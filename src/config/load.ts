@@ -3,12 +3,15 @@
  * bad input, keeps nothing between two calls and changes nothing, so that a reload is one more call.
  */
 import type { z } from 'zod'
-import type { Draft, Located } from './draft.ts'
+import { ClaimsIndex } from './claims-index.ts'
+import { type Draft, type Located, type Verdicts, verdictsOf } from './draft.ts'
 import { listenerSchema } from './listener-schema.ts'
 import { resolvePaths, resolveTenantPaths } from './paths.ts'
 import { formatProblem, type Place, type Problem, ProblemList } from './problem.ts'
 import { effectiveQuotas } from './quota-schema.ts'
-import { checkRules } from './rules.ts'
+import { checkService } from './rules.ts'
+import { FileFaults } from './rules-files.ts'
+import { TenantRules } from './rules-tenants.ts'
 import { type Config, configSchema, type ListenerConfig, type TenantConfig } from './schema.ts'
 import { IssueReporter } from './schema-messages.ts'
 import { tenantSchema } from './tenant-schema.ts'
@@ -50,18 +53,32 @@ export function loadConfig(path: string, options: LoadOptions): LoadResult {
   inlineTenants(main).forEach(read)
   const context = { main, env: options.env, problems }
   for (const raw of readTenantSources(draft.tenantSources ?? [], context)) read(raw)
-  checkRules(
-    { ...draft, tenants },
-    {
-      problem: (place, message) => problems.add(place, message),
-      warning: (place, message) => warnings.add(place, message),
-    },
-  )
+  checkRules(draft, tenants, verdictsOf(problems, warnings))
   if (!problems.empty || !config) return { problems: problems.list() }
   resolvePaths(config, main.directory)
   for (const { value, place } of tenants) resolveTenantPaths(value, place.source.directory)
   const complete = { ...config, tenants: tenants.map(({ value }) => withQuotas(value, config)) }
   return { config: deepFreeze(complete), warnings: warnings.list().map(formatProblem) }
+}
+
+function checkRules(
+  draft: Draft,
+  tenants: readonly Located<TenantConfig>[],
+  verdicts: Verdicts,
+): void {
+  const rules = new TenantRules(draft)
+  const files = new FileFaults()
+  const claims = new ClaimsIndex({
+    references: tenant => rules.references(tenant),
+    isBefore: () => true,
+  })
+  for (const { value, place } of tenants) {
+    const owner = { id: value.id, config: () => value, place: () => place }
+    claims.add(owner, value, verdicts)
+    rules.check({ value, place }, files, verdicts)
+  }
+  claims.settle(verdicts)
+  checkService(draft, claims, verdicts)
 }
 
 /** A tenant as it is in force. Its quotas are all that hold for it, so that nobody behind the loader puts them together. */
@@ -75,7 +92,7 @@ function withQuotas(tenant: TenantConfig, { quotas }: Config): TenantConfig {
 function checkSections(
   main: YamlSource,
   reporter: IssueReporter,
-): Omit<Draft, 'tenants'> & { config: Config | undefined } {
+): Draft & { config: Config | undefined } {
   const root: Place = { source: main, path: [] }
   // Tenants are checked one by one, as those of other files are; what is no list is left for the schema to refuse.
   const { tenants, ...others } = isMap(main.value) ? main.value : {}

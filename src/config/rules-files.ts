@@ -1,20 +1,28 @@
 /** Rules for files that the configuration names: they must be there and readable before anything is bound. */
 import { resolve } from 'node:path'
-import type { Draft, Verdicts } from './draft.ts'
+import type { Draft, Located, Verdicts } from './draft.ts'
 import { fileFault } from './files.ts'
 import { isUrl } from './paths.ts'
 import { type Place, placeIn } from './problem.ts'
+import type { TenantConfig } from './schema.ts'
 
-export function checkFiles(draft: Draft, verdicts: Verdicts): void {
-  // Thousands of tenants name the same authority.
-  const faults = new Map<string, string | undefined>()
-  const check: Check = (path, place) => {
+/** Looks at each file once: thousands of tenants name the same authority. */
+export class FileFaults {
+  readonly #faults = new Map<string, string | undefined>()
+
+  check(path: string | undefined, place: Place, verdicts: Verdicts): void {
     if (path === undefined) return
     const file = resolve(place.source.directory, path)
-    if (!faults.has(file)) faults.set(file, fileFault(file))
-    const fault = faults.get(file)
+    if (!this.#faults.has(file)) this.#faults.set(file, fileFault(file))
+    const fault = this.#faults.get(file)
     if (fault !== undefined) verdicts.problem(place, `the file ${file} ${fault}`)
   }
+}
+
+/** Files that the service names. */
+export function checkFiles(draft: Draft, verdicts: Verdicts): void {
+  const files = new FileFaults()
+  const check: Check = (path, place) => files.check(path, place, verdicts)
   for (const { value, place } of draft.listeners) {
     const tls = placeIn(place, 'tls')
     for (const [index, { cert, key }] of (value.tls?.certificates ?? []).entries()) {
@@ -31,14 +39,19 @@ export function checkFiles(draft: Draft, verdicts: Verdicts): void {
   check(draft.mixer?.ca, placeIn(mixer, 'ca'))
   for (const key of ['cert', 'key', 'clientCa'] as const)
     check(draft.mixer?.tls?.[key], placeIn(mixer, 'tls', key))
-  for (const { value, place } of draft.tenants) {
-    const { tls } = value.deployment
-    if (!tls) continue
-    const at = placeIn(place, 'deployment', 'tls')
-    check(tls.ca, placeIn(at, 'ca'))
-    check(tls.cert, placeIn(at, 'cert'))
-    check(tls.key, placeIn(at, 'key'))
-  }
+}
+
+/** Files that a tenant names. */
+export function checkTenantFiles(
+  { value, place }: Located<TenantConfig>,
+  files: FileFaults,
+  verdicts: Verdicts,
+): void {
+  const { tls } = value.deployment
+  if (!tls) return
+  const at = placeIn(place, 'deployment', 'tls')
+  for (const key of ['ca', 'cert', 'key'] as const)
+    files.check(tls[key], placeIn(at, key), verdicts)
 }
 
 type Check = (path: string | undefined, place: Place) => void

@@ -1,10 +1,10 @@
 /** Rules for what is bound: listeners, the admin server and the mixer. */
 
 import { canonicalAddress, type HostPort, hostFault, splitHostPort } from './addresses.ts'
-import { Claims, type Draft, type Located, type Verdicts } from './draft.ts'
+import { Claims, type Draft, type Located, type TenantCensus, type Verdicts } from './draft.ts'
 import { mention, type Place, placeIn } from './problem.ts'
 import { hasAuthorities } from './rules-spiffe.ts'
-import type { ListenerConfig } from './schema.ts'
+import type { ListenerConfig, TenantConfig } from './schema.ts'
 
 /** An address that some part of AMT wants for itself; `host` is `*` for all addresses of the machine. */
 interface Binding extends HostPort {
@@ -13,18 +13,19 @@ interface Binding extends HostPort {
   readonly place: Place
 }
 
-export function checkListeners(draft: Draft, verdicts: Verdicts): void {
+export function checkListeners(draft: Draft, tenants: TenantCensus, verdicts: Verdicts): void {
   const names = new Claims()
+  const hostsPossible = (draft.tenantSources ?? []).length > 0 || tenants.hosts > 0
   for (const listener of draft.listeners) {
     const place = placeIn(listener.place, 'name')
     const { name } = listener.value
     const first = names.claim(name, place)
     if (first) verdicts.problem(place, `the name ${name} is also that of ${mention(first)}`)
     checkClientCertificates(listener, draft, verdicts)
-    checkRoutable(listener, draft, verdicts)
+    checkRoutable(listener, hostsPossible, verdicts)
   }
   checkCollisions(draft, verdicts)
-  checkPrivateListeners(draft, verdicts)
+  if (tenants.addresses === 0) warnOfPrivateListeners(draft, verdicts)
 }
 
 function checkClientCertificates(
@@ -47,13 +48,13 @@ function checkClientCertificates(
 }
 
 /** On a shared TCP listener only a client certificate or the server name of TLS can say whose a connection is. */
-function checkRoutable(listener: Located<ListenerConfig>, draft: Draft, verdicts: Verdicts): void {
-  const { value, place } = listener
+function checkRoutable(
+  { value, place }: Located<ListenerConfig>,
+  hostsPossible: boolean,
+  verdicts: Verdicts,
+): void {
   if (value.mode !== 'shared' || value.protocol !== 'tcp') return
   if (value.tls && value.tls.clientCertificate !== 'off') return
-  const hostsPossible =
-    (draft.tenantSources ?? []).length > 0 ||
-    draft.tenants.some(each => each.value.hosts.length > 0)
   if (value.tls && hostsPossible) return
   const message =
     'protocol: tcp on a shared listener without client certificates: no connection could ever be routed; ' +
@@ -62,11 +63,7 @@ function checkRoutable(listener: Located<ListenerConfig>, draft: Draft, verdicts
 }
 
 function checkCollisions(draft: Draft, verdicts: Verdicts): void {
-  const bound = new Bindings()
-  for (const binding of fixedBindings(draft, verdicts)) {
-    const other = bound.add(binding)
-    if (other) verdicts.problem(binding.place, collision(binding.text, other))
-  }
+  const bound = bindingsOf(draft, verdicts)
   const ports = new Claims()
   for (const { value, place } of draft.listeners) {
     if (value.mode !== 'private' || value.port === 0) continue
@@ -77,13 +74,32 @@ function checkCollisions(draft: Draft, verdicts: Verdicts): void {
         at,
         `port ${value.port} of every tenant address is taken by ${mention(first)}, must be another port`,
       )
-    const other =
-      value.bind === 'wildcard'
-        ? bound.on({ host: '*', port: value.port })
-        : collisionWithTenant(draft, bound, value.port)
-    if (other) {
-      const what = value.bind === 'wildcard' ? 'on all addresses' : 'on the address of a tenant'
-      verdicts.problem(at, collision(`port ${value.port} ${what}`, other))
+    const other = value.bind === 'wildcard' ? bound.on({ host: '*', port: value.port }) : undefined
+    if (other) verdicts.problem(at, collision(`port ${value.port} on all addresses`, other))
+  }
+}
+
+/** The rule that what is bound on the address of a tenant must not be bound already. */
+export class PrivatePorts {
+  readonly #ports: readonly { readonly port: number; readonly place: Place }[]
+  readonly #bound: Bindings
+
+  constructor(draft: Draft) {
+    this.#bound = bindingsOf(draft, { problem: () => {}, warning: () => {} })
+    this.#ports = draft.listeners.flatMap(({ value, place }) =>
+      value.mode === 'private' && value.bind === 'each' && value.port !== 0
+        ? [{ port: value.port, place: placeIn(place, 'port') }]
+        : [],
+    )
+  }
+
+  check({ value: { address } }: Located<TenantConfig>, verdicts: Verdicts): void {
+    if (address === undefined || this.#ports.length === 0) return
+    const host = canonicalAddress(address)
+    for (const { port, place } of this.#ports) {
+      const other = this.#bound.on({ host, port })
+      if (other)
+        verdicts.problem(place, () => collision(`port ${port} on the address of a tenant`, other))
     }
   }
 }
@@ -92,13 +108,13 @@ function collision(what: string, other: Binding): string {
   return `${what} is taken by ${other.text} of ${mention(other.place)}, must be another address or port`
 }
 
-function collisionWithTenant(draft: Draft, bound: Bindings, port: number): Binding | undefined {
-  for (const { value } of draft.tenants) {
-    if (value.address === undefined) continue
-    const other = bound.on({ host: canonicalAddress(value.address), port })
-    if (other) return other
+function bindingsOf(draft: Draft, verdicts: Verdicts): Bindings {
+  const bound = new Bindings()
+  for (const binding of fixedBindings(draft, verdicts)) {
+    const other = bound.add(binding)
+    if (other) verdicts.problem(binding.place, collision(binding.text, other))
   }
-  return undefined
+  return bound
 }
 
 /** What is bound at one address whatever the tenants are. Checks hosts and ports on the way. */
@@ -151,8 +167,7 @@ class Bindings {
   }
 }
 
-function checkPrivateListeners(draft: Draft, verdicts: Verdicts): void {
-  if (draft.tenants.some(({ value }) => value.address !== undefined)) return
+function warnOfPrivateListeners(draft: Draft, verdicts: Verdicts): void {
   for (const { value, place } of draft.listeners) {
     if (value.mode !== 'private') continue
     const message = `no tenant has an address, so nothing reaches the private listener ${value.name}`

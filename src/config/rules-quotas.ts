@@ -1,22 +1,35 @@
 /** Rules for quotas: what they count must exist, and a name belongs to one of a list. */
 
 import { MAX_QUOTAS_PER_TENANT } from '../contracts/quota.ts'
-import { Claims, type Draft, type Verdicts } from './draft.ts'
+import { Claims, type Draft, type Located, type Verdicts } from './draft.ts'
 import { mention, type Place, placeIn } from './problem.ts'
 import { effectiveQuotas, type QuotaConfig } from './quota-schema.ts'
+import type { TenantConfig } from './schema.ts'
 
 /** What usage records call the calls that match no operation. */
 const OTHER = 'other'
 
+/** The quotas of the service. */
 export function checkQuotas(draft: Draft, verdicts: Verdicts): void {
-  const operations = draft.service && operationNames(draft.service)
-  const ofService = draft.quotas ?? []
-  const list = { operations, verdicts }
-  checkList(ofService, placeIn(draft.root, 'quotas'), list)
-  for (const { value, place } of draft.tenants) {
+  const list = { operations: operationNames(draft.service), verdicts }
+  checkList(draft.quotas ?? [], placeIn(draft.root, 'quotas'), list)
+}
+
+/** The rules for the quotas of a tenant, against a service. */
+export class TenantQuotaRules {
+  readonly #ofService: readonly QuotaConfig[]
+  readonly #operations: ReadonlySet<string> | undefined
+
+  constructor(draft: Draft) {
+    this.#ofService = draft.quotas ?? []
+    this.#operations = operationNames(draft.service)
+  }
+
+  check({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {
+    if (value.quotas.length === 0) return
     const own = placeIn(place, 'quotas')
-    checkList(value.quotas, own, list)
-    const all = effectiveQuotas(ofService, value.quotas).length
+    checkList(value.quotas, own, { operations: this.#operations, verdicts })
+    const all = effectiveQuotas(this.#ofService, value.quotas).length
     if (all > MAX_QUOTAS_PER_TENANT) {
       verdicts.problem(
         own,
@@ -26,12 +39,12 @@ export function checkQuotas(draft: Draft, verdicts: Verdicts): void {
   }
 }
 
-function operationNames(service: NonNullable<Draft['service']>): ReadonlySet<string> {
-  return new Set([OTHER, ...service.operations.map(({ name }) => name)])
+/** Undefined where the section of the service is wrong by itself. */
+function operationNames(service: Draft['service']): ReadonlySet<string> | undefined {
+  return service && new Set([OTHER, ...service.operations.map(({ name }) => name)])
 }
 
 interface Checking {
-  /** Undefined where the section of the service is wrong by itself. */
   readonly operations: ReadonlySet<string> | undefined
   readonly verdicts: Verdicts
 }

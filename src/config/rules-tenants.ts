@@ -1,74 +1,119 @@
 /** Rules for tenants: what belongs to one must not be claimed by another, and what they refer to must be there. */
 
+import { isSpiffeId } from '../codec/spiffe-id.ts'
 import { canonicalAddress, hostFault } from './addresses.ts'
 import type { Draft, Located, Verdicts } from './draft.ts'
-import { mention, type Place, placeIn } from './problem.ts'
+import { type Path, placeIn } from './problem.ts'
 import { checkApiKeys } from './rules-api-keys.ts'
+import { checkTenantFiles, type FileFaults } from './rules-files.ts'
+import { checkIdentity } from './rules-identity.ts'
+import { PrivatePorts } from './rules-listeners.ts'
+import { TenantQuotaRules } from './rules-quotas.ts'
 import { spiffeFault, trustDomainNames } from './rules-spiffe.ts'
 import type { CredentialConfig, JwtIssuerConfig, TenantConfig } from './schema.ts'
 
-/** Which tenant claimed something, and where. */
-interface Claim {
-  readonly tenant: Located<TenantConfig>
-  readonly place: Place
-}
+/**
+ * The rules for a tenant by itself, against a service. They are the same for all of its tenants, so what they need of the
+ * service is looked up once. That two tenants claim the same is found by `ClaimsIndex`.
+ */
+export class TenantRules {
+  readonly #draft: Draft
+  readonly #issuers: ReadonlyMap<string, JwtIssuerConfig>
+  readonly #trustDomains: ReadonlySet<string>
+  readonly #quotas: TenantQuotaRules
+  readonly #ports: PrivatePorts
 
-export function checkTenants(draft: Draft, verdicts: Verdicts): void {
-  const ids = new Map<string, Located<TenantConfig>>()
-  const distinct: Located<TenantConfig>[] = []
-  for (const tenant of draft.tenants) {
-    const first = ids.get(tenant.value.id)
-    if (first) {
-      const place = placeIn(tenant.place, 'id')
-      verdicts.problem(
-        place,
-        `the tenant ${tenant.value.id} is also at ${mention(placeIn(first.place, 'id'))}`,
-      )
-    } else {
-      ids.set(tenant.value.id, tenant)
-      distinct.push(tenant)
-    }
+  constructor(draft: Draft) {
+    this.#draft = draft
+    const issuers = draft.authentication?.jwt ?? []
+    // The first one counts; that there is another of its name has its problem already.
+    this.#issuers = new Map(issuers.toReversed().map(issuer => [issuer.issuer, issuer]))
+    this.#trustDomains = trustDomainNames(draft.authentication?.spiffe)
+    this.#quotas = new TenantQuotaRules(draft)
+    this.#ports = new PrivatePorts(draft)
   }
-  checkClaims(distinct, verdicts)
-  const { authentication } = draft
-  const trustDomains = trustDomainNames(authentication?.spiffe)
-  for (const tenant of distinct) {
-    if (authentication) checkReferences(tenant, { authentication, trustDomains, ids }, verdicts)
+
+  /** `files`: what is known of files, for as long as they are taken to stay the same. */
+  check(tenant: Located<TenantConfig>, files: FileFaults, verdicts: Verdicts): void {
+    checkAddress(tenant, verdicts)
+    this.#checkReferences(tenant, verdicts)
     checkApiKeys(tenant, verdicts)
     checkDeployment(tenant, verdicts)
+    checkIdentity(tenant, verdicts)
+    checkTenantFiles(tenant, files, verdicts)
+    this.#quotas.check(tenant, verdicts)
+    this.#ports.check(tenant, verdicts)
   }
-}
 
-function checkClaims(tenants: readonly Located<TenantConfig>[], verdicts: Verdicts): void {
-  const claims = new Map<string, Claim>()
-  for (const tenant of tenants) {
-    for (const { key, what, path } of claimsOf(tenant.value)) {
-      const place = placeIn(tenant.place, ...path)
-      const first = claims.get(key)
-      if (first === undefined) claims.set(key, { tenant, place })
-      else if (first.tenant !== tenant) {
-        const message = `${what} is claimed by the tenants ${first.tenant.value.id} and ${tenant.value.id}`
-        verdicts.problem(place, `${message}; it stands also at ${mention(first.place)}`)
+  /** Tokens that `tenant` binds to itself and that would be another's, if there were one with the id that they name. */
+  references(tenant: TenantConfig): Reference[] {
+    const references: Reference[] = []
+    for (const [index, credential] of tenant.credentials.entries()) {
+      const named = 'jwt' in credential ? this.#namedTenant(credential.jwt) : undefined
+      if (named === undefined) continue
+      const { id, claim } = named
+      const path = ['credentials', index, 'jwt', 'claims', claim]
+      references.push({ id, what: `tokens with ${claim}: ${id}`, path })
+    }
+    return references
+  }
+
+  /** A token that names a tenant by its id is that tenant's; binding it to another would take it away silently. */
+  #namedTenant({ issuer: name, claims }: JwtBinding): { id: string; claim: string } | undefined {
+    const issuer = this.#issuers.get(name)
+    if (issuer === undefined || Object.keys(claims).length !== 1) return undefined
+    const id = claims[issuer.tenantClaim]
+    return id === undefined ? undefined : { id, claim: issuer.tenantClaim }
+  }
+
+  #checkReferences(tenant: Located<TenantConfig>, verdicts: Verdicts): void {
+    if (this.#draft.authentication === undefined) return
+    for (const [index, credential] of tenant.value.credentials.entries()) {
+      if ('spiffe' in credential) {
+        const fault = spiffeFault(credential.spiffe, this.#trustDomains)
+        if (fault !== undefined)
+          verdicts.problem(placeIn(tenant.place, 'credentials', index, 'spiffe'), fault)
+      } else if ('jwt' in credential && !this.#issuers.has(credential.jwt.issuer)) {
+        const place = placeIn(tenant.place, 'credentials', index, 'jwt', 'issuer')
+        verdicts.problem(place, this.#unknownIssuer(credential.jwt.issuer))
       }
     }
-    const { address } = tenant.value
-    if (address !== undefined && ['0.0.0.0', '::'].includes(canonicalAddress(address))) {
-      verdicts.problem(
-        placeIn(tenant.place, 'address'),
-        `${address} is no address of one tenant but of all`,
-      )
-    }
+  }
+
+  #unknownIssuer(issuer: string): string {
+    const allowed = [...this.#issuers.keys()].toReversed().slice(0, 8)
+    const names = allowed.length === 0 ? 'none is configured' : `allowed: ${allowed.join(', ')}`
+    return `the issuer ${issuer} is not under authentication.jwt; ${names}`
   }
 }
 
-interface ClaimKey {
+/** Something by which a tenant would take what another has by its id. */
+export interface Reference {
+  /** Of the other tenant. */
+  readonly id: string
+  readonly what: string
+  readonly path: Path
+}
+
+type JwtBinding = Extract<CredentialConfig, { jwt: unknown }>['jwt']
+
+function checkAddress({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {
+  const { address } = value
+  if (address === undefined || !['0.0.0.0', '::'].includes(canonicalAddress(address))) return
+  const message = `${address} is no address of one tenant but of all`
+  verdicts.problem(placeIn(place, 'address'), message)
+}
+
+/** Something that belongs to one tenant alone. */
+export interface ClaimKey {
   /** Equal for two claims of the same thing. */
   readonly key: string
   readonly what: string
-  readonly path: readonly (string | number)[]
+  readonly path: Path
 }
 
-function* claimsOf(tenant: TenantConfig): Generator<ClaimKey> {
+/** All that `tenant` claims for itself alone; the one place where what is new is added. Its id goes without saying. */
+export function* claimsOf(tenant: TenantConfig): Generator<ClaimKey> {
   if (tenant.address !== undefined) {
     const key = `address ${canonicalAddress(tenant.address)}`
     yield { key, what: `the address ${tenant.address}`, path: ['address'] }
@@ -79,6 +124,9 @@ function* claimsOf(tenant: TenantConfig): Generator<ClaimKey> {
   for (const [index, credential] of tenant.credentials.entries()) {
     yield { ...describeCredential(credential), path: ['credentials', index] }
   }
+  const workload = tenant.deployment.identity?.spiffe
+  if (workload !== undefined && isSpiffeId(workload))
+    yield { ...same(`the workload ${workload}`), path: ['deployment', 'identity', 'spiffe'] }
 }
 
 function describeCredential(credential: CredentialConfig): { key: string; what: string } {
@@ -96,57 +144,6 @@ function describeCredential(credential: CredentialConfig): { key: string; what: 
 
 function same(what: string): { key: string; what: string } {
   return { key: what, what }
-}
-
-interface Known {
-  readonly authentication: NonNullable<Draft['authentication']>
-  readonly trustDomains: ReadonlySet<string>
-  readonly ids: ReadonlyMap<string, Located<TenantConfig>>
-}
-
-function checkReferences(tenant: Located<TenantConfig>, known: Known, verdicts: Verdicts): void {
-  for (const [index, credential] of tenant.value.credentials.entries()) {
-    const place = placeIn(tenant.place, 'credentials', index)
-    if ('spiffe' in credential) {
-      const fault = spiffeFault(credential.spiffe, known.trustDomains)
-      if (fault !== undefined) verdicts.problem(placeIn(place, 'spiffe'), fault)
-    } else if ('jwt' in credential) {
-      checkBinding(
-        { tenant, binding: credential.jwt, place: placeIn(place, 'jwt') },
-        known,
-        verdicts,
-      )
-    }
-  }
-}
-
-interface Binding {
-  readonly tenant: Located<TenantConfig>
-  readonly binding: { issuer: string; claims: Record<string, string> }
-  readonly place: Place
-}
-
-function checkBinding({ tenant, binding, place }: Binding, known: Known, verdicts: Verdicts): void {
-  const issuers: readonly JwtIssuerConfig[] = known.authentication.jwt
-  const issuer = issuers.find(each => each.issuer === binding.issuer)
-  if (!issuer) {
-    const allowed = issuers.map(each => each.issuer).slice(0, 8)
-    const names = allowed.length === 0 ? 'none is configured' : `allowed: ${allowed.join(', ')}`
-    const message = `the issuer ${binding.issuer} is not under authentication.jwt; ${names}`
-    verdicts.problem(placeIn(place, 'issuer'), message)
-    return
-  }
-  // A token that names a tenant by its id is that tenant's; binding it to another would take it away silently.
-  const claims = Object.keys(binding.claims)
-  const named = known.ids.get(binding.claims[issuer.tenantClaim] ?? '')
-  if (claims.length === 1 && named && named !== tenant) {
-    const whose = `the tenants ${named.value.id} (by its id) and ${tenant.value.id}`
-    const message = `tokens with ${issuer.tenantClaim}: ${named.value.id} are claimed by ${whose}`
-    verdicts.problem(
-      placeIn(place, 'claims', issuer.tenantClaim),
-      `${message}; see ${mention(named.place)}`,
-    )
-  }
 }
 
 function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {

@@ -2,24 +2,21 @@
  * What must hold between values, beyond the form of each: names and addresses that clash, credentials that two tenants
  * claim, references to what is not there. Each message names both sides.
  */
-import { Claims, type Draft, type Verdicts } from './draft.ts'
+import { Claims, type Draft, type TenantCensus, type Verdicts } from './draft.ts'
 import { isUrl } from './paths.ts'
 import { mention, placeIn } from './problem.ts'
 import { checkExports } from './rules-exports.ts'
 import { checkFiles } from './rules-files.ts'
-import { checkIdentities } from './rules-identity.ts'
 import { checkListeners } from './rules-listeners.ts'
 import { checkQuotas } from './rules-quotas.ts'
 import { checkTrustDomains } from './rules-spiffe.ts'
-import { checkTenants } from './rules-tenants.ts'
 
-export function checkRules(draft: Draft, verdicts: Verdicts): void {
+/** All rules but those for single tenants, which are in `rules-tenants.ts`. */
+export function checkService(draft: Draft, tenants: TenantCensus, verdicts: Verdicts): void {
   checkOperations(draft, verdicts)
-  checkListeners(draft, verdicts)
+  checkListeners(draft, tenants, verdicts)
   checkIssuers(draft, verdicts)
   checkTrustDomains(draft, verdicts)
-  checkTenants(draft, verdicts)
-  checkIdentities(draft.tenants, verdicts)
   checkMixerTls(draft, verdicts)
   checkQuotas(draft, verdicts)
   checkLedger(draft, verdicts)

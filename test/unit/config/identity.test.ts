@@ -57,7 +57,7 @@ for (const [name, identities, message] of [
   [
     'a block around that of another',
     ['{ address: [10.250.0.7] }', '{ address: [11.0.0.0/8, 10.0.0.0/8] }'],
-    /10\.250\.0\.7, or a part of it, is claimed by the tenants t1 and t0/,
+    /10\.0\.0\.0\/8, or a part of it, is claimed by the tenants t0 and t1/,
   ],
   ['a loopback address', ['{ address: [127.0.0.1] }'], /loopback and link-local addresses tell no/],
   ['a link-local block', ['{ address: ["fe80::/64"] }'], /loopback and link-local addresses/],
