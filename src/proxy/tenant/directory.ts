@@ -3,9 +3,9 @@
  * configuration makes a new one that is swapped in whole.
  */
 import type { CredentialConfig, TenantConfig } from '../../config/schema.ts'
+import { sameConfig } from '../../core/same-config.ts'
 import { normalizeAddress } from './ip-address.ts'
 import { type Claims, JwtBindings } from './jwt-bindings.ts'
-import { sameConfig } from './same-config.ts'
 import { Tenant } from './tenant.ts'
 
 const DIGEST_PREFIX = 'sha256:'
