@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { tenantOfApiKey } from '../../src/core/api-key.ts'
 import { ApiKeys } from '../../src/proxy/credential/api-keys.ts'
-import { DEFAULT_JWT_OPTIONS, JwtChecker } from '../../src/proxy/credential/jwt.ts'
+import { JwtChecker } from '../../src/proxy/credential/jwt.ts'
+import { DEFAULT_JWT_OPTIONS } from '../../src/proxy/credential/jwt-options.ts'
 import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
 import {
   issuerConfig,

@@ -1,41 +1,8 @@
 /** How credentials are checked, for the whole service. */
 import { z } from 'zod'
 import { fieldName } from './forms.ts'
-import { duration } from './quantities.ts'
+import { jwtIssuer } from './jwt-schema.ts'
 import { spiffe } from './spiffe-schema.ts'
-
-export const jwtIssuer = z.strictObject({
-  issuer: z.string().min(1).max(1_024).describe('The `iss` claim, compared exactly.'),
-  audiences: z
-    .array(z.string().min(1))
-    .min(1)
-    .describe('At least one of them must be in the `aud` claim.'),
-  jwks: z.string().min(1).describe('Where the keys are: an http(s) URL or a path.'),
-  algorithms: z
-    .array(
-      z.enum([
-        'RS256',
-        'RS384',
-        'RS512',
-        'PS256',
-        'PS384',
-        'PS512',
-        'ES256',
-        'ES384',
-        'ES512',
-        'EdDSA',
-      ]),
-    )
-    .min(1)
-    .default(['RS256', 'ES256', 'EdDSA'])
-    .describe('Signature algorithms that are taken; all are asymmetric.'),
-  tenantClaim: z
-    .string()
-    .min(1)
-    .default('tenant')
-    .describe('The claim whose value is the id of the tenant.'),
-  clockSkew: duration().prefault('60s').describe('By how much `exp` and `nbf` may be off.'),
-})
 
 export const authentication = z.strictObject({
   jwt: z

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { API_KEY_PREFIX } from '../core/api-key.ts'
 import { digest } from './forms.ts'
+import { claimValues } from './jwt-schema.ts'
 
 const LABEL_HINT =
   'must be 1 to 64 of letters, digits, spaces and ._:@/+-, with a letter or digit at both ends'
@@ -24,9 +25,9 @@ export const credential = z.union([
     jwt: z
       .strictObject({
         issuer: z.string().min(1).describe('One of the issuers under `authentication.jwt`.'),
-        claims: z
-          .record(z.string(), z.string())
-          .describe('Claims that must have exactly these values.'),
+        claims: claimValues().describe(
+          'Claims that must have exactly these values; one that is an array must have them in it.',
+        ),
       })
       .describe('Tokens of this tenant, where the tenant claim is not its id.'),
   }),

@@ -57,6 +57,9 @@ function resolveExportPaths(each: ExportConfig, absolute: (path: string) => stri
 
 /** As `resolvePaths`, for one tenant; its paths start at the file that it comes from. */
 export function resolveTenantPaths(tenant: TenantConfig, directory: string): void {
+  for (const issuer of tenant.jwt) {
+    if (!isUrl(issuer.jwks)) issuer.jwks = resolve(directory, issuer.jwks)
+  }
   const { tls } = tenant.deployment
   if (!tls) return
   if (tls.ca !== undefined) tls.ca = resolve(directory, tls.ca)

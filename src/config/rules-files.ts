@@ -47,6 +47,8 @@ export function checkTenantFiles(
   files: FileFaults,
   verdicts: Verdicts,
 ): void {
+  for (const [index, { jwks }] of value.jwt.entries())
+    if (!isUrl(jwks)) files.check(jwks, placeIn(place, 'jwt', index, 'jwks'), verdicts)
   const { tls } = value.deployment
   if (!tls) return
   const at = placeIn(place, 'deployment', 'tls')

@@ -1,12 +1,14 @@
 /** Rules for tenants: what belongs to one must not be claimed by another, and what they refer to must be there. */
 
 import { isSpiffeId } from '../codec/spiffe-id.ts'
+import { claimPathKey, claimPathOf } from '../core/claim-path.ts'
 import { canonicalAddress, hostFault } from './addresses.ts'
 import type { Draft, Located, Verdicts } from './draft.ts'
 import { type Path, placeIn } from './problem.ts'
 import { checkApiKeys } from './rules-api-keys.ts'
 import { checkTenantFiles, type FileFaults } from './rules-files.ts'
 import { checkIdentity } from './rules-identity.ts'
+import { checkTenantIssuers, type ServiceIssuers, serviceIssuers } from './rules-issuers.ts'
 import { PrivatePorts } from './rules-listeners.ts'
 import { TenantQuotaRules } from './rules-quotas.ts'
 import { spiffeFault, trustDomainNames } from './rules-spiffe.ts'
@@ -19,6 +21,7 @@ import type { CredentialConfig, JwtIssuerConfig, TenantConfig } from './schema.t
 export class TenantRules {
   readonly #draft: Draft
   readonly #issuers: ReadonlyMap<string, JwtIssuerConfig>
+  readonly #serviceIssuers: ServiceIssuers
   readonly #trustDomains: ReadonlySet<string>
   readonly #quotas: TenantQuotaRules
   readonly #ports: PrivatePorts
@@ -28,6 +31,7 @@ export class TenantRules {
     const issuers = draft.authentication?.jwt ?? []
     // The first one counts; that there is another of its name has its problem already.
     this.#issuers = new Map(issuers.toReversed().map(issuer => [issuer.issuer, issuer]))
+    this.#serviceIssuers = serviceIssuers(draft)
     this.#trustDomains = trustDomainNames(draft.authentication?.spiffe)
     this.#quotas = new TenantQuotaRules(draft)
     this.#ports = new PrivatePorts(draft)
@@ -37,6 +41,7 @@ export class TenantRules {
   check(tenant: Located<TenantConfig>, files: FileFaults, verdicts: Verdicts): void {
     checkAddress(tenant, verdicts)
     this.#checkReferences(tenant, verdicts)
+    checkTenantIssuers(tenant, this.#serviceIssuers, verdicts)
     checkApiKeys(tenant, verdicts)
     checkDeployment(tenant, verdicts)
     checkIdentity(tenant, verdicts)
@@ -61,9 +66,12 @@ export class TenantRules {
   /** A token that names a tenant by its id is that tenant's; binding it to another would take it away silently. */
   #namedTenant({ issuer: name, claims }: JwtBinding): { id: string; claim: string } | undefined {
     const issuer = this.#issuers.get(name)
-    if (issuer === undefined || Object.keys(claims).length !== 1) return undefined
-    const id = claims[issuer.tenantClaim]
-    return id === undefined ? undefined : { id, claim: issuer.tenantClaim }
+    const [claim, ...more] = Object.keys(claims)
+    if (issuer === undefined || claim === undefined || more.length > 0) return undefined
+    const isTenantClaim =
+      claimPathKey(claimPathOf(claim)) === claimPathKey(claimPathOf(issuer.tenantClaim))
+    const id = claims[claim]
+    return isTenantClaim && id !== undefined ? { id, claim } : undefined
   }
 
   #checkReferences(tenant: Located<TenantConfig>, verdicts: Verdicts): void {
@@ -121,6 +129,9 @@ export function* claimsOf(tenant: TenantConfig): Generator<ClaimKey> {
   for (const [index, host] of tenant.hosts.entries()) {
     yield { key: `host ${host}`, what: `the host ${host}`, path: ['hosts', index] }
   }
+  for (const [index, { issuer }] of tenant.jwt.entries()) {
+    yield { ...same(`the issuer ${issuer}`), path: ['jwt', index, 'issuer'] }
+  }
   for (const [index, credential] of tenant.credentials.entries()) {
     yield { ...describeCredential(credential), path: ['credentials', index] }
   }
@@ -136,8 +147,11 @@ function describeCredential(credential: CredentialConfig): { key: string; what: 
   const { issuer, claims } = credential.jwt
   const sorted = Object.entries(claims).toSorted(([a], [b]) => (a < b ? -1 : 1))
   const text = JSON.stringify(Object.fromEntries(sorted))
+  // However the paths are written: `realm.org` is the same claim as `["realm","org"]`.
+  const paths = sorted.map(([name, value]) => [claimPathKey(claimPathOf(name)), value])
+  paths.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))
   return {
-    key: `jwt ${JSON.stringify([issuer, sorted])}`,
+    key: `jwt ${JSON.stringify([issuer, paths])}`,
     what: `the JWT binding ${issuer} ${text}`,
   }
 }

@@ -3,10 +3,10 @@
  * claim, references to what is not there. Each message names both sides.
  */
 import { Claims, type Draft, type TenantCensus, type Verdicts } from './draft.ts'
-import { isUrl } from './paths.ts'
 import { mention, placeIn } from './problem.ts'
 import { checkExports } from './rules-exports.ts'
 import { checkFiles } from './rules-files.ts'
+import { checkServiceIssuers } from './rules-issuers.ts'
 import { checkListeners } from './rules-listeners.ts'
 import { checkQuotas } from './rules-quotas.ts'
 import { checkTrustDomains } from './rules-spiffe.ts'
@@ -15,7 +15,7 @@ import { checkTrustDomains } from './rules-spiffe.ts'
 export function checkService(draft: Draft, tenants: TenantCensus, verdicts: Verdicts): void {
   checkOperations(draft, verdicts)
   checkListeners(draft, tenants, verdicts)
-  checkIssuers(draft, verdicts)
+  checkServiceIssuers(draft, verdicts)
   checkTrustDomains(draft, verdicts)
   checkMixerTls(draft, verdicts)
   checkQuotas(draft, verdicts)
@@ -40,26 +40,6 @@ function checkOperations(draft: Draft, verdicts: Verdicts): void {
       verdicts.problem(
         place,
         `${operation.name} is what usage records call the rest, choose another name`,
-      )
-    }
-  }
-}
-
-function checkIssuers(draft: Draft, verdicts: Verdicts): void {
-  const claims = new Claims()
-  for (const [index, { issuer, jwks }] of (draft.authentication?.jwt ?? []).entries()) {
-    const place = placeIn(draft.root, 'authentication', 'jwt', index)
-    const first = claims.claim(issuer, placeIn(place, 'issuer'))
-    if (first) {
-      verdicts.problem(
-        placeIn(place, 'issuer'),
-        `${issuer} is also the issuer at ${mention(first)}`,
-      )
-    }
-    if (isUrl(jwks) && !/^https:/i.test(jwks)) {
-      verdicts.warning(
-        placeIn(place, 'jwks'),
-        'keys fetched without TLS can be exchanged on the way; use https',
       )
     }
   }

@@ -4,13 +4,14 @@
  * Only the form of single values is decided here; what must hold between values is in `rules.ts`.
  */
 import { z } from 'zod'
-import { authentication, type jwtIssuer } from './authentication-schema.ts'
+import { authentication } from './authentication-schema.ts'
 import type { credential } from './credential-schema.ts'
 import type { deployment } from './deployment-schema.ts'
 import { exportSchema } from './export-schema.ts'
 import { hostPort, labelledTenants, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
 import { journalFields } from './journal-schema.ts'
+import type { jwtIssuer, tenantJwtIssuer } from './jwt-schema.ts'
 import { listenerSchema } from './listener-schema.ts'
 import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
@@ -209,4 +210,5 @@ export type CredentialConfig = z.output<typeof credential>
 export type LimitsConfig = z.output<typeof tenantLimits>
 export type DeploymentConfig = z.output<typeof deployment>
 export type JwtIssuerConfig = z.output<typeof jwtIssuer>
+export type TenantJwtIssuerConfig = z.output<typeof tenantJwtIssuer>
 export type SpiffeConfig = z.output<typeof spiffe>

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../core/tenant-id.ts'
 import { credential } from './credential-schema.ts'
 import { deployment } from './deployment-schema.ts'
+import { tenantJwtIssuer } from './jwt-schema.ts'
 import { bandwidth, rate, size } from './quantities.ts'
 import { quotas } from './quota-schema.ts'
 
@@ -54,6 +55,13 @@ export const tenantSchema = z.strictObject({
     .default([])
     .describe(
       'What proves that traffic is this tenant’s. A JWT whose tenant claim is the id needs no entry.',
+    ),
+  jwt: z
+    .array(tenantJwtIssuer)
+    .max(100)
+    .default([])
+    .describe(
+      'Issuers of this tenant alone: every token of theirs is its own, whatever they claim.',
     ),
   deployment: deployment.describe(
     'The deployment of the application that serves this tenant and no other.',

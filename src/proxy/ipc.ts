@@ -120,6 +120,7 @@ export interface WorkerReport {
   readonly callDurations: readonly DurationHistogram[]
   readonly upstreamDurations: readonly DurationHistogram[]
   readonly jwtCache: { readonly hit: number; readonly miss: number; readonly reject: number }
+  readonly tokenIssuers: TokenIssuerFigures
   /** Only tenants whose figures changed; absolute. */
   readonly endpoints: readonly {
     readonly tenant: string
@@ -143,6 +144,18 @@ export interface KeyUse {
   readonly digest: string
   /** Second of the last use, since the epoch. */
   readonly at: number
+}
+
+/** How tokens that were not known fared. */
+export interface TokenIssuerFigures {
+  /** Issuers that are kept: absolute. */
+  readonly live: number
+  readonly closed: Readonly<Record<'idle' | 'full' | 'changed', number>>
+  readonly fetches: Readonly<Record<'ok' | 'failed' | 'limited', number>>
+  /** Checks that were not made, by the limit that was met, or because there were no keys. */
+  readonly unchecked: Readonly<Record<'worker' | 'source' | 'issuer' | 'keys', number>>
+  /** Known tokens that were dropped for want of room. */
+  readonly dropped: number
 }
 
 export interface JournalFigures {

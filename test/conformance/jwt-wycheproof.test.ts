@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
 import type { JwtIssuerConfig, TenantConfig } from '../../src/config/schema.ts'
-import { DEFAULT_JWT_OPTIONS, JwtChecker } from '../../src/proxy/credential/jwt.ts'
+import { JwtChecker } from '../../src/proxy/credential/jwt.ts'
+import { DEFAULT_JWT_OPTIONS } from '../../src/proxy/credential/jwt-options.ts'
 import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
 import { Tenant } from '../../src/proxy/tenant/tenant.ts'
 
@@ -34,6 +35,7 @@ const tenant: TenantConfig = {
   id: 'wycheproof',
   hosts: [],
   credentials: [],
+  jwt: [],
   deployment: { endpoints: ['http://127.0.0.1:9'] },
   limits: {},
   connect: false,
@@ -96,8 +98,11 @@ async function accepts({ jwks, token }: Vector, path: string): Promise<boolean> 
       audiences: ['held-out'],
       jwks: path,
       algorithms: ALGORITHMS,
+      types: ['JWT'],
+      requireType: false,
       tenantClaim: 'sub',
       clockSkew: 0,
+      maxStale: 0,
     },
   ])
   const result = await checker.check(token, Date.now())

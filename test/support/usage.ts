@@ -35,6 +35,13 @@ export function emptyReport(): WorkerReport {
     callDurations: [],
     upstreamDurations: [],
     jwtCache: { hit: 0, miss: 0, reject: 0 },
+    tokenIssuers: {
+      live: 0,
+      closed: { idle: 0, full: 0, changed: 0 },
+      fetches: { ok: 0, failed: 0, limited: 0 },
+      unchecked: { worker: 0, source: 0, issuer: 0, keys: 0 },
+      dropped: 0,
+    },
     endpoints: [],
     eventLoopLagMs: 0,
     journal: {

@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
 import type { Config } from '../../config/schema.ts'
+import { claimPathOf } from '../../core/claim-path.ts'
 import { onSignals } from '../../runtime/signals.ts'
 import { loadConfigOrReport } from '../configuration.ts'
 import { workersOption } from '../options.ts'
@@ -117,7 +118,8 @@ function unfixedPorts(config: Config): boolean {
 async function writeTokens({ stateDir, samples }: Plan, config: Config): Promise<void> {
   const issuer = config.authentication.jwt.find(({ jwks }) => jwks === join(stateDir, 'jwks.json'))
   if (!samples || !issuer) return
-  const { tenantClaim, audiences } = issuer
+  const { audiences } = issuer
+  const tenantClaim = claimPathOf(issuer.tenantClaim)
   const common = { issuer: issuer.issuer, audience: audiences[0] ?? '', tenantClaim }
   for (const { id } of config.tenants) await writeToken(stateDir, { ...common, tenant: id })
 }

@@ -13,6 +13,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, SignJWT } from 'jose'
+import type { ClaimPath } from '../../core/claim-path.ts'
 import {
   createAuthority,
   issueServerCertificate,
@@ -80,14 +81,19 @@ export interface TokenOptions {
   readonly issuer: string
   readonly audience: string
   /** The claim that carries the tenant's id. */
-  readonly tenantClaim: string
+  readonly tenantClaim: ClaimPath
+}
+
+function claimsWith({ tenant, tenantClaim }: TokenOptions): Record<string, unknown> {
+  const claims = tenantClaim.reduceRight<unknown>((value, name) => ({ [name]: value }), tenant)
+  return claims as Record<string, unknown>
 }
 
 /** Writes `<tenant>.jwt`: a token that is good for a day from now, signed with the key of the state folder. */
 export async function writeToken(dir: string, options: TokenOptions): Promise<void> {
   const key = createPrivateKey(await readFile(join(dir, 'jwt.key'), 'utf8'))
   const kid = await calculateJwkThumbprint(await exportJWK(createPublicKey(key)))
-  const token = await new SignJWT({ [options.tenantClaim]: options.tenant })
+  const token = await new SignJWT(claimsWith(options))
     .setProtectedHeader({ alg: JWT_ALGORITHM, kid, typ: 'JWT' })
     .setIssuer(options.issuer)
     .setAudience(options.audience)

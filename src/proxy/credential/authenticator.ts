@@ -1,11 +1,12 @@
 /** Finds out whose credentials a call carries. What the connection code uses of this folder. */
 import type { JwtIssuerConfig } from '../../config/schema.ts'
 import type { CredentialResult } from '../classify/classify.ts'
-import type { WorkerReport } from '../ipc.ts'
+import type { TokenIssuerFigures, WorkerReport } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import { ApiKeys } from './api-keys.ts'
 import type { CallEvidence } from './call-evidence.ts'
-import { DEFAULT_JWT_OPTIONS, JwtChecker, type JwtCounters, type JwtOptions } from './jwt.ts'
+import { JwtChecker, type JwtCounters } from './jwt.ts'
+import { DEFAULT_JWT_OPTIONS, type JwtOptions } from './jwt-options.ts'
 import type { ProblemLog } from './key-source.ts'
 import { type CacheLimits, flatCopy } from './verified-cache.ts'
 
@@ -71,6 +72,10 @@ export class Authenticator {
     return this.#jwt.takeCounters()
   }
 
+  takeIssuerFigures(nowMs: number): TokenIssuerFigures {
+    return this.#jwt.takeIssuerFigures(nowMs)
+  }
+
   /** Which API keys were used since the last time, and how many uses were too many to be kept. */
   takeKeyUses(): Pick<WorkerReport, 'keyUses' | 'keyUsesDropped'> {
     const { uses } = this.#apiKeys
@@ -119,7 +124,7 @@ export class Authenticator {
       return undefined
     }
     const token = authorization.slice(BEARER.length).trim()
-    const jwt = this.#jwt.check(token, nowMs)
+    const jwt = this.#jwt.check(token, nowMs, evidence.source)
     if (jwt instanceof Promise) return this.#finish(evidence, jwt, apiKey, nowMs)
     if (typeof jwt === 'object')
       this.#memoUntilMs = Math.min(this.#memoUntilMs, this.#jwt.validUntilMs)

@@ -26,6 +26,8 @@ export interface EvidenceOptions {
   /** Local address of the connection; `''` where it says nothing (shared mode). */
   readonly localAddress: string
   readonly certificate: ClientCertificate | undefined
+  /** Address of the peer; '' where it says nothing of who sends (`trustedProxies`). Checks of tokens are counted by it. */
+  readonly source: string
   /** Of the connection. */
   readonly memo: CredentialMemo
 }
@@ -38,6 +40,7 @@ export class CallEvidence implements Evidence {
   readonly mode: Evidence['mode']
   readonly http: boolean
   readonly memo: CredentialMemo
+  readonly source: string
   readonly #localAddress: string
   readonly #certificate: ClientCertificate | undefined
   #generation = Number.NaN
@@ -57,6 +60,7 @@ export class CallEvidence implements Evidence {
     this.mode = options.mode
     this.http = options.http
     this.memo = options.memo
+    this.source = options.source
     this.#localAddress = options.localAddress
     this.#certificate = options.certificate
   }

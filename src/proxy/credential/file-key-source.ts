@@ -34,9 +34,7 @@ export class FileKeySource implements KeySource {
     return this.load(nowMs)
   }
 
-  close(): Promise<void> {
-    return Promise.resolve()
-  }
+  close(): void {}
 
   #check(nowMs: number): void {
     try {

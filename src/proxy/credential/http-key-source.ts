@@ -1,4 +1,5 @@
-import { Agent, type Dispatcher, request } from 'undici'
+import { type Dispatcher, request } from 'undici'
+import type { FetchBudget } from './fetch-budget.ts'
 import type { KeySet } from './key-set.ts'
 import {
   KeyHolder,
@@ -12,73 +13,94 @@ const DEFAULT_LIFETIME_MS = 600_000
 const MIN_LIFETIME_MS = 60_000
 const MAX_LIFETIME_MS = 3_600_000
 
+export interface HttpKeySourceDeps {
+  readonly log: ProblemLog
+  /** Shared with other sources; not closed here. */
+  readonly agent: Dispatcher
+  readonly budget: FetchBudget
+  readonly options: KeySourceOptions & {
+    /** How long keys stay in use after they went stale and cannot be fetched anew. */
+    readonly maxStaleMs: number
+  }
+}
+
 /**
  * Fetches on demand, one fetch at a time. Keys that went stale are still used while newer ones are fetched, for as long
- * again as they were fresh; then calls wait for the fetch. While the issuer is down the last keys stay in use.
+ * again as they were fresh; then calls wait for the fetch. While the issuer is down the last keys stay in use, up to
+ * `maxStaleMs`: for ever would let a key live on that its issuer took back, for anybody who can keep us from asking.
  */
 export class HttpKeySource implements KeySource {
   readonly #url: string
-  readonly #options: KeySourceOptions
+  readonly #deps: HttpKeySourceDeps
   readonly #holder: KeyHolder
-  readonly #agent: Agent
   readonly #closing = new AbortController()
   #fetching: Promise<void> | undefined = undefined
-  #freshUntilMs = Number.NEGATIVE_INFINITY
-  #usableUntilMs = Number.NEGATIVE_INFINITY
+  #fetchedAtMs = Number.NEGATIVE_INFINITY
+  #lifetimeMs = 0
   /** Of the last fetch. */
   #failed = false
   #retryAtMs = Number.NEGATIVE_INFINITY
   #refreshedAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(url: string, log: ProblemLog, options: KeySourceOptions) {
+  constructor(url: string, deps: HttpKeySourceDeps) {
     this.#url = url
-    this.#options = options
-    this.#holder = new KeyHolder(url, log)
-    this.#agent = new Agent({ connections: 1, connect: { timeout: options.fetchTimeoutMs } })
+    this.#deps = deps
+    this.#holder = new KeyHolder(url, deps.log)
   }
 
   current(nowMs: number): KeySet | undefined {
-    if (nowMs < this.#freshUntilMs) return this.#holder.keys
-    void this.#fetch(nowMs)
+    const ageMs = nowMs - this.#fetchedAtMs
+    // Of a clock that was set back nobody knows how old the keys are.
+    if (ageMs < this.#lifetimeMs && ageMs >= 0) return this.#holder.keys
+    void this.#fetch('load', nowMs)
     // Nobody waits for an issuer that did not answer the last time: that would delay calls at each new attempt.
-    return nowMs < this.#usableUntilMs || this.#failed ? this.#holder.keys : undefined
+    if (ageMs < 2 * this.#lifetimeMs || this.#failed) return this.#usable(nowMs)
+    return undefined
   }
 
   async load(nowMs: number): Promise<KeySet | undefined> {
-    await this.#fetch(nowMs)
-    return this.#holder.keys
+    await this.#fetch('load', nowMs)
+    return this.#usable(nowMs)
   }
 
   async refresh(nowMs: number): Promise<KeySet | undefined> {
     if (this.#fetching !== undefined) await this.#fetching
-    else if (nowMs - this.#refreshedAtMs >= this.#options.refreshIntervalMs) {
+    else if (Math.abs(nowMs - this.#refreshedAtMs) >= this.#deps.options.refreshIntervalMs) {
       this.#refreshedAtMs = nowMs
-      await this.#fetch(nowMs)
+      await this.#fetch('refresh', nowMs)
     }
-    return this.#holder.keys
+    return this.#usable(nowMs)
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#closing.abort()
-    await this.#agent.destroy()
   }
 
-  /** Joins the fetch that is under way, or starts one unless the last failed just now. Never rejects. */
-  #fetch(nowMs: number): Promise<void> {
-    if (this.#fetching === undefined && nowMs >= this.#retryAtMs && !this.#closing.signal.aborted) {
-      this.#fetching = this.#fetchOnce(nowMs).finally(() => {
-        this.#fetching = undefined
-      })
-    }
-    return this.#fetching ?? Promise.resolve()
+  #usable(nowMs: number): KeySet | undefined {
+    const staleMs = nowMs - this.#fetchedAtMs - this.#lifetimeMs
+    return staleMs < this.#deps.options.maxStaleMs ? this.#holder.keys : undefined
+  }
+
+  /** Joins the fetch that is under way, or starts one unless the last failed just now, or there are too many. Never rejects. */
+  #fetch(kind: 'load' | 'refresh', nowMs: number): Promise<void> {
+    if (this.#fetching !== undefined) return this.#fetching
+    const { budget, options } = this.#deps
+    if (this.#failed && this.#retryAtMs > nowMs && this.#retryAtMs - nowMs <= options.retryMs)
+      return Promise.resolve()
+    if (this.#closing.signal.aborted || !budget.begin(kind, nowMs)) return Promise.resolve()
+    this.#fetching = this.#fetchOnce(nowMs).finally(() => {
+      this.#fetching = undefined
+      budget.end(!this.#failed)
+    })
+    return this.#fetching
   }
 
   async #fetchOnce(nowMs: number): Promise<void> {
     try {
       const response = await this.#get()
       if (this.#holder.replace(response.text, nowMs)) {
-        this.#freshUntilMs = nowMs + response.lifetimeMs
-        this.#usableUntilMs = this.#freshUntilMs + response.lifetimeMs
+        this.#fetchedAtMs = nowMs
+        this.#lifetimeMs = response.lifetimeMs
         this.#failed = false
         return
       }
@@ -87,14 +109,15 @@ export class HttpKeySource implements KeySource {
       this.#holder.problem(error, nowMs)
     }
     this.#failed = true
-    this.#retryAtMs = nowMs + this.#options.retryMs
+    this.#retryAtMs = nowMs + this.#deps.options.retryMs
   }
 
   async #get(): Promise<{ text: string; lifetimeMs: number }> {
-    const timeout = AbortSignal.timeout(this.#options.fetchTimeoutMs)
+    const { agent, options } = this.#deps
+    const timeout = AbortSignal.timeout(options.fetchTimeoutMs)
     // undici follows no redirect unless asked to: the keys are where the operator says, nowhere else.
     const { statusCode, headers, body } = await request(this.#url, {
-      dispatcher: this.#agent,
+      dispatcher: agent,
       headers: { accept: 'application/jwk-set+json, application/json' },
       signal: AbortSignal.any([timeout, this.#closing.signal]),
     })

@@ -1,88 +1,158 @@
+/** Issuers of JWTs, known by their `iss`: those of the service, and those of one tenant. */
 import { jwtVerify } from 'jose'
-import type { JwtIssuerConfig } from '../../config/schema.ts'
+import type { JwtIssuerConfig, TenantJwtIssuerConfig } from '../../config/schema.ts'
+import { claimAt, claimPathOf, textsOf } from '../../core/claim-path.ts'
+import type { TenantDirectory } from '../tenant/directory.ts'
 import type { Claims } from '../tenant/jwt-bindings.ts'
+import type { Tenant } from '../tenant/tenant.ts'
+import { expiryOf, faultOf } from './jwt-claims.ts'
 import type { KeySet, VerificationKey } from './key-set.ts'
 import type { KeySource } from './key-source.ts'
+import type {
+  Arrival,
+  IssuerDeps,
+  IssuerRules,
+  JwtFailure,
+  TokenIssuer,
+  VerifiedJwt,
+} from './token-issuer.ts'
 import type { UnverifiedJwt } from './unverified-jwt.ts'
 
-export interface VerifiedJwt {
-  readonly claims: Claims
-  /** The key that it is signed with, and the key set that this was found in. */
-  readonly key: VerificationKey
-  readonly keys: KeySet
-  readonly expiresAtMs: number
+/** Whose a verified token is. */
+type Mapping = (claims: Claims, directory: TenantDirectory) => Tenant | undefined
+
+interface Mapped {
+  readonly rules: IssuerRules
+  readonly owner: string
+  readonly mapping: Mapping
 }
 
-export type JwtFailure =
-  | 'credential_invalid'
-  | 'credential_expired'
-  | 'credential_check_unavailable'
+/** An issuer under `authentication.jwt`: its tokens may be any tenant's. */
+export function jwtRulesOfService(config: JwtIssuerConfig): IssuerRules {
+  const key = `iss ${config.issuer}`
+  return {
+    key,
+    config,
+    create(deps) {
+      const path = claimPathOf(config.tenantClaim)
+      const mapping: Mapping = (claims, directory) =>
+        directory.byJwt(config.issuer, claimAt(claims, path), claims)
+      return new JwtIssuer(config, { rules: this, owner: key, mapping }, deps)
+    },
+  }
+}
 
-/** One issuer of tokens: its rules and its keys. Owns the key source. */
-export class JwtIssuer {
-  readonly config: JwtIssuerConfig
-  readonly source: KeySource
-  /** The configuration does not have it any more: what was verified for it is void. */
+/**
+ * An issuer of one tenant: its tokens are that tenant's or nobody's. Whoever runs it writes what they like into them, so
+ * no claim can make a token another tenant's.
+ */
+export function jwtRulesOfTenant(config: TenantJwtIssuerConfig, tenantId: string): IssuerRules {
+  return {
+    // With the tenant in it: an issuer that moves to another tenant is another issuer.
+    key: `iss ${config.issuer} of ${tenantId}`,
+    config,
+    create(deps) {
+      const demanded = Object.entries(config.claims).map(
+        ([name, value]) => [claimPathOf(name), value] as const,
+      )
+      const mapping: Mapping = (claims, directory) => {
+        const tenant = directory.byIssuer(config.issuer)
+        const fits = demanded.every(([path, value]) =>
+          textsOf(claimAt(claims, path)).includes(value),
+        )
+        return fits && tenant?.id === tenantId ? tenant : undefined
+      }
+      return new JwtIssuer(config, { rules: this, owner: `tenant ${tenantId}`, mapping }, deps)
+    },
+  }
+}
+
+class JwtIssuer implements TokenIssuer {
+  readonly rules: IssuerRules
+  readonly owner: string
   closed = false
+  usedAtMs = 0
+  epoch = -1
+  underWay = 0
+  readonly #config: JwtIssuerConfig | TenantJwtIssuerConfig
+  readonly #mapping: Mapping
+  readonly #keys: KeySource
+  readonly #deps: IssuerDeps
 
-  constructor(config: JwtIssuerConfig, source: KeySource) {
-    this.config = config
-    this.source = source
+  constructor(
+    config: JwtIssuerConfig | TenantJwtIssuerConfig,
+    { rules, owner, mapping }: Mapped,
+    deps: IssuerDeps,
+  ) {
+    this.rules = rules
+    this.owner = owner
+    this.#config = config
+    this.#mapping = mapping
+    this.#deps = deps
+    this.#keys = deps.keySources.create(config.jwks, config.maxStale)
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.closed = true
-    await this.source.close()
+    this.#keys.close()
   }
 
-  /** Checks everything about `token`. Never rejects. */
+  currentKeys(nowMs: number): KeySet | undefined {
+    return this.#keys.current(nowMs)
+  }
+
+  tenantOf(claims: Claims, directory: TenantDirectory): Tenant | undefined {
+    return this.#mapping(claims, directory)
+  }
+
+  fault(unverified: UnverifiedJwt, nowMs: number): JwtFailure | undefined {
+    return faultOf(unverified, this.#config, nowMs)
+  }
+
   async verify(
     token: string,
     unverified: UnverifiedJwt,
-    nowMs: number,
+    arrival: Arrival,
   ): Promise<VerifiedJwt | JwtFailure> {
-    const { alg, kid } = unverified.header
-    const algorithms: readonly unknown[] = this.config.algorithms
-    if (unverified.ambiguous || !algorithms.includes(alg)) return 'credential_invalid'
-    if (kid !== undefined && typeof kid !== 'string') return 'credential_invalid'
-    const keys = this.source.current(nowMs) ?? (await this.source.load(nowMs))
+    const { nowMs } = arrival
+    const keys = this.#keys.current(nowMs) ?? (await this.#keys.load(nowMs))
     if (keys === undefined) return 'credential_check_unavailable'
-    const result = await this.#tryKeys(token, keys, kid, nowMs)
+    const result = await this.#tryKeys(token, unverified, keys, arrival)
     if (result !== undefined) return result
     // Perhaps the issuer has changed its keys. The source limits how often a token can make us look.
-    const newer = await this.source.refresh(nowMs)
+    const newer = await this.#keys.refresh(nowMs)
     if (newer === undefined || newer === keys) return 'credential_invalid'
-    return (await this.#tryKeys(token, newer, kid, nowMs)) ?? 'credential_invalid'
+    return (await this.#tryKeys(token, unverified, newer, arrival)) ?? 'credential_invalid'
   }
 
   /** `undefined`: none of the keys has signed this. */
   async #tryKeys(
     token: string,
+    { header, claims }: UnverifiedJwt,
     keys: KeySet,
-    kid: string | undefined,
-    nowMs: number,
+    { nowMs, source }: Arrival,
   ): Promise<VerifiedJwt | JwtFailure | undefined> {
-    for (const key of keys.candidates(kid)) {
+    const { kid } = header
+    const expiresAtMs = expiryOf(claims, this.#config.clockSkew)
+    if (expiresAtMs === undefined) return 'credential_invalid'
+    for (const key of keys.candidates(typeof kid === 'string' ? kid : undefined)) {
       // One after the other: nearly always the first one fits.
-      const result = await this.#tryKey(token, key, nowMs)
-      if (typeof result === 'string') return result
-      if (result === undefined) continue
-      const exp = result['exp']
-      // `1e999` is valid JSON for a number that never comes.
-      if (typeof exp !== 'number' || !Number.isFinite(exp)) return 'credential_invalid'
-      return { claims: result, key, keys, expiresAtMs: exp * 1_000 + this.config.clockSkew }
+      const result = await this.#deps.signatures.run(source, () => this.#tryKey(token, key, nowMs))
+      if (result === 'good') return { claims, key, keys, expiresAtMs }
+      if (result !== undefined) return result
     }
     return undefined
   }
 
+  /** Everything once more by the library, whose word on signatures is the only one. */
   async #tryKey(
     token: string,
     key: VerificationKey,
     nowMs: number,
-  ): Promise<Claims | JwtFailure | undefined> {
-    const { algorithms, issuer, audiences, clockSkew } = this.config
+  ): Promise<'good' | JwtFailure | undefined> {
+    const { algorithms, issuer, audiences, clockSkew } = this.#config
     try {
-      const { payload } = await jwtVerify(token, key.resolve, {
+      await jwtVerify(token, key.resolve, {
         algorithms,
         issuer,
         audience: audiences,
@@ -90,7 +160,7 @@ export class JwtIssuer {
         currentDate: new Date(nowMs),
         requiredClaims: ['exp'],
       })
-      return payload
+      return 'good'
     } catch (error) {
       return failureOf(error)
     }

@@ -3,31 +3,22 @@
  * leaves the configuration: RS256 costs 27 µs, ES256 85, a lookup by the whole token under 1.
  */
 import type { JwtIssuerConfig } from '../../config/schema.ts'
-import { sameConfig } from '../../core/same-config.ts'
 import type { CredentialResult } from '../classify/classify.ts'
+import type { TokenIssuerFigures } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { Claims } from '../tenant/jwt-bindings.ts'
 import type { Tenant } from '../tenant/tenant.ts'
-import { createKeySource } from './jwks.ts'
-import { type JwtFailure, JwtIssuer, type VerifiedJwt } from './jwt-issuer.ts'
+import { type AdmissionRefusal, CheckAdmission, sourceOf } from './check-admission.ts'
+import { IssuerIndex } from './issuer-index.ts'
+import { DEFAULT_JWT_OPTIONS, type JwtOptions } from './jwt-options.ts'
 import type { KeySet, VerificationKey } from './key-set.ts'
-import type { KeySourceOptions, ProblemLog } from './key-source.ts'
+import type { ProblemLog } from './key-source.ts'
+import { KeySources } from './key-sources.ts'
+import { LiveIssuers } from './live-issuers.ts'
+import { SignatureQueue } from './signature-queue.ts'
+import type { JwtFailure, TokenIssuer, VerifiedJwt } from './token-issuer.ts'
 import { readUnverified, type UnverifiedJwt } from './unverified-jwt.ts'
 import { type CacheLimits, VerifiedCache } from './verified-cache.ts'
-
-export interface JwtOptions extends KeySourceOptions {
-  readonly cache: CacheLimits
-  /** Verifications under way at once. Each holds a token and a place in the queue of the crypto threads. */
-  readonly maxUnderWay: number
-}
-
-export const DEFAULT_JWT_OPTIONS: JwtOptions = {
-  cache: { maxEntries: 65_536, maxKeyBytes: 64 * 1024 * 1024 },
-  maxUnderWay: 256,
-  refreshIntervalMs: 30_000,
-  retryMs: 5_000,
-  fetchTimeoutMs: 5_000,
-}
 
 /** Since the last report. `hit`: known and accepted; `miss`: verified and accepted; `reject`: refused. */
 export interface JwtCounters {
@@ -42,13 +33,13 @@ const NEGATIVE_MS = 5_000
 
 /** A verified token. What can change is checked again at each use. */
 interface Known {
-  readonly issuer: JwtIssuer
+  readonly issuer: TokenIssuer
   readonly key: VerificationKey
   readonly expiresAtMs: number
   /** The key set in which `key` was last seen. */
   keys: KeySet
-  /** Of the directory that `tenant` is from. */
-  generation: number
+  /** Of the configuration that `tenant` is from. */
+  epoch: number
   /** `undefined`: a good token, but nobody's. */
   tenant: Tenant | undefined
 }
@@ -56,59 +47,74 @@ interface Known {
 interface Refused {
   readonly result: JwtFailure | 'foreign'
   readonly untilMs: number
+  /** Of the configuration: another one may know the issuer, or other rules of it. */
+  readonly epoch: number
   /** Newer keys may make the token good. */
-  readonly issuer?: JwtIssuer
+  readonly issuer?: TokenIssuer
   readonly keys?: KeySet | undefined
 }
 
+/** A token that is being verified. */
+interface Check {
+  readonly token: string
+  readonly unverified: UnverifiedJwt
+  readonly issuer: TokenIssuer
+  readonly nowMs: number
+  readonly source: string
+}
+
 export class JwtChecker {
-  readonly #log: ProblemLog
-  readonly #options: JwtOptions
+  readonly #keySources: KeySources
+  readonly #live: LiveIssuers
+  readonly #admission: CheckAdmission
   readonly #known: VerifiedCache<Known>
   readonly #refused = new VerifiedCache<Refused>(NEGATIVE_LIMITS)
   readonly #underWay = new Map<string, Promise<Tenant | JwtFailure>>()
   readonly #counters: JwtCounters = { hit: 0, miss: 0, reject: 0 }
-  #issuers: ReadonlyMap<string, JwtIssuer> = new Map()
+  readonly #unchecked = { worker: 0, source: 0, issuer: 0, keys: 0 }
+  #index = new IssuerIndex([])
   #directory: TenantDirectory
+  /** Of the configuration: another directory, or other issuers, are another one. */
+  #epoch = 0
   /** Of the tenant that `check` answered last without a promise: when its token expires. */
   validUntilMs = 0
 
   constructor(
     deps: { readonly directory: TenantDirectory; readonly log: ProblemLog },
-    options: JwtOptions,
+    options: JwtOptions = DEFAULT_JWT_OPTIONS,
   ) {
     this.#directory = deps.directory
-    this.#log = deps.log
-    this.#options = options
     this.#known = new VerifiedCache(options.cache)
+    this.#admission = new CheckAdmission(options.underWay)
+    this.#keySources = new KeySources(deps.log, options, options.fetches)
+    const signatures = new SignatureQueue(options.maxSignatures)
+    this.#live = new LiveIssuers({ keySources: this.#keySources, signatures }, options.issuers)
   }
 
+  /** Issuers of tenants are looked up in it; those that changed are found out with their next token. */
   setDirectory(directory: TenantDirectory): void {
     this.#directory = directory
+    this.#epoch += 1
   }
 
-  /** An issuer whose configuration is unchanged keeps its keys and its verified tokens. Throws for one that is there twice. */
+  /**
+   * Those of the service. An issuer whose configuration is unchanged keeps its keys and its verified tokens. Throws for
+   * one that is there twice.
+   */
   setIssuers(configs: readonly JwtIssuerConfig[]): void {
-    const issuers = new Map<string, JwtIssuer>()
-    for (const config of configs) {
-      if (issuers.has(config.issuer)) throw new Error(`issuer ${config.issuer} is configured twice`)
-      const known = this.#issuers.get(config.issuer)
-      const same = known !== undefined && sameConfig(known.config, config)
-      issuers.set(config.issuer, same ? known : this.#createIssuer(config))
-    }
-    const previous = this.#issuers
-    this.#issuers = issuers
-    this.#refused.clear()
-    for (const [name, issuer] of previous) if (issuers.get(name) !== issuer) void issuer.close()
+    this.#index = new IssuerIndex(configs)
+    this.#epoch += 1
   }
 
   /**
    * Whose token this is; a promise only where a signature or keys must be waited for. It never rejects. A token of an
-   * issuer that is not configured, or text that is no JWT, is `'foreign'`.
+   * issuer that is not configured, or text that is no JWT, is `'foreign'`. `address`: of the peer that sent it, or ''
+   * where that says nothing about who did.
    */
   check(
     token: string,
     nowMs: number,
+    address = '',
   ): Exclude<CredentialResult, undefined> | Promise<Tenant | JwtFailure> {
     const known = this.#known.get(token)
     if (known !== undefined) {
@@ -116,22 +122,11 @@ export class JwtChecker {
       if (result !== undefined) return this.#count(result, 'hit')
     }
     const refused = this.#refused.get(token)
-    if (refused !== undefined && stillHolds(refused, nowMs))
+    if (refused !== undefined && this.#stillHolds(refused, nowMs))
       return this.#count(refused.result, 'hit')
     const joined = this.#underWay.get(token)
     if (joined !== undefined) return joined.then(result => this.#count(result, 'hit'))
-    if (this.#underWay.size >= this.#options.maxUnderWay) {
-      return this.#count('credential_check_unavailable', 'miss')
-    }
-    const unverified = readUnverified(token)
-    const issuer = unverified && this.#issuers.get(unverified.issuer)
-    if (issuer === undefined) {
-      this.#refused.set(token, { result: 'foreign', untilMs: Number.POSITIVE_INFINITY })
-      return 'foreign'
-    }
-    const verification = this.#verify(token, issuer, unverified as UnverifiedJwt, nowMs)
-    this.#underWay.set(token, verification)
-    return verification
+    return this.#begin(token, nowMs, address)
   }
 
   /** One more call with a token that its connection remembers. */
@@ -146,17 +141,65 @@ export class JwtChecker {
     return taken
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#issuers.values()].map(issuer => issuer.close()))
+  /** The figures, whose counters start again from 0. Issuers that are not used any more end here. */
+  takeIssuerFigures(nowMs: number): TokenIssuerFigures {
+    this.#live.sweep(nowMs)
+    const { idle, full, changed } = this.#live.takeCounters()
+    const unchecked = { ...this.#unchecked }
+    Object.assign(this.#unchecked, { worker: 0, source: 0, issuer: 0, keys: 0 })
+    return {
+      live: this.#live.size,
+      closed: { idle, full, changed },
+      fetches: this.#keySources.budget.takeCounters(),
+      unchecked,
+      dropped: this.#known.takeDropped(),
+    }
   }
 
-  #createIssuer(config: JwtIssuerConfig): JwtIssuer {
-    return new JwtIssuer(config, createKeySource(config.jwks, this.#log, this.#options))
+  async close(): Promise<void> {
+    this.#live.close()
+    await this.#keySources.close()
+  }
+
+  /** A token that nothing is known of. */
+  #begin(
+    token: string,
+    nowMs: number,
+    address: string,
+  ): JwtFailure | 'foreign' | Promise<Tenant | JwtFailure> {
+    const unverified = readUnverified(token)
+    const issuer = unverified && this.#find(unverified, nowMs)
+    if (unverified === undefined || issuer === undefined) {
+      const untilMs = Number.POSITIVE_INFINITY
+      this.#refused.set(token, { result: 'foreign', untilMs, epoch: this.#epoch })
+      return 'foreign'
+    }
+    const fault = issuer.fault(unverified, nowMs)
+    if (fault !== undefined) {
+      const untilMs = nowMs + NEGATIVE_MS
+      this.#refused.set(token, { result: fault, untilMs, epoch: this.#epoch })
+      return this.#count(fault, 'miss')
+    }
+    const source = sourceOf(address)
+    const refusal = this.#admission.enter(source, issuer.owner)
+    if (refusal !== undefined) return this.#leaveUnchecked(refusal)
+    const verification = this.#verify({ token, unverified, issuer, nowMs, source })
+    this.#underWay.set(token, verification)
+    return verification
+  }
+
+  #find(unverified: UnverifiedJwt, nowMs: number): TokenIssuer | undefined {
+    const from = { index: this.#index, directory: this.#directory }
+    const issuer = this.#live.find(unverified, from, nowMs)
+    if (issuer !== undefined) issuer.epoch = this.#epoch
+    return issuer
   }
 
   /** `undefined`: must be verified again. */
   #reuse(token: string, known: Known, nowMs: number): Tenant | JwtFailure | undefined {
-    const keys = known.issuer.closed ? undefined : known.issuer.source.current(nowMs)
+    const { issuer } = known
+    if (known.epoch !== this.#epoch && !this.#bringUpToDate(token, known, nowMs)) return undefined
+    const keys = issuer.closed ? undefined : issuer.currentKeys(nowMs)
     if (keys === undefined || !(keys === known.keys || keys.has(known.key))) {
       this.#known.delete(token)
       return undefined
@@ -166,51 +209,69 @@ export class JwtChecker {
       this.#known.delete(token)
       return 'credential_expired'
     }
-    if (known.generation !== this.#directory.generation) {
-      // Its signature was checked, so its claims can be read from it again: that is cheaper than to keep them.
-      known.tenant = this.#tenantOf(known.issuer, readUnverified(token)?.claims ?? {})
-      known.generation = this.#directory.generation
-    }
+    issuer.usedAtMs = nowMs
     this.validUntilMs = known.expiresAtMs
     return known.tenant ?? 'credential_invalid'
   }
 
-  async #verify(
-    token: string,
-    issuer: JwtIssuer,
-    unverified: UnverifiedJwt,
-    nowMs: number,
-  ): Promise<Tenant | JwtFailure> {
+  /** Whether a known token is its issuer's as the configuration has it now; `tenant` is of that one then. */
+  #bringUpToDate(token: string, known: Known, nowMs: number): boolean {
+    // Its signature was checked, so its claims can be read from it again: that is cheaper than to keep them.
+    const unverified = readUnverified(token)
+    if (unverified === undefined || this.#find(unverified, nowMs) !== known.issuer) {
+      this.#known.delete(token)
+      return false
+    }
+    known.tenant = this.#tenantOf(known.issuer, unverified.claims)
+    known.epoch = this.#epoch
+    return true
+  }
+
+  async #verify(check: Check): Promise<Tenant | JwtFailure> {
+    const { token, unverified, issuer, nowMs, source } = check
+    issuer.underWay += 1
     try {
-      const verified = await issuer.verify(token, unverified, nowMs)
-      if (issuer.closed) return this.#count('credential_check_unavailable', 'miss')
-      if (typeof verified === 'string') return this.#refuse(token, issuer, verified, nowMs)
+      const verified = await issuer.verify(token, unverified, { nowMs, source })
+      // The configuration may be another one by now: what was verified by rules that do not hold is worth nothing.
+      const stale =
+        issuer.closed || (issuer.epoch !== this.#epoch && this.#find(unverified, nowMs) !== issuer)
+      if (stale || verified === 'credential_check_unavailable') return this.#leaveUnchecked('keys')
+      if (typeof verified === 'string') return this.#refuse(check, verified)
       return this.#count(this.#accept(token, issuer, verified), 'miss')
     } finally {
       this.#underWay.delete(token)
+      issuer.underWay -= 1
+      this.#admission.leave(source, issuer.owner)
     }
   }
 
-  #accept(token: string, issuer: JwtIssuer, verified: VerifiedJwt): Tenant | JwtFailure {
+  #accept(token: string, issuer: TokenIssuer, verified: VerifiedJwt): Tenant | JwtFailure {
     const { key, keys, expiresAtMs, claims } = verified
     const tenant = this.#tenantOf(issuer, claims)
-    const { generation } = this.#directory
-    this.#known.set(token, { issuer, key, keys, expiresAtMs, generation, tenant })
+    this.#live.prove(issuer)
+    this.#known.set(token, { issuer, key, keys, expiresAtMs, epoch: this.#epoch, tenant })
     return tenant ?? 'credential_invalid'
   }
 
-  #refuse(token: string, issuer: JwtIssuer, result: JwtFailure, nowMs: number): JwtFailure {
-    if (result !== 'credential_check_unavailable') {
-      const keys = issuer.source.current(nowMs)
-      this.#refused.set(token, { result, untilMs: nowMs + NEGATIVE_MS, issuer, keys })
-    }
+  #refuse({ token, issuer, nowMs }: Check, result: JwtFailure): JwtFailure {
+    const keys = issuer.currentKeys(nowMs)
+    const untilMs = nowMs + NEGATIVE_MS
+    this.#refused.set(token, { result, untilMs, epoch: this.#epoch, issuer, keys })
     return this.#count(result, 'miss')
   }
 
-  #tenantOf(issuer: JwtIssuer, claims: Claims): Tenant | undefined {
-    const { issuer: name, tenantClaim } = issuer.config
-    const value = Object.hasOwn(claims, tenantClaim) ? claims[tenantClaim] : undefined
-    return this.#directory.byJwt(name, value, claims)
+  #tenantOf(issuer: TokenIssuer, claims: Claims): Tenant | undefined {
+    return issuer.tenantOf(claims, this.#directory)
+  }
+
+  #stillHolds({ untilMs, epoch, issuer, keys }: Refused, nowMs: number): boolean {
+    if (nowMs >= untilMs || epoch !== this.#epoch) return false
+    return issuer === undefined || (!issuer.closed && issuer.currentKeys(nowMs) === keys)
+  }
+
+  #leaveUnchecked(reason: AdmissionRefusal | 'keys'): JwtFailure {
+    this.#unchecked[reason] += 1
+    return this.#count('credential_check_unavailable', 'miss')
   }
 
   #count<R extends Tenant | JwtFailure | 'foreign'>(result: R, accepted: 'hit' | 'miss'): R {
@@ -218,9 +279,4 @@ export class JwtChecker {
     else if (result !== 'foreign') this.#counters.reject += 1
     return result
   }
-}
-
-function stillHolds({ untilMs, issuer, keys }: Refused, nowMs: number): boolean {
-  if (nowMs >= untilMs) return false
-  return issuer === undefined || (!issuer.closed && issuer.source.current(nowMs) === keys)
 }

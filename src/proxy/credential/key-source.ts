@@ -12,7 +12,7 @@ export interface KeySource {
   load(nowMs: number): Promise<KeySet | undefined>
   /** For a token that no key fits: looks for newer keys, but not each time it is asked. Never rejects. */
   refresh(nowMs: number): Promise<KeySet | undefined>
-  close(): Promise<void>
+  close(): void
 }
 
 /** A pino logger fits. */

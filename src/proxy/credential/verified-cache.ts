@@ -19,6 +19,7 @@ export class VerifiedCache<V> {
   hits = 0
   /** Lookups that found none. */
   misses = 0
+  #dropped = 0
 
   constructor(limits: CacheLimits) {
     this.#limits = limits
@@ -63,6 +64,7 @@ export class VerifiedCache<V> {
       this.#young.size + 1 > this.#limits.maxEntries / 2 ||
       this.#youngBytes + key.length > generationBytes
     ) {
+      this.#dropped += this.#old.size
       this.#old = this.#young
       this.#oldBytes = this.#youngBytes
       this.#young = new Map()
@@ -70,6 +72,13 @@ export class VerifiedCache<V> {
     }
     this.#young.set(key, value)
     this.#youngBytes += key.length
+  }
+
+  /** Entries that went for want of room, since the last time; one that had moved to the young generation counts as well. */
+  takeDropped(): number {
+    const dropped = this.#dropped
+    this.#dropped = 0
+    return dropped
   }
 
   delete(credential: string): void {

@@ -169,18 +169,20 @@ export class ConnectionStarter {
   ): Downstream {
     const { scope, trusted } = this.#options
     const certificate = secure?.certificate
+    const isTrusted = trusted.has(peer)
     return {
       socket,
       listener: scope,
       peerAddress: peer,
       secure: secure !== undefined,
-      trusted: trusted.has(peer),
+      trusted: isTrusted,
       clientCertificate: certificate?.xfcc ?? '',
       evidence: new CallEvidence({
         mode: scope.mode,
         http,
         localAddress: scope.mode === 'private' ? local : '',
         certificate,
+        source: isTrusted ? '' : peer,
         memo: new CredentialMemo(),
       }),
     }

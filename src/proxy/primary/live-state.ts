@@ -25,6 +25,7 @@ interface WorkerState {
   readonly endpoints: Map<string, EndpointHealth>
   readonly lagMs: Peak
   journal: JournalFigures | undefined
+  tokenIssuers: number
 }
 
 export class LiveState {
@@ -54,6 +55,7 @@ export class LiveState {
     }
     state.lagMs.observe(report.eventLoopLagMs, this.#clock.monotonic())
     state.journal = report.journal
+    state.tokenIssuers = report.tokenIssuers.live
   }
 
   forget(slot: number): void {
@@ -104,6 +106,13 @@ export class LiveState {
     for (const [slot, { lagMs }] of this.#workers) yield [slot, lagMs.value(now)]
   }
 
+  /** Issuers of tokens that workers keep, each worker its own. */
+  tokenIssuers(): number {
+    let issuers = 0
+    for (const { tokenIssuers } of this.#workers.values()) issuers += tokenIssuers
+    return issuers
+  }
+
   /** How many workers cannot write their journal, since when (ms since the epoch), and what they hold in memory. */
   journals(): JournalState {
     let failing = 0
@@ -126,6 +135,7 @@ export class LiveState {
         endpoints: new Map(),
         lagMs: new Peak(LAG_PERIOD_MS),
         journal: undefined,
+        tokenIssuers: 0,
       }
       this.#workers.set(slot, state)
     }

@@ -14,6 +14,7 @@ import {
   type Sample,
 } from './metric-tables.ts'
 import { ALLOCATION_RESULTS, type AllocationResult } from './quota-relay.ts'
+import { TokenMetrics } from './token-metrics.ts'
 
 export const OTHER_TENANTS = '_other'
 
@@ -46,6 +47,7 @@ export class ProxyMetrics {
   readonly #callDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly #upstreamDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly #journal: JournalMetrics
+  readonly #tokens: TokenMetrics
   readonly #expositions: Expositions
   #configErrors = 0
   #workerRestarts = 0
@@ -57,10 +59,12 @@ export class ProxyMetrics {
     for (const result of ALLOCATION_RESULTS) this.#allocations.add({ result }, 0)
     for (const result of ['hit', 'miss', 'reject']) this.#jwtCache.add({ result }, 0)
     this.#journal = new JournalMetrics(options.live)
+    this.#tokens = new TokenMetrics(options.live)
     this.#expositions = new Expositions([
       ...this.#trafficReaders(),
       ...this.#stateReaders(),
       ...this.#journal.readers(),
+      ...this.#tokens.readers(),
     ])
   }
 
@@ -98,6 +102,7 @@ export class ProxyMetrics {
       this.#upstreamDurations.add(code, counts, sumMs)
     }
     this.#journal.record(report.journal)
+    this.#tokens.record(report.tokenIssuers)
     for (const result of ['hit', 'miss', 'reject'] as const) {
       this.#jwtCache.add({ result }, report.jwtCache[result])
     }

@@ -3,9 +3,10 @@
  * configuration makes a new one that is swapped in whole.
  */
 import type { CredentialConfig, TenantConfig } from '../../config/schema.ts'
-import { sameConfig } from '../../core/same-config.ts'
+import { textsOf } from '../../core/claim-path.ts'
 import { normalizeAddress } from './ip-address.ts'
 import { type Claims, JwtBindings } from './jwt-bindings.ts'
+import { sameConfig } from './same-config.ts'
 import { Tenant } from './tenant.ts'
 
 const DIGEST_PREFIX = 'sha256:'
@@ -31,6 +32,7 @@ export class TenantDirectory {
   /** Key: what stands before the `*`, with its slash. */
   readonly #spiffePrefixes = new Map<string, Tenant>()
   readonly #jwtBindings = new JwtBindings()
+  readonly #issuers = new Map<string, Tenant>()
   #nextIndex: number
 
   private constructor(generation: number, nextIndex: number) {
@@ -123,12 +125,23 @@ export class TenantDirectory {
 
   /**
    * The tenant of a verified token: by the claims that tenants list for its issuer, else the one whose id the tenant
-   * claim is. Claims that point at two tenants point at none.
+   * claim is, or has among others. Claims that point at two tenants point at none.
    */
   byJwt(issuer: string, tenantClaimValue: unknown, claims: Claims): Tenant | undefined {
     const bound = this.#jwtBindings.find(issuer, claims)
     if (bound !== undefined) return bound === 'ambiguous' ? undefined : bound
-    return typeof tenantClaimValue === 'string' ? this.#ids.get(tenantClaimValue) : undefined
+    let found: Tenant | undefined
+    for (const id of textsOf(tenantClaimValue)) {
+      const tenant = this.#ids.get(id)
+      if (tenant !== undefined && found !== undefined && tenant !== found) return undefined
+      found = tenant ?? found
+    }
+    return found
+  }
+
+  /** The tenant whose own issuer (`tenants[].jwt`) this is. */
+  byIssuer(issuer: string): Tenant | undefined {
+    return this.#issuers.get(issuer)
   }
 
   #add(known: Tenant | undefined, config: TenantConfig): void {
@@ -141,6 +154,7 @@ export class TenantDirectory {
       if (!host.startsWith(WILDCARD_HOST)) this.#claim(this.#hosts, tenant, host)
       else this.#claim(this.#hostSuffixes, tenant, host.slice(WILDCARD_HOST.length))
     }
+    for (const { issuer } of config.jwt) this.#claim(this.#issuers, tenant, issuer)
     for (const credential of config.credentials) this.#addCredential(tenant, credential)
   }
 

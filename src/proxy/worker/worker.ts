@@ -5,7 +5,6 @@ import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
 import { capsOf } from '../../config/http1-schema.ts'
 import type { TenantConfig } from '../../config/schema.ts'
-import { decodeTenant } from '../../config/tenant-text.ts'
 import type { Clock } from '../../core/clock.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
@@ -34,6 +33,7 @@ import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
 import { TenantDirectory } from '../tenant/directory.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
+import { decodeTenant } from '../tenant/tenant-text.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
 import type { WorkerContext } from './context.ts'
@@ -181,6 +181,7 @@ export class Worker {
       ...stats.take(),
       connections: meter.takeConnectionCounts(),
       jwtCache: authenticator.takeJwtCounters(),
+      tokenIssuers: authenticator.takeIssuerFigures(clock.now()),
       endpoints: this.#census.changes(clock.monotonic()),
       eventLoopLagMs,
       journal: journal.takeFigures(),

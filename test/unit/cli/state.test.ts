@@ -107,11 +107,11 @@ await test('a token is signed by the key set of the folder and good for a day', 
   const dir = t.testdir()
   await prepareState(options(dir))
   const claims = { issuer: 'https://issuer.localhost', audience: 'notes' }
-  await writeToken(dir, { ...claims, tenant: 'acme', tenantClaim: 'org' })
+  await writeToken(dir, { ...claims, tenant: 'acme', tenantClaim: ['realm', 'org'] })
   const token = (await read(dir, 'acme.jwt')).trim()
   const keys = createLocalJWKSet(JSON.parse(await read(dir, 'jwks.json')))
   const { payload, protectedHeader } = await jwtVerify(token, keys, claims)
   t.equal(protectedHeader.alg, 'ES256')
-  t.match(payload, { org: 'acme' })
+  t.match(payload, { realm: { org: 'acme' } })
   t.equal((payload.exp ?? 0) - (payload.iat ?? 0), 86_400)
 })

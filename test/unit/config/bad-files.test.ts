@@ -160,7 +160,7 @@ mixer: { token: 0123456789abcdef-token }
       '8:19: tenants[0].credentials[1].apiKey: must be "sha256:" and 64 lower-case hexadecimal digits',
       '9:9: tenants[0].credentials[2]: must have exactly one of the keys spiffe, certificate, jwt, apiKey; it has apiKey and spiffe',
       '10:9: tenants[0].credentials[3]: must be a map with one of the keys spiffe, certificate, jwt, apiKey, not "apiKey"',
-      '11:16: tenants[0].credentials[4].jwt.claims: is missing; it must be a map of keys (Claims that must have exactly these values)',
+      '11:16: tenants[0].credentials[4].jwt.claims: is missing; it must be a map of keys (Claims that must have exactly these values; one that is an array must have them in it)',
       '12:9: tenants[0].credentials[5]: must have exactly one of the keys spiffe, certificate, jwt, apiKey; it has none',
     ],
   },

@@ -78,6 +78,44 @@ tenants:
     ],
   },
   {
+    name: 'an issuer is the service’s or one tenant’s; what two claim names both',
+    yaml: `${LISTENERS}${AUTHENTICATION}tenants:
+  - { id: acme, ${DEPLOYMENT}, jwt: [{ issuer: https://acme.example, audiences: [x], jwks: https://acme.example/jwks }] }
+  - { id: globex, ${DEPLOYMENT}, jwt: [{ issuer: https://acme.example, audiences: [x], jwks: https://acme.example/jwks }] }
+  - { id: initech, ${DEPLOYMENT}, jwt: [{ issuer: https://i.example, audiences: [x], jwks: https://i.example/jwks }] }
+  - { id: hooli, ${DEPLOYMENT}, jwt: [&a { issuer: https://h.example, audiences: [x], jwks: https://h.example/jwks }, { issuer: https://h.example, audiences: [y], jwks: missing.json }] }
+`,
+    problems: [
+      '8:87: tenants[1].jwt[0].issuer: the issuer https://acme.example is claimed by the tenants acme and globex; it stands also at tenants[0].jwt[0].issuer (FILE:7)',
+      '9:88: tenants[2].jwt[0].issuer: the issuer https://i.example is claimed by the tenant initech and by the service; it stands also at authentication.jwt[0].issuer (FILE:4)',
+      '10:166: tenants[3].jwt[1].issuer: https://h.example is also the issuer at tenants[3].jwt[0].issuer (FILE:10)',
+      '10:207: tenants[3].jwt[1].jwks: the file DIR/missing.json does not exist',
+    ],
+  },
+  {
+    name: 'a binding in credentials is to an issuer of the service, never to one of a tenant',
+    yaml: `${LISTENERS}tenants:
+  - { id: acme, ${DEPLOYMENT}, jwt: [{ issuer: https://acme.example, audiences: [x], jwks: https://acme.example/jwks }], credentials: [{ jwt: { issuer: https://acme.example, claims: {} } }] }
+`,
+    problems: [
+      '4:190: tenants[0].credentials[0].jwt.issuer: the issuer https://acme.example is not under authentication.jwt; none is configured',
+    ],
+  },
+  {
+    name: 'claim paths are claimed however they are written, and must be paths',
+    yaml: `${LISTENERS}authentication:
+  jwt: [{ issuer: https://i.example, audiences: [x], jwks: https://i.example/jwks, tenantClaim: [realm, tenant] }]
+tenants:
+  - { id: acme, ${DEPLOYMENT}, credentials: [{ jwt: { issuer: https://i.example, claims: { realm.org: a } } }] }
+  - { id: globex, ${DEPLOYMENT}, credentials: [{ jwt: { issuer: https://i.example, claims: { '["realm","org"]': a } } }] }
+  - { id: hooli, ${DEPLOYMENT}, credentials: [{ jwt: { issuer: https://i.example, claims: { realm.tenant: acme } } }] }
+`,
+    problems: [
+      '7:85: tenants[1].credentials[0]: the JWT binding https://i.example {"[\\"realm\\",\\"org\\"]":"a"} is claimed by the tenants acme and globex; it stands also at tenants[0].credentials[0] (FILE:6)',
+      '8:144: tenants[2].credentials[0].jwt.claims["realm.tenant"]: tokens with realm.tenant: acme are claimed by the tenants acme (by its id) and hooli; see tenants[0] (FILE:6)',
+    ],
+  },
+  {
     name: 'hours are kept as long as minutes at least, and days as long as hours',
     yaml: `${LISTENERS}ledgerRetention: { minutes: off, hours: 400d, days: 30d }\n`,
     problems: [

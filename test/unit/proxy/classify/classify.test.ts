@@ -18,6 +18,7 @@ function config(id: string): TenantConfig {
     id,
     hosts: [],
     credentials: [],
+    jwt: [],
     deployment,
     limits: {},
     connect: false,

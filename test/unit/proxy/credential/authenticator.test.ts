@@ -44,7 +44,8 @@ async function setUp(t: Test) {
 
 function newEvidence(memo = new CredentialMemo(), localAddress = ''): CallEvidence {
   const mode = localAddress === '' ? 'shared' : 'private'
-  return new CallEvidence({ mode, http: true, localAddress, certificate: undefined, memo })
+  const address = { mode, localAddress, source: '192.0.2.1' } as const
+  return new CallEvidence({ ...address, http: true, certificate: undefined, memo })
 }
 
 /** `jwt apiKey`, then `A` and `K` where Authorization and the key's field are ours. */

@@ -1,7 +1,8 @@
 import { createHmac, sign as signBytes } from 'node:crypto'
 import { type Test, test } from 'tap'
 import type { JwtIssuerConfig } from '../../../../src/config/schema.ts'
-import { DEFAULT_JWT_OPTIONS, JwtChecker } from '../../../../src/proxy/credential/jwt.ts'
+import { JwtChecker } from '../../../../src/proxy/credential/jwt.ts'
+import { DEFAULT_JWT_OPTIONS } from '../../../../src/proxy/credential/jwt-options.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import {
   directoryOf,

@@ -1,9 +1,9 @@
 import { type Test, test } from 'tap'
+import { JwtChecker } from '../../../../src/proxy/credential/jwt.ts'
 import {
   DEFAULT_JWT_OPTIONS,
-  JwtChecker,
   type JwtOptions,
-} from '../../../../src/proxy/credential/jwt.ts'
+} from '../../../../src/proxy/credential/jwt-options.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import {
@@ -138,7 +138,7 @@ await test('verifies a token once for all who wait for it', async t => {
 })
 
 await test('bounds the verifications under way', async t => {
-  const { checker } = await setUp(t, { maxUnderWay: 4 })
+  const { checker } = await setUp(t, { underWay: { total: 4, source: 4, owner: 4 } })
   const tokens = await Promise.all(Array.from({ length: 6 }, (_, i) => sign(key, { jti: `${i}` })))
   const started = tokens.map(token => checker.check(token, NOW))
   t.equal(started[4], 'credential_check_unavailable')

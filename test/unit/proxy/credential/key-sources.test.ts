@@ -2,21 +2,35 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
-import { createKeySource } from '../../../../src/proxy/credential/jwks.ts'
+import { DEFAULT_JWT_OPTIONS } from '../../../../src/proxy/credential/jwt-options.ts'
 import type { KeySet } from '../../../../src/proxy/credential/key-set.ts'
+import type { KeySource } from '../../../../src/proxy/credential/key-source.ts'
+import { KeySources } from '../../../../src/proxy/credential/key-sources.ts'
 import { JwksServer, NOW, RecordingLog, signingKey } from './token-issuer.ts'
 
 const OPTIONS = { refreshIntervalMs: 30_000, retryMs: 5_000, fetchTimeoutMs: 2_000 }
 const MINUTE = 60_000
+const DAY = 24 * 60 * MINUTE
 const key = signingKey('k1')
 const second = signingKey('k2')
+
+/** A source with connections of its own. */
+function createSource(t: Test, location: string, log: RecordingLog, options = OPTIONS): KeySource {
+  const sources = new KeySources(log, options, DEFAULT_JWT_OPTIONS.fetches)
+  const source = sources.create(location, DAY)
+  t.teardown(async () => {
+    source.close()
+    await sources.close()
+  })
+  return source
+}
 
 async function overHttp(t: Test) {
   const server = await new JwksServer(key).listen()
   const log = new RecordingLog()
-  const source = createKeySource(server.url, log, OPTIONS)
+  const source = createSource(t, server.url, log)
   t.teardown(async () => {
-    await source.close()
+    source.close()
     await server.close()
   })
   return { server, log, source }
@@ -140,9 +154,9 @@ await test('takes nothing but a key set of reasonable size from the place it was
 await test('gives up on an issuer that does not finish', async t => {
   const server = await new JwksServer(key).listen()
   const log = new RecordingLog()
-  const source = createKeySource(server.url, log, { ...OPTIONS, fetchTimeoutMs: 50 })
+  const source = createSource(t, server.url, log, { ...OPTIONS, fetchTimeoutMs: 50 })
   t.teardown(async () => {
-    await source.close()
+    source.close()
     await server.close()
   })
   server.answer = response => {
@@ -159,7 +173,7 @@ await test('closing ends a fetch that is under way, and nothing is fetched after
   })
   const loading = source.load(NOW)
   await asked
-  await source.close()
+  source.close()
   t.equal(await loading, undefined)
   t.equal(await source.load(NOW + MINUTE), undefined)
   t.equal(server.requests, 1)
@@ -211,7 +225,7 @@ function inFile(t: Test, text?: string) {
   const path = join(folder, 'jwks.json')
   if (text !== undefined) writeFileSync(path, text)
   const log = new RecordingLog()
-  return { path, log, source: createKeySource(path, log, OPTIONS) }
+  return { path, log, source: createSource(t, path, log) }
 }
 
 await test('reads a file at once, and again when it has changed', async t => {
@@ -222,7 +236,7 @@ await test('reads a file at once, and again when it has changed', async t => {
   t.equal(kids(source.current(NOW + 999)), 'k1', 'looks once a second')
   t.equal(kids(source.current(NOW + 1_000)), 'k2')
   t.equal(kids(await source.refresh(NOW + 1_000)), 'k2')
-  await source.close()
+  source.close()
 })
 
 await test('keeps its keys while the file is bad or gone, and says so', async t => {

@@ -3,7 +3,11 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type JWK, SignJWT } from 'jose'
-import type { JwtIssuerConfig, TenantConfig } from '../../../../src/config/schema.ts'
+import type {
+  JwtIssuerConfig,
+  TenantConfig,
+  TenantJwtIssuerConfig,
+} from '../../../../src/config/schema.ts'
 import type { ProblemLog } from '../../../../src/proxy/credential/key-source.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
 
@@ -49,10 +53,22 @@ export function issuerConfig(jwks: string, rest: Partial<JwtIssuerConfig> = {}):
     audiences: ['orders'],
     jwks,
     algorithms: ['RS256', 'ES256', 'EdDSA'],
+    types: ['JWT', 'at+jwt'],
+    requireType: false,
     tenantClaim: 'tenant',
     clockSkew: 60_000,
+    maxStale: 24 * 3_600_000,
     ...rest,
   }
+}
+
+/** An issuer of one tenant. */
+export function ownIssuer(
+  jwks: string,
+  rest: Partial<TenantJwtIssuerConfig> = {},
+): TenantJwtIssuerConfig {
+  const { tenantClaim: _, ...config } = issuerConfig(jwks)
+  return { ...config, issuer: 'https://login.acme.example', claims: {}, ...rest }
 }
 
 export function tenantConfig(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
@@ -61,6 +77,7 @@ export function tenantConfig(id: string, rest: Partial<TenantConfig> = {}): Tena
     id,
     hosts: [],
     credentials: [],
+    jwt: [],
     deployment,
     limits: {},
     connect: false,

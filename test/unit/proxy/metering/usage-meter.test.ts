@@ -21,6 +21,7 @@ function tenant(index: number, id: string): Tenant {
     id,
     hosts: [],
     credentials: [],
+    jwt: [],
     deployment,
     limits: {},
     connect: false,

@@ -71,6 +71,13 @@ await test('reports of workers are summed', async t => {
       rejected: [{ reason: 'unroutable', listener: 'public', count: 2 }],
       limited: [{ tenant: 'acme', limit: 'requests', count: 4 }],
       jwtCache: { hit: 1, miss: 2, reject: 3 },
+      tokenIssuers: {
+        live: 7,
+        closed: { idle: 1, full: 2, changed: 3 },
+        fetches: { ok: 4, failed: 5, limited: 6 },
+        unchecked: { worker: 7, source: 8, issuer: 9, keys: 10 },
+        dropped: 11,
+      },
     })
   }
   metrics.reported('accepted')
@@ -84,6 +91,10 @@ await test('reports of workers are summed', async t => {
   t.equal(series.get('amt_rejected_total{reason="unroutable",listener="public"}'), 4)
   t.equal(series.get('amt_limited_total{tenant="acme",limit="requests"}'), 8)
   t.equal(series.get('amt_jwt_cache_total{result="reject"}'), 6)
+  t.equal(series.get('amt_jwt_issuers_closed_total{reason="full"}'), 4)
+  t.equal(series.get('amt_jwks_fetches_total{result="limited"}'), 12)
+  t.equal(series.get('amt_jwt_unchecked_total{reason="source"}'), 16)
+  t.equal(series.get('amt_jwt_cache_dropped_total'), 22)
   t.equal(series.get('amt_reports_total{result="accepted"}'), 1)
   t.equal(series.get('amt_reports_total{result="refused"}'), 0, 'exists before it happens')
   t.same(metrics.limitedOf('acme'), { requests: 8 })

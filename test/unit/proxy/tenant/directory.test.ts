@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
+import { ownIssuer } from '../credential/token-issuer.ts'
 
 function tenant(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
   const deployment = { endpoints: ['http://127.0.0.1:9'] }
@@ -8,6 +9,7 @@ function tenant(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
     id,
     hosts: [],
     credentials: [],
+    jwt: [],
     deployment,
     limits: {},
     connect: false,
@@ -111,11 +113,55 @@ await test('maps tokens by listed claims first, then by the tenant claim', async
   t.equal(find('team', { org: 'other' }), 'team')
   t.equal(find('team', { org: 'a' }, 'https://other.example.com'), 'team', 'of another issuer')
   t.equal(find('team', {}, 'https://whole'), 'whole', 'no claims take the whole issuer')
-  for (const other of ['initech', undefined, 7, ['acme'], { acme: 1 }, '__proto__']) {
+  for (const other of ['initech', undefined, 7, ['initech'], [7], { acme: 1 }, '__proto__', []]) {
     t.equal(find(other, {}), undefined, JSON.stringify(other))
   }
-  t.equal(find(undefined, { org: ['a'] }), undefined, 'only a string is a value')
+  t.equal(find(undefined, { org: { a: 'a' } }), undefined, 'only text is a value')
   t.equal(find(undefined, Object.create({ org: 'a' })), undefined, 'only an own claim counts')
+})
+
+await test('finds the tenant in arrays, if there is exactly one in them', async t => {
+  const issuer = 'https://login.example.com'
+  const directory = compile(
+    tenant('acme', {
+      credentials: [{ jwt: { issuer, claims: { groups: 'a', 'realm.env': 'x' } } }],
+    }),
+    tenant('globex', {
+      credentials: [{ jwt: { issuer, claims: { groups: 'g', '["realm","env"]': 'x' } } }],
+    }),
+  )
+  const find = (tenantClaim: unknown, claims: Record<string, unknown> = {}) =>
+    directory.byJwt(issuer, tenantClaim, claims)?.id
+  t.equal(find(['acme']), 'acme')
+  t.equal(find(['admin', 'acme', 'acme']), 'acme', 'what is no tenant does not count')
+  t.equal(find(['acme', 'globex']), undefined, 'two tenants are none')
+  t.equal(find(['acme', 7]), undefined, 'an array of other things, too')
+  t.equal(find([['acme']]), undefined, 'arrays in arrays')
+  const realm = { env: ['x', 'y'] }
+  t.equal(find(undefined, { groups: ['b', 'a'], realm }), 'acme', 'contains')
+  t.equal(find(undefined, { groups: ['g'], realm }), 'globex', 'however the path is written')
+  t.equal(find(undefined, { groups: ['a', 'g'], realm }), undefined, 'two bindings are none')
+  t.equal(find('globex', { groups: ['a', 'g'], realm }), undefined, 'and nothing helps')
+  t.equal(
+    find(undefined, { groups: ['a'], realm: [{ env: 'x' }] }),
+    undefined,
+    'no path through arrays',
+  )
+  const many = Array.from({ length: 2_000 }, (_, i) => `${i}`)
+  t.equal(find('globex', { groups: many, realm: { env: ['x'] } }), undefined, 'too many to look up')
+})
+
+await test("an own issuer leads to its tenant, and is one tenant's", async t => {
+  const own = (id: string, issuer: string) =>
+    tenant(id, { jwt: [{ ...ownIssuer('/dev/null'), issuer }] })
+  const directory = compile(own('acme', 'https://a'), own('globex', 'https://g'))
+  t.equal(directory.byIssuer('https://a')?.id, 'acme')
+  t.equal(directory.byIssuer('https://g')?.id, 'globex')
+  t.equal(directory.byIssuer('https://a/'), undefined)
+  t.throws(
+    () => compile(own('acme', 'https://a'), own('globex', 'https://a')),
+    /tenants "acme" and "globex" both claim https:\/\/a/,
+  )
 })
 
 await test('keeps the tenant objects of unchanged configurations, indexes of all', async t => {
@@ -195,6 +241,7 @@ function big(i: number, disabled = false): TenantConfig {
     address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`,
     hosts: [`t-${i}.example.com`],
     credentials: [{ apiKey: `sha256:${hex}` }, { spiffe: `spiffe://example.org/tenant/t-${i}` }],
+    jwt: [],
     deployment: { endpoints: ['http://127.0.0.1:9'] },
     limits: {},
     connect: false,
