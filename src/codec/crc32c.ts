@@ -1,4 +1,4 @@
-/** CRC-32C (Castagnoli, RFC 3720 appendix B.4), the check of each journal batch. */
+/** CRC-32C (Castagnoli, RFC 3720 appendix B.4), the check of each journal batch and of PROXY headers. */
 
 const POLYNOMIAL = 0x82_f6_3b_78
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -3,7 +3,9 @@
  * load balancer in front. Pure: bytes in, a header or a refusal out. Whether a listener wants a header at all is
  * configured, never guessed from the bytes (section 5: a client that may choose could claim any address).
  */
+import { crc32c } from './crc32c.ts'
 import { formatIpv4, formatIpv6, ipv4Octets, ipv6Groups } from './ip-address.ts'
+import { MAX_PROXY_TLVS, type ProxyFacts, type ProxyTlv, readProxyFacts } from './proxy-tlv.ts'
 
 /** A whole v2 header with its TLVs; the specification would allow 64 KiB, senders use a few hundred bytes. */
 export const MAX_PROXY_HEADER_BYTES: number = 4_096
@@ -12,12 +14,6 @@ export interface ProxyEndpoint {
   /** Canonical text; an IPv4-mapped IPv6 address is written as the IPv4 address that it stands for. */
   readonly address: string
   readonly port: number
-}
-
-export interface ProxyTlv {
-  readonly type: number
-  /** A copy: it does not keep the parsed bytes alive. */
-  readonly value: Buffer
 }
 
 export interface ProxyHeader {
@@ -29,7 +25,11 @@ export interface ProxyHeader {
   readonly destination?: ProxyEndpoint
   /** v2 only, in the order sent, without padding (NOOP). */
   readonly tlvs: readonly ProxyTlv[]
+  /** What the TLVs say; empty where there are none. */
+  readonly facts: ProxyFacts
 }
+
+const NO_FACTS: ProxyFacts = Object.freeze({})
 
 export type ProxyHeaderResult =
   /** All bytes so far can begin a header. */
@@ -140,7 +140,7 @@ const V1_WORDS = [
 
 function v1Header(words: readonly string[]): ProxyHeader {
   const [, protocol, source = '', destination = '', sourcePort, destinationPort] = words
-  if (protocol === 'UNKNOWN') return { version: 1, local: true, tlvs: [] }
+  if (protocol === 'UNKNOWN') return { version: 1, local: true, tlvs: [], facts: NO_FACTS }
   const canonical = (text: string): string =>
     protocol === 'TCP4' ? text : formatIpv6(ipv6Groups(text) ?? [])
   return {
@@ -149,6 +149,7 @@ function v1Header(words: readonly string[]): ProxyHeader {
     source: { address: canonical(source), port: Number(sourcePort) },
     destination: { address: canonical(destination), port: Number(destinationPort) },
     tlvs: [],
+    facts: NO_FACTS,
   }
 }
 
@@ -190,7 +191,7 @@ function parseV2(bytes: Buffer): ProxyHeaderResult {
   if (length < V2_FIXED_BYTES + addressBytes) return invalid('addresses do not fit into the header')
   if (local || family === UNSPEC) {
     if (bytes.length < length) return INCOMPLETE
-    return { kind: 'header', header: { version: 2, local, tlvs: [] }, length }
+    return { kind: 'header', header: { version: 2, local, tlvs: [], facts: NO_FACTS }, length }
   }
   return parseV2Block(bytes, family, { tlvsAt: V2_FIXED_BYTES + addressBytes, length })
 }
@@ -200,12 +201,13 @@ function parseV2Block(
   family: number,
   { tlvsAt, length }: { tlvsAt: number; length: number },
 ): ProxyHeaderResult {
-  const tlvs: ProxyTlv[] = []
+  const found: ProxyTlv[] = []
   let checksumAt: number | undefined
-  let at = tlvsAt
-  while (at < length) {
+  let count = 0
+  for (let at = tlvsAt; at < length; ) {
     if (length - at < 3) return invalid('TLV is cut off')
     if (bytes.length < at + 3) return INCOMPLETE
+    if (++count > MAX_PROXY_TLVS) return invalid('too many TLVs')
     const type = bytes.readUInt8(at)
     const next = at + 3 + bytes.readUInt16BE(at + 1)
     if (next > length) return invalid('TLV is longer than the header')
@@ -214,21 +216,18 @@ function parseV2Block(
       if (next - at !== 7 || checksumAt !== undefined) return invalid('checksum is not valid')
       checksumAt = at + 3
     }
-    if (type !== TYPE_NOOP) tlvs.push({ type, value: Buffer.from(bytes.subarray(at + 3, next)) })
+    if (type !== TYPE_NOOP) found.push({ type, value: bytes.subarray(at + 3, next) })
     at = next
   }
   if (bytes.length < length) return INCOMPLETE
-  if (
-    checksumAt !== undefined &&
-    bytes.readUInt32BE(checksumAt) !== checksum(bytes.subarray(0, length), checksumAt)
-  ) {
+  if (checksumAt !== undefined && !checksumFits(bytes.subarray(0, length), checksumAt))
     return invalid('checksum is not right')
-  }
-  return {
-    kind: 'header',
-    header: { version: 2, local: false, ...v2Endpoints(bytes, family), tlvs },
-    length,
-  }
+  const tlvs = found.map(({ type, value }) => ({ type, value: Buffer.from(value) }))
+  const read = readProxyFacts(tlvs)
+  if ('fault' in read) return invalid(read.fault)
+  const { facts } = read
+  const header = { version: 2, local: false, ...v2Endpoints(bytes, family), tlvs, facts } as const
+  return { kind: 'header', header, length }
 }
 
 /** UNIX addresses are paths and thus no `ProxyEndpoint`: nothing downstream could take them for an IP address. */
@@ -249,15 +248,9 @@ function addressText(bytes: Buffer): string {
   return formatIpv6(Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(2 * index)))
 }
 
-/**
- * CRC-32C (Castagnoli) of `header`, the four bytes at `zeroedAt` taken as zero. Without a table: headers that carry a
- * checksum have some hundred bytes, once a connection.
- */
-function checksum(header: Buffer, zeroedAt: number): number {
-  let crc = 0xffffffff
-  for (const [index, byte] of header.entries()) {
-    crc ^= index >= zeroedAt && index < zeroedAt + 4 ? 0 : byte
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0)
-  }
-  return ~crc >>> 0
+/** §2.2.3: over the whole header, the four bytes of the checksum itself taken as zero. */
+function checksumFits(header: Buffer, checksumAt: number): boolean {
+  const zeroed = Buffer.from(header)
+  zeroed.writeUInt32BE(0, checksumAt)
+  return crc32c(zeroed, 0, zeroed.length) === header.readUInt32BE(checksumAt)
 }

@@ -163,7 +163,8 @@ await test('a header that speaks for nobody leaves the addresses of the connecti
   const nobody = (name: string, local: boolean): void => {
     const result = parseProxyHeader(VALID[name] ?? latin1(''))
     const version = name.startsWith('v1') ? 1 : 2
-    t.same(result.kind === 'header' ? result.header : result, { version, local, tlvs: [] }, name)
+    const expected = { version, local, tlvs: [], facts: {} }
+    t.same(result.kind === 'header' ? result.header : result, expected, name)
   }
   nobody('v1 UNKNOWN', true)
   nobody('v1 UNKNOWN, the longest', true)
