@@ -40,7 +40,7 @@ export interface ProxyFacts {
   readonly privateLink?: string
 }
 
-export type Cloud = 'aws' | 'azure' | 'gcp'
+type Cloud = 'aws' | 'azure' | 'gcp'
 
 /** The one text of a private-link id, for comparing. `id` in decimal where the cloud has numbers. */
 export function privateLinkKey(cloud: Cloud, id: string): string {

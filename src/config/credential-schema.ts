@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { API_KEY_PREFIX } from '../core/api-key.ts'
 import { digest } from './forms.ts'
 import { claimValues } from './jwt-schema.ts'
+import { privateLink } from './private-link-schema.ts'
 
 const LABEL_HINT =
   'must be 1 to 64 of letters, digits, spaces and ._:@/+-, with a letter or digit at both ends'
@@ -43,5 +44,10 @@ export const credential = z.union([
       .datetime({ offset: true, error: 'must be a time such as 2027-01-01T00:00:00Z' })
       .optional()
       .describe('From this moment on the key is refused; it has no end by default.'),
+  }),
+  z.strictObject({
+    privateLink: privateLink.describe(
+      'Connections through this private link of a cloud, on listeners with `proxyProtocol: required`.',
+    ),
   }),
 ])

@@ -17,6 +17,7 @@ export interface Draft {
   readonly service: Config['service'] | undefined
   readonly listeners: readonly Located<ListenerConfig>[]
   readonly authentication: Config['authentication'] | undefined
+  readonly trustedProxies: Config['trustedProxies'] | undefined
   readonly tenantSources: Config['tenantSources'] | undefined
   readonly mixer: Config['mixer'] | undefined
   readonly ledger: Config['ledger'] | undefined

@@ -33,8 +33,10 @@ export class LineSource implements Source {
       return undefined
     }
     const place = { source: this, path: [] }
-    // A key that stands twice means two things to two readers; `JSON.parse` takes the last and says nothing.
-    if (text.includes('${') || countKeys(text) !== keysOf(json.value)) {
+    // A key that stands twice means two things to two readers; `JSON.parse` takes the last and says nothing, nor does it
+    // of the digits that a number cannot keep.
+    const inexact = text.includes('${') || LONG_NUMBER.test(text)
+    if (inexact || countKeys(text) !== keysOf(json.value)) {
       const source = parseYaml(this.#input, problems)
       return source && { input: source.value, place: { source, path: [] }, yaml: () => source }
     }
@@ -50,6 +52,8 @@ export class LineSource implements Source {
     return parseYaml(this.#input, new ProblemList())
   }
 }
+
+const LONG_NUMBER = /"\s*:\s*\d{16}/
 
 type Json = { readonly value: unknown } | { readonly fault: string; readonly column: number }
 

@@ -35,7 +35,7 @@ const listenerCommon = {
     .enum(['off', 'required'])
     .default('off')
     .describe(
-      '`required`: each connection must begin with a PROXY protocol header (v1 or v2). Never guessed.',
+      '`required`: each connection must begin with a PROXY protocol header (v1 or v2), and come from one of `trustedProxies`. Never guessed.',
     ),
 }
 

@@ -110,6 +110,7 @@ function checkSections(
     service: section(shape.service, others.service),
     listeners: validListeners(others.listeners, root),
     authentication: section(shape.authentication, others.authentication),
+    trustedProxies: section(shape.trustedProxies, others.trustedProxies),
     tenantSources: section(shape.tenantSources, others.tenantSources),
     mixer: section(shape.mixer, others.mixer),
     ledger: section(shape.ledger, others.ledger),

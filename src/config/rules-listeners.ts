@@ -22,6 +22,7 @@ export function checkListeners(draft: Draft, tenants: TenantCensus, verdicts: Ve
     const first = names.claim(name, place)
     if (first) verdicts.problem(place, `the name ${name} is also that of ${mention(first)}`)
     checkClientCertificates(listener, draft, verdicts)
+    checkProxyProtocol(listener, draft, verdicts)
     checkRoutable(listener, hostsPossible, verdicts)
   }
   checkCollisions(draft, verdicts)
@@ -47,6 +48,18 @@ function checkClientCertificates(
   }
 }
 
+/** A header from anybody could claim any address, and any private link. */
+function checkProxyProtocol(
+  { value, place }: Located<ListenerConfig>,
+  { trustedProxies }: Draft,
+  verdicts: Verdicts,
+): void {
+  if (value.proxyProtocol === 'off' || trustedProxies?.length !== 0) return
+  const message =
+    'required needs trustedProxies, the addresses of the balancers whose headers are taken; it is empty, so every connection would be refused'
+  verdicts.problem(placeIn(place, 'proxyProtocol'), message)
+}
+
 /** On a shared TCP listener only a client certificate or the server name of TLS can say whose a connection is. */
 function checkRoutable(
   { value, place }: Located<ListenerConfig>,
@@ -56,9 +69,11 @@ function checkRoutable(
   if (value.mode !== 'shared' || value.protocol !== 'tcp') return
   if (value.tls && value.tls.clientCertificate !== 'off') return
   if (value.tls && hostsPossible) return
+  // The header can say through which private link a connection came, and which name was asked for.
+  if (value.proxyProtocol === 'required') return
   const message =
     'protocol: tcp on a shared listener without client certificates: no connection could ever be routed; ' +
-    'allowed: tls with clientCertificate optional or required, protocol auto or http, or mode private'
+    'allowed: tls with clientCertificate optional or required, proxyProtocol: required, protocol auto or http, or mode private'
   verdicts.problem(placeIn(place, 'protocol'), message)
 }
 

@@ -4,6 +4,7 @@ import { isSpiffeId } from '../codec/spiffe-id.ts'
 import { claimPathKey, claimPathOf } from '../core/claim-path.ts'
 import { canonicalAddress, hostFault } from './addresses.ts'
 import type { Draft, Located, Verdicts } from './draft.ts'
+import { keyOfPrivateLink } from './private-link-schema.ts'
 import { type Path, placeIn } from './problem.ts'
 import { checkApiKeys } from './rules-api-keys.ts'
 import { checkTenantFiles, type FileFaults } from './rules-files.ts'
@@ -144,6 +145,8 @@ function describeCredential(credential: CredentialConfig): { key: string; what: 
   if ('spiffe' in credential) return same(`the SPIFFE id ${credential.spiffe}`)
   if ('certificate' in credential) return same(`the certificate ${credential.certificate}`)
   if ('apiKey' in credential) return same(`the API key ${credential.apiKey}`)
+  if ('privateLink' in credential)
+    return same(`the private link ${keyOfPrivateLink(credential.privateLink)}`)
   const { issuer, claims } = credential.jwt
   const sorted = Object.entries(claims).toSorted(([a], [b]) => (a < b ? -1 : 1))
   const text = JSON.stringify(Object.fromEntries(sorted))

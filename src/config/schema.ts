@@ -138,7 +138,9 @@ export const configSchema = z.strictObject({
       }),
     )
     .default([])
-    .describe('Peers whose `x-forwarded-*` fields are kept.'),
+    .describe(
+      'Peers whose `x-forwarded-*` fields are kept, and the only ones whose PROXY headers are taken.',
+    ),
   tenants: z.array(tenantSchema).default([]).describe('The tenants.'),
   tenantSources: z
     .array(tenantSource)

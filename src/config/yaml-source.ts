@@ -191,6 +191,7 @@ export class YamlSource implements Source {
   }
 
   #readScalar(scalar: Scalar, path: Path, problems: ProblemList): unknown {
+    if (typeof scalar.value === 'number') return exactNumber(scalar.value, scalar.source)
     if (typeof scalar.value !== 'string') return scalar.value
     const value = unmaskReplacements(scalar.value)
     if (!value.includes('${')) return value
@@ -215,6 +216,11 @@ function numberOrBoolean(before: string, after: string): string | number | boole
   if (/^-?(0|[1-9]\d{0,14})$/.test(after)) return Number(after)
   if (after === 'true') return true
   return after === 'false' ? false : after
+}
+
+/** What has more digits than a number can keep stays as it is written: ids of some clouds have 64 bits. */
+function exactNumber(value: number, written = ''): number | string {
+  return /^\d{16,}$/.test(written) && !Number.isSafeInteger(value) ? written : value
 }
 
 function findPair(map: YAMLMap, key: string): YAMLMap['items'][number] | undefined {

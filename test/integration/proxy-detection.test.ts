@@ -175,6 +175,7 @@ await proxyTest(
       listeners: [
         { name: 'public', mode: 'shared', address: '127.0.0.1:0', proxyProtocol: 'required' },
       ],
+      trustedProxies: ['127.0.0.1'],
     })
     for (const header of [
       v1('TCP4 10.1.2.3 10.0.0.1 12345 80'),
@@ -209,6 +210,7 @@ await proxyTest(
           proxyProtocol: 'required',
         },
       ],
+      trustedProxies: ['127.0.0.1'],
       tenants: [
         tenant('acme', acme, { address: '10.0.0.1' }),
         tenant('globex', globex, { address: '10.0.0.2' }),
@@ -229,6 +231,7 @@ await proxyTest(
       listeners: [
         { name: 'public', mode: 'shared', address: '127.0.0.1:0', proxyProtocol: 'required' },
       ],
+      trustedProxies: ['127.0.0.1'],
       timeouts: { header: '150ms' },
     })
     const attempts = [
@@ -257,6 +260,7 @@ await proxyTest(
       listeners: [
         { name: 'public', mode: 'shared', address: '127.0.0.1:0', proxyProtocol: 'required' },
       ],
+      trustedProxies: ['127.0.0.1'],
     })
     const client = await lab.client(proxy)
     await client.send('PROXY')

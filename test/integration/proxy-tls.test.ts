@@ -227,6 +227,7 @@ await proxyTest(
     const [listening] = listener({ certificates: [await ca.server(['acme.test'])] })
     const proxy = await lab.forOne(deployment, {
       listeners: [{ ...listening, proxyProtocol: 'required' }],
+      trustedProxies: ['127.0.0.1'],
     })
     const raw = await lab.client(proxy)
     raw.socket.removeAllListeners('data')

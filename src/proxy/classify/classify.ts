@@ -20,8 +20,10 @@ export interface Evidence {
   readonly mode: 'shared' | 'private'
   /** Without HTTP there are no credentials, only address, certificate and SNI name. */
   readonly http: boolean
-  /** Owner of the address at which the connection arrived. */
-  readonly addressTenant?: Tenant | undefined
+  /** Owner of the address at which the connection arrived; a mismatch where another had it when the connection came. */
+  readonly addressTenant?: Tenant | 'tenant_mismatch' | undefined
+  /** The same of the private link of a cloud through which it came. */
+  readonly linkTenant?: Tenant | 'tenant_mismatch' | undefined
   /** Owner of the verified client certificate; a certificate that names two owners is a mismatch in itself. */
   readonly certificateTenant?: Tenant | 'tenant_mismatch' | undefined
   readonly jwt: CredentialResult
@@ -40,19 +42,21 @@ export type Verdict = RoutedVerdict | RefusedVerdict
 
 /** Never throws. The verdict objects are shared: compare and keep them freely. */
 export function classify(evidence: Evidence): Verdict {
-  const { mode, http, addressTenant, certificateTenant, hostTenant } = evidence
+  const { mode, http, addressTenant, linkTenant, certificateTenant, hostTenant } = evidence
   const jwt = http ? evidence.jwt : undefined
   const apiKey = http ? evidence.apiKey : undefined
   if (typeof jwt === 'string' && jwt !== 'foreign') return refused(jwt)
   if (typeof apiKey === 'string' && apiKey !== 'foreign') return refused(apiKey)
-  if (certificateTenant === 'tenant_mismatch') return refused('tenant_mismatch')
 
   const jwtTenant = typeof jwt === 'object' ? jwt : undefined
   const keyTenant = typeof apiKey === 'object' ? apiKey : undefined
   const credentialTenant = jwtTenant ?? keyTenant
-  const tenant = addressTenant ?? certificateTenant ?? credentialTenant ?? hostTenant
+  const arrivalTenant = addressTenant ?? linkTenant
+  const tenant = arrivalTenant ?? certificateTenant ?? credentialTenant ?? hostTenant
   // No piece of evidence outweighs another: as soon as two disagree, somebody is where they should not be.
   if (
+    tenant === 'tenant_mismatch' ||
+    differs(linkTenant, tenant) ||
     differs(certificateTenant, tenant) ||
     differs(jwtTenant, tenant) ||
     differs(keyTenant, tenant) ||
@@ -63,8 +67,8 @@ export function classify(evidence: Evidence): Verdict {
 
   const routability =
     mode === 'private'
-      ? addressTenant && 'private'
-      : ((certificateTenant && 'l4') ?? (credentialTenant && 'l7') ?? (hostTenant && 'private'))
+      ? arrivalTenant && 'private'
+      : sharedRoutability(evidence, credentialTenant !== undefined)
   if (tenant === undefined || routability === undefined) {
     return refused(
       mode === 'shared' && (jwt ?? apiKey) !== undefined ? 'credential_invalid' : 'unroutable',
@@ -73,7 +77,18 @@ export function classify(evidence: Evidence): Verdict {
   return tenant.config.disabled ? refused('tenant_disabled') : tenant.routedBy(routability)
 }
 
-function differs(a: Tenant | undefined, b: Tenant | undefined): boolean {
+/** By the strongest kind of evidence that there is; all of it names one tenant by now. */
+function sharedRoutability(
+  { linkTenant, certificateTenant, hostTenant }: Evidence,
+  credential: boolean,
+): RoutedVerdict['routability'] | undefined {
+  if (linkTenant !== undefined) return 'private'
+  if (certificateTenant !== undefined) return 'l4'
+  if (credential) return 'l7'
+  return hostTenant && 'private'
+}
+
+function differs(a: Tenant | 'tenant_mismatch' | undefined, b: Tenant | undefined): boolean {
   return a !== undefined && a !== b
 }
 

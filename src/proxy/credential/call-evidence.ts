@@ -20,11 +20,30 @@ export class CredentialMemo {
   validUntilMs = 0
 }
 
+/** By what a connection can be somebody's before it has said a word. */
+export interface ArrivalClaims {
+  /** Local address of the connection; `''` where it says nothing (shared mode). */
+  readonly address: string
+  /** Id of the tenant that had the address when the connection came; undefined where nobody had. */
+  readonly addressOwner: string | undefined
+  /** The private link through which it came, as `ProxyFacts` has it; `''` where it came through none. */
+  readonly link: string
+  /** As `addressOwner`. */
+  readonly linkOwner: string | undefined
+}
+
+/** Of a connection on a shared listener, without a PROXY header. */
+export const NO_CLAIMS: ArrivalClaims = Object.freeze({
+  address: '',
+  addressOwner: undefined,
+  link: '',
+  linkOwner: undefined,
+})
+
 export interface EvidenceOptions {
   readonly mode: Evidence['mode']
   readonly http: boolean
-  /** Local address of the connection; `''` where it says nothing (shared mode). */
-  readonly localAddress: string
+  readonly arrival: ArrivalClaims
   readonly certificate: ClientCertificate | undefined
   /** Address of the peer; '' where it says nothing of who sends (`trustedProxies`). Checks of tokens are counted by it. */
   readonly source: string
@@ -41,10 +60,11 @@ export class CallEvidence implements Evidence {
   readonly http: boolean
   readonly memo: CredentialMemo
   readonly source: string
-  readonly #localAddress: string
+  readonly #arrival: ArrivalClaims
   readonly #certificate: ClientCertificate | undefined
   #generation = Number.NaN
-  addressTenant: Tenant | undefined = undefined
+  addressTenant: Tenant | 'tenant_mismatch' | undefined = undefined
+  linkTenant: Tenant | 'tenant_mismatch' | undefined = undefined
   certificateTenant: Tenant | 'tenant_mismatch' | undefined = undefined
   jwt: CredentialResult = undefined
   apiKey: CredentialResult = undefined
@@ -61,8 +81,13 @@ export class CallEvidence implements Evidence {
     this.http = options.http
     this.memo = options.memo
     this.source = options.source
-    this.#localAddress = options.localAddress
+    this.#arrival = options.arrival
     this.#certificate = options.certificate
+  }
+
+  /** Whether another tenant has got the address or the link since the connection came. */
+  get changedHands(): boolean {
+    return this.addressTenant === 'tenant_mismatch' || this.linkTenant === 'tenant_mismatch'
   }
 
   /** Whether `Authorization` carried one of our credentials: then the deployment does not see it, unless asked for. */
@@ -76,15 +101,30 @@ export class CallEvidence implements Evidence {
   }
 
   /**
-   * Finds the owners of address and certificate anew if `directory` is another one than before. A connection lives longer
+   * Finds the owners of address, private link and certificate anew if `directory` is another one than before. A connection lives longer
    * than a snapshot: with tenants of two snapshots a changed tenant would contradict itself, and a removed one live on.
    */
   resolve(directory: TenantDirectory): void {
     if (this.#generation === directory.generation) return
     this.#generation = directory.generation
+    const { address, addressOwner, link, linkOwner } = this.#arrival
     this.addressTenant =
-      this.#localAddress === '' ? undefined : directory.byAddress(this.#localAddress)
+      address === '' ? undefined : stillOf(addressOwner, directory.byAddress(address))
+    this.linkTenant = link === '' ? undefined : stillOf(linkOwner, directory.byPrivateLink(link))
     this.certificateTenant =
       this.#certificate === undefined ? undefined : ownerOfCertificate(this.#certificate, directory)
   }
+}
+
+/**
+ * Whose the address or link is now, for a connection that came when it was `owner`'s. A connection is made to one tenant:
+ * where another has got the address meanwhile, what comes over it is meant for neither.
+ */
+function stillOf(
+  owner: string | undefined,
+  found: Tenant | undefined,
+): Tenant | 'tenant_mismatch' | undefined {
+  return owner === undefined || found === undefined || found.id === owner
+    ? found
+    : 'tenant_mismatch'
 }

@@ -1,5 +1,6 @@
 /** A connection from downstream as the forwarders see it: where it came in, from whom, and what it has proved so far. */
 import type { Duplex } from 'node:stream'
+import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { Routability } from '../../core/routability.ts'
 import type { CallEvidence } from '../credential/call-evidence.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
@@ -18,7 +19,9 @@ export interface Downstream {
   readonly socket: Duplex
   readonly listener: ListenerScope
   readonly peerAddress: string
-  /** Whether TLS was terminated here. */
+  /** Both ends of the client's connection, where a PROXY header named them; else they are those of `socket`. */
+  readonly ends: ConnectionEnds | undefined
+  /** Whether the client came over TLS, be it that it ended here or at a balancer that says so. */
   readonly secure: boolean
   /** Whether the peer's `x-forwarded-*` may be believed. */
   readonly trusted: boolean

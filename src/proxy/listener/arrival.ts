@@ -1,4 +1,7 @@
 /** What is known of a connection between its arrival and its forwarder. */
+import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
+import type { ProxyFacts } from '../../codec/proxy-tlv.ts'
+import type { ArrivalClaims } from '../credential/call-evidence.ts'
 import type { ClientCertificate } from '../credential/client-certificate.ts'
 
 /** Something that can be told that the worker ends. */
@@ -7,10 +10,15 @@ export interface Drainable {
   destroy(): void
 }
 
-/** Addresses of a connection; with a PROXY header those that it says. */
+/** Where a connection comes from; with a PROXY header what that says. */
 export interface Addresses {
   readonly peer: string
-  readonly local: string
+  /** By what it can be somebody's already. */
+  readonly claims: ArrivalClaims
+  /** Both ends, where a PROXY header names them; else they are those of the socket. */
+  readonly ends?: ConnectionEnds | undefined
+  /** What else a PROXY header says. */
+  readonly facts?: ProxyFacts
 }
 
 /** What a handshake told. */

@@ -4,10 +4,16 @@
  */
 import type { Socket } from 'node:net'
 import type { Server as TlsServer } from 'node:tls'
+import type { ProxyHeader } from '../../codec/proxy-protocol.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { classify } from '../classify/classify.ts'
-import { CallEvidence, CredentialMemo } from '../credential/call-evidence.ts'
+import {
+  type ArrivalClaims,
+  CallEvidence,
+  CredentialMemo,
+  NO_CLAIMS,
+} from '../credential/call-evidence.ts'
 import type { Downstream, ListenerScope } from '../forward/downstream.ts'
 import { Http1Connection } from '../forward/http1-connection.ts'
 import { Tunnel } from '../forward/tunnel.ts'
@@ -16,7 +22,7 @@ import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
 import { type Detected, Detection } from './detection.ts'
 import { type HandshakeOptions, Handshakes } from './handshakes.ts'
-import { readProxyHeader } from './proxy-header-reader.ts'
+import { ProxyHeaderReader } from './proxy-header-reader.ts'
 import type { TrustedPeers } from './trusted-peers.ts'
 
 /** HTTP/2 with prior knowledge: empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 §6.8, §7). */
@@ -55,7 +61,7 @@ export class ConnectionStarter {
   /** Takes an accepted socket. */
   accept(socket: Socket): void {
     this.#context.clock.refresh()
-    const { proxyProtocol } = this.#options
+    const { proxyProtocol, scope } = this.#options
     // A socket can fail at any moment before it has its owner.
     socket.on('error', ignore)
     // Gone before it was here.
@@ -63,28 +69,58 @@ export class ConnectionStarter {
       socket.destroy()
       return
     }
-    const addresses = {
-      peer: plainAddress(socket.remoteAddress),
-      // In shared mode nobody looks at it, and the socket would keep it.
-      local: this.#options.scope.mode === 'private' ? plainAddress(socket.localAddress) : '',
-    }
-    if (proxyProtocol === 'off') {
-      this.#secure(socket, addresses)
+    const peer = plainAddress(socket.remoteAddress)
+    if (proxyProtocol === 'required') {
+      this.#readHeader(socket, peer)
       return
     }
-    const letGo = this.#guard(socket)
-    readProxyHeader(this.#context, socket, result => {
-      letGo()
-      if (result === 'invalid') {
-        this.#refuse(socket, 'proxy_protocol_invalid')
-        return
-      }
-      const { source, destination } = result
-      this.#secure(socket, {
-        peer: source ?? addresses.peer,
-        local: destination ?? addresses.local,
-      })
-    })
+    // In shared mode nobody looks at the local address, and the socket would keep it.
+    const claims = scope.mode === 'private' ? this.#claims(localAddress(socket), '') : NO_CLAIMS
+    this.#arrived(socket, { peer, claims })
+  }
+
+  /** Only those that we trust may say whose a connection is: from anybody else no byte is read. */
+  #readHeader(socket: Socket, peer: string): void {
+    if (!this.#options.trusted.has(peer)) {
+      this.#refuse(socket, 'proxy_protocol_untrusted')
+      return
+    }
+    const done = (header: ProxyHeader | undefined): void => {
+      if (header === undefined) this.#refuse(socket, 'proxy_protocol_invalid')
+      else this.#arrived(socket, this.#addressesIn(header, socket, peer))
+    }
+    new ProxyHeaderReader(this.#context, socket, this.#connections, done).start()
+  }
+
+  /** A header that names no addresses (LOCAL, UNKNOWN, UNSPEC, UNIX) leaves those of the connection. */
+  #addressesIn(
+    { source, destination, facts }: ProxyHeader,
+    socket: Socket,
+    peer: string,
+  ): Addresses {
+    const ends = source && destination && { source, destination }
+    const isPrivate = this.#options.scope.mode === 'private'
+    const local = isPrivate ? (destination?.address ?? localAddress(socket)) : ''
+    const claims = this.#claims(local, facts.privateLink ?? '')
+    return { peer: source?.address ?? peer, claims, ends, facts }
+  }
+
+  #claims(address: string, link: string): ArrivalClaims {
+    const { directory } = this.#context
+    return {
+      address,
+      addressOwner: address === '' ? undefined : directory.byAddress(address)?.id,
+      link,
+      linkOwner: link === '' ? undefined : directory.byPrivateLink(link)?.id,
+    }
+  }
+
+  /** Where the address decides, nothing that the client could say helps at an address of nobody. */
+  #arrived(socket: Socket, addresses: Addresses): void {
+    const { addressOwner, linkOwner } = addresses.claims
+    const nobodys = addressOwner === undefined && linkOwner === undefined
+    if (nobodys && this.#options.scope.mode === 'private') this.#refuse(socket, 'unroutable')
+    else this.#secure(socket, addresses)
   }
 
   /** Ends `socket` with the worker until the function that it returns is called, or the socket closes. */
@@ -147,8 +183,9 @@ export class ConnectionStarter {
     const downstream = this.#downstream(socket, addresses, secure, false)
     const { evidence } = downstream
     evidence.resolve(directory)
-    evidence.hostTenant =
-      secure === undefined ? undefined : directory.byHost(normalizeHost(secure.serverName))
+    // Where TLS ends at a balancer, the name that the client asked for comes in the PROXY header.
+    const name = secure?.serverName ?? addresses.facts?.authority
+    evidence.hostTenant = name === undefined ? undefined : directory.byHost(normalizeHost(name))
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       this.#refuse(socket, verdict.error)
@@ -163,7 +200,7 @@ export class ConnectionStarter {
 
   #downstream(
     socket: Socket,
-    { peer, local }: Addresses,
+    { peer, claims, ends, facts }: Addresses,
     secure: Secure | undefined,
     http: boolean,
   ): Downstream {
@@ -174,13 +211,14 @@ export class ConnectionStarter {
       socket,
       listener: scope,
       peerAddress: peer,
-      secure: secure !== undefined,
+      ends,
+      secure: secure !== undefined || facts?.ssl?.tls === true,
       trusted: isTrusted,
       clientCertificate: certificate?.xfcc ?? '',
       evidence: new CallEvidence({
         mode: scope.mode,
         http,
-        localAddress: scope.mode === 'private' ? local : '',
+        arrival: claims,
         certificate,
         source: isTrusted ? '' : peer,
         memo: new CredentialMemo(),
@@ -208,6 +246,10 @@ export class ConnectionStarter {
   #reject(code: ErrorCode): void {
     this.#context.stats.rejected(code, this.#options.scope.index)
   }
+}
+
+function localAddress(socket: Socket): string {
+  return plainAddress(socket.localAddress)
 }
 
 /** IPv4 in IPv6 (`::ffff:10.0.0.1`) as IPv4: a wildcard socket of both families reports it so. */

@@ -1,56 +1,61 @@
 /** Takes the PROXY protocol header off an accepted socket, before anything else reads it. */
 import type { Socket } from 'node:net'
-import { parseProxyHeader } from '../../codec/proxy-protocol.ts'
-import { Timer } from '../../core/timer-wheel.ts'
+import { type ProxyHeader, parseProxyHeader } from '../../codec/proxy-protocol.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import type { Drainable } from './arrival.ts'
+import { FirstRead, type FirstReader } from './first-read.ts'
 
-export interface ProxiedAddresses {
-  /** Of the client; undefined where the proxy spoke for itself (LOCAL). */
-  readonly source: string | undefined
-  readonly destination: string | undefined
-}
+export class ProxyHeaderReader implements FirstReader {
+  readonly #context: WorkerContext
+  readonly #socket: Socket
+  readonly #connections: Set<Drainable>
+  readonly #done: (header: ProxyHeader | undefined) => void
+  #bytes: Buffer = Buffer.alloc(0)
+  #header: ProxyHeader | undefined
 
-/**
- * Calls `done` once: with the addresses of the header, the rest of the bytes put back into the socket; or with
- * `invalid`, also where the header did not come within the header timeout. A socket that closes first is forgotten.
- */
-export function readProxyHeader(
-  context: WorkerContext,
-  socket: Socket,
-  done: (result: ProxiedAddresses | 'invalid') => void,
-): void {
-  let bytes: Buffer = Buffer.alloc(0)
-  const leave = (): void => {
-    context.wheel.cancel(timer)
-    socket.off('data', look)
-    socket.off('close', leave)
-    socket.off('end', fail)
-    socket.pause()
+  /**
+   * Calls `done` once: with the header, the rest of the bytes put back into the socket; or with nothing where there is no
+   * valid one, also where it did not come within the header timeout. Not where the socket closes first.
+   */
+  constructor(
+    context: WorkerContext,
+    socket: Socket,
+    connections: Set<Drainable>,
+    done: (header: ProxyHeader | undefined) => void,
+  ) {
+    this.#context = context
+    this.#socket = socket
+    this.#connections = connections
+    this.#done = done
   }
-  const fail = (): void => {
-    leave()
-    done('invalid')
+
+  start(): void {
+    const { header } = this.#context.config.timeouts
+    new FirstRead(this.#context, this.#socket, this.#connections, this).start(header)
   }
-  const timer = new Timer({ timerExpired: fail })
-  const look = (chunk: Buffer): void => {
-    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk])
-    const result = parseProxyHeader(bytes)
-    if (result.kind === 'incomplete') return
-    if (result.kind === 'invalid') {
-      fail()
-      return
+
+  /** The header is bounded, and so is what waits for its end. */
+  look(chunk: Buffer): boolean {
+    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk])
+    const result = parseProxyHeader(this.#bytes)
+    if (result.kind === 'incomplete') return false
+    if (result.kind === 'header') {
+      this.#header = result.header
+      this.#bytes = this.#bytes.subarray(result.length)
     }
-    leave()
-    if (bytes.length > result.length) socket.unshift(bytes.subarray(result.length))
-    const { local, source, destination } = result.header
-    done(
-      local
-        ? { source: undefined, destination: undefined }
-        : { source: source?.address, destination: destination?.address },
-    )
+    return true
   }
-  socket.on('data', look)
-  socket.on('close', leave)
-  socket.on('end', fail)
-  context.wheel.arm(timer, context.config.timeouts.header, context.clock.monotonic())
+
+  seen(): void {
+    if (this.#header !== undefined && this.#bytes.length > 0) this.#socket.unshift(this.#bytes)
+    this.#done(this.#header)
+  }
+
+  ended(): void {
+    this.#done(undefined)
+  }
+
+  late(): void {
+    this.#done(undefined)
+  }
 }

@@ -2,6 +2,7 @@
  * Which tenant an address, a name or a credential belongs to. A directory is a snapshot: it never changes, a new
  * configuration makes a new one that is swapped in whole.
  */
+import { keyOfPrivateLink } from '../../config/private-link-schema.ts'
 import type { CredentialConfig, TenantConfig } from '../../config/schema.ts'
 import { textsOf } from '../../core/claim-path.ts'
 import { normalizeAddress } from './ip-address.ts'
@@ -28,6 +29,7 @@ export class TenantDirectory {
   readonly #hostSuffixes = new Map<string, Tenant>()
   readonly #apiKeys = new Map<string, Tenant>()
   readonly #certificates = new Map<string, Tenant>()
+  readonly #privateLinks = new Map<string, Tenant>()
   readonly #spiffeIds = new Map<string, Tenant>()
   /** Key: what stands before the `*`, with its slash. */
   readonly #spiffePrefixes = new Map<string, Tenant>()
@@ -112,6 +114,11 @@ export class TenantDirectory {
     return this.#certificates.get(hex)
   }
 
+  /** `key`: as `ProxyFacts.privateLink` has it. */
+  byPrivateLink(key: string): Tenant | undefined {
+    return this.#privateLinks.get(key)
+  }
+
   /** `uri`: a checked SPIFFE id. The exact id wins, then the longest prefix ending in `/*`. */
   bySpiffeId(uri: string): Tenant | undefined {
     const exact = this.#spiffeIds.get(uri)
@@ -171,6 +178,8 @@ export class TenantDirectory {
       this.#claim(this.#apiKeys, tenant, credential.apiKey.slice(DIGEST_PREFIX.length))
     } else if ('certificate' in credential) {
       this.#claim(this.#certificates, tenant, credential.certificate.slice(DIGEST_PREFIX.length))
+    } else if ('privateLink' in credential) {
+      this.#claim(this.#privateLinks, tenant, keyOfPrivateLink(credential.privateLink))
     } else if ('spiffe' in credential) {
       this.#addSpiffe(tenant, credential.spiffe)
     } else {

@@ -143,6 +143,30 @@ mixer: { token: 0123456789abcdef-token }
     ],
   },
   {
+    name: 'private links of the wrong form',
+    more: `tenants:
+  - id: acme
+    deployment: { endpoints: [http://127.0.0.1:9101] }
+    credentials:
+      - privateLink: vpce-1
+      - privateLink: { aws: vpc-1 }
+      - privateLink: { azure: 4294967296 }
+      - privateLink: { gcp: "18446744073709551616" }
+      - privateLink: { gcp: -1 }
+      - privateLink: { gcp: 1, aws: vpce-1 }
+      - privateLink: { aliyun: 1 }
+`,
+    expected: [
+      '7:22: tenants[0].credentials[0].privateLink: must be a map with one of the keys aws, azure, gcp, not "vpce-1"',
+      '8:29: tenants[0].credentials[1].privateLink.aws: must be the id of a VPC endpoint, such as vpce-0123456789abcdef0, not "vpc-1"',
+      '9:31: tenants[0].credentials[2].privateLink.azure: must be a whole number from 0 to 4294967295 (32 bits), not "4294967296"',
+      '10:29: tenants[0].credentials[3].privateLink.gcp: must be a whole number from 0 to 18446744073709551615 (64 bits), not "18446744073709551616"',
+      '11:29: tenants[0].credentials[4].privateLink.gcp: must be a whole number from 0 to 18446744073709551615 (64 bits), not "-1"',
+      '12:22: tenants[0].credentials[5].privateLink: must have exactly one of the keys aws, azure, gcp; it has gcp and aws',
+      '13:24: tenants[0].credentials[6].privateLink.aliyun: is not a key here; allowed: aws, azure, gcp',
+    ],
+  },
+  {
     name: 'credentials of the wrong form; a key that was pasted is not repeated',
     more: `tenants:
   - id: acme
@@ -156,12 +180,12 @@ mixer: { token: 0123456789abcdef-token }
       - {}
 `,
     expected: [
-      '7:11: tenants[0].credentials[0].spiff: is not a key here; did you mean spiffe?; allowed: spiffe, certificate, jwt, apiKey',
+      '7:11: tenants[0].credentials[0].spiff: is not a key here; did you mean spiffe?; allowed: spiffe, certificate, jwt, apiKey, privateLink',
       '8:19: tenants[0].credentials[1].apiKey: must be "sha256:" and 64 lower-case hexadecimal digits',
-      '9:9: tenants[0].credentials[2]: must have exactly one of the keys spiffe, certificate, jwt, apiKey; it has apiKey and spiffe',
-      '10:9: tenants[0].credentials[3]: must be a map with one of the keys spiffe, certificate, jwt, apiKey, not "apiKey"',
+      '9:9: tenants[0].credentials[2]: must have exactly one of the keys spiffe, certificate, jwt, apiKey, privateLink; it has apiKey and spiffe',
+      '10:9: tenants[0].credentials[3]: must be a map with one of the keys spiffe, certificate, jwt, apiKey, privateLink, not "apiKey"',
       '11:16: tenants[0].credentials[4].jwt.claims: is missing; it must be a map of keys (Claims that must have exactly these values; one that is an array must have them in it)',
-      '12:9: tenants[0].credentials[5]: must have exactly one of the keys spiffe, certificate, jwt, apiKey; it has none',
+      '12:9: tenants[0].credentials[5]: must have exactly one of the keys spiffe, certificate, jwt, apiKey, privateLink; it has none',
     ],
   },
   {

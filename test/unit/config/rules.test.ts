@@ -228,7 +228,7 @@ tenants:
 `,
     problems: ['3:62', '4:62'].map(
       (position, index) =>
-        `${position}: listeners[${index}].protocol: protocol: tcp on a shared listener without client certificates: no connection could ever be routed; allowed: tls with clientCertificate optional or required, protocol auto or http, or mode private`,
+        `${position}: listeners[${index}].protocol: protocol: tcp on a shared listener without client certificates: no connection could ever be routed; allowed: tls with clientCertificate optional or required, proxyProtocol: required, protocol auto or http, or mode private`,
     ),
   },
   {
@@ -292,6 +292,40 @@ tenants:
       '8:28: tenants[4].credentials[0]: the JWT binding https://i.example {"a":"y","b":"x"} is claimed by the tenants a and e; it stands also at tenants[0].credentials[3] (FILE:4)',
       '10:79: tenants[6].credentials[0].jwt.claims.tid: tokens with tid: a are claimed by the tenants a (by its id) and g; see tenants[0] (FILE:4)',
     ],
+  },
+  {
+    name: 'a private link belongs to one tenant, in whatever spelling',
+    yaml: tenants(
+      'id: a, credentials: [{ privateLink: { aws: vpce-1 } }, { privateLink: { azure: 7 } }]',
+      'id: b, credentials: [{ privateLink: { aws: vpce-1 } }, { privateLink: { gcp: 12345678901234567 } }]',
+      'id: c, credentials: [{ privateLink: { azure: "7" } }, { privateLink: { gcp: 7 } }]',
+      'id: d, credentials: [{ privateLink: { gcp: "12345678901234567" } }]',
+      'id: e, credentials: [{ privateLink: { gcp: 12345678901234568 } }]',
+    ),
+    problems: [
+      '5:28: tenants[1].credentials[0]: the private link aws:vpce-1 is claimed by the tenants a and b; it stands also at tenants[0].credentials[0] (FILE:4)',
+      '6:28: tenants[2].credentials[0]: the private link azure:7 is claimed by the tenants a and c; it stands also at tenants[0].credentials[1] (FILE:4)',
+      '7:28: tenants[3].credentials[0]: the private link gcp:12345678901234567 is claimed by the tenants b and d; it stands also at tenants[1].credentials[1] (FILE:5)',
+    ],
+  },
+  {
+    name: 'PROXY headers are taken from trustedProxies, and there must be some',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:8080, proxyProtocol: required }
+  - { name: b, mode: shared, address: 127.0.0.1:8081 }
+`,
+    problems: [
+      '3:70: listeners[0].proxyProtocol: required needs trustedProxies, the addresses of the balancers whose headers are taken; it is empty, so every connection would be refused',
+    ],
+  },
+  {
+    name: 'a private link makes connections on a shared TCP listener routable',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:8080, protocol: tcp, proxyProtocol: required }
+trustedProxies: [10.0.0.0/8]
+tenants:
+  - { id: a, credentials: [{ privateLink: { aws: vpce-1 } }], ${DEPLOYMENT} }
+`,
   },
   {
     name: 'credentials refer to what is configured',

@@ -99,6 +99,47 @@ const ROWS: readonly (readonly [name: string, evidence: Partial<Evidence>, expec
     { mode: 'private', addressTenant: acme, jwt: 'credential_invalid' },
     'credential_invalid',
   ],
+  [
+    'an address that has changed hands',
+    { mode: 'private', addressTenant: 'tenant_mismatch' },
+    'tenant_mismatch',
+  ],
+  ['a private link', { linkTenant: acme }, 'acme private'],
+  ['a private link, private', { mode: 'private', linkTenant: acme }, 'acme private'],
+  ['a private link of a disabled tenant', { linkTenant: closed }, 'tenant_disabled'],
+  [
+    'a private link and a certificate',
+    { linkTenant: acme, certificateTenant: acme },
+    'acme private',
+  ],
+  ['a private link and a key', { linkTenant: acme, apiKey: acme }, 'acme private'],
+  ['a private link and a foreign token', { linkTenant: acme, jwt: 'foreign' }, 'acme private'],
+  [
+    'a private link and the key of another',
+    { linkTenant: acme, apiKey: globex },
+    'tenant_mismatch',
+  ],
+  [
+    'a private link and the certificate of another',
+    { linkTenant: acme, certificateTenant: globex },
+    'tenant_mismatch',
+  ],
+  [
+    'a private link and the host name of another',
+    { linkTenant: acme, hostTenant: globex },
+    'tenant_mismatch',
+  ],
+  [
+    'a private link and the address of another',
+    { mode: 'private', linkTenant: acme, addressTenant: globex },
+    'tenant_mismatch',
+  ],
+  [
+    'a private link that has changed hands, and a key',
+    { linkTenant: 'tenant_mismatch', apiKey: acme },
+    'tenant_mismatch',
+  ],
+  ['a tunnel with a private link', { http: false, linkTenant: acme }, 'acme private'],
   ['a tunnel with a certificate', { http: false, certificateTenant: acme }, 'acme l4'],
   ['a tunnel with an SNI name', { http: false, hostTenant: acme }, 'acme private'],
   ['a tunnel with a token, which it cannot have', { http: false, jwt: acme }, 'unroutable'],
@@ -111,17 +152,22 @@ await test('routes and refuses as the table says', async t => {
 })
 
 const OWNERS = [undefined, acme, globex, closed] as const
+/** Of an address or a private link that can change hands, and of a certificate that can name two. */
+const HELD = [...OWNERS, 'tenant_mismatch'] as const
 const CREDENTIALS: readonly CredentialResult[] = [...OWNERS, 'credential_expired', 'foreign']
 
 function* everyEvidence(): Generator<Evidence> {
   for (const mode of ['shared', 'private'] as const)
     for (const http of [true, false])
-      for (const addressTenant of OWNERS)
-        for (const certificateTenant of [...OWNERS, 'tenant_mismatch'] as const)
-          for (const jwt of CREDENTIALS)
-            for (const apiKey of CREDENTIALS)
-              for (const hostTenant of OWNERS)
-                yield { mode, http, addressTenant, certificateTenant, jwt, apiKey, hostTenant }
+      for (const addressTenant of HELD)
+        for (const linkTenant of HELD)
+          for (const certificateTenant of HELD)
+            for (const jwt of CREDENTIALS)
+              for (const apiKey of CREDENTIALS)
+                for (const hostTenant of OWNERS) {
+                  const connection = { mode, http, addressTenant, linkTenant, certificateTenant }
+                  yield { ...connection, jwt, apiKey, hostTenant }
+                }
 }
 
 /** The rules said another way: each is a question about the set of all evidence, asked in order. */
@@ -129,20 +175,17 @@ function expectedOutcome(evidence: Evidence): string {
   const credentials = evidence.http ? [evidence.jwt, evidence.apiKey] : []
   const bad = credentials.find(c => typeof c === 'string' && c in ERRORS)
   if (bad !== undefined) return bad as ErrorCode
-  if (evidence.certificateTenant === 'tenant_mismatch') return 'tenant_mismatch'
-  const named = [
-    evidence.addressTenant,
-    evidence.certificateTenant,
-    ...credentials,
-    evidence.hostTenant,
-  ]
+  const connection = [evidence.addressTenant, evidence.linkTenant, evidence.certificateTenant]
+  if (connection.includes('tenant_mismatch')) return 'tenant_mismatch'
+  const named = [...connection, ...credentials, evidence.hostTenant]
   const owners = new Set(named.filter(owner => owner instanceof Tenant))
   if (owners.size > 1) return 'tenant_mismatch'
   const [owner] = owners
   const kinds =
     evidence.mode === 'private'
-      ? [evidence.addressTenant ? 'private' : '']
+      ? [(evidence.addressTenant ?? evidence.linkTenant) ? 'private' : '']
       : [
+          evidence.linkTenant ? 'private' : '',
           evidence.certificateTenant ? 'l4' : '',
           credentials.some(c => c instanceof Tenant) ? 'l7' : '',
           evidence.hostTenant ? 'private' : '',
@@ -164,7 +207,7 @@ await test('agrees with the rules on every combination of evidence', async t => 
     const expected = expectedOutcome(evidence)
     if (got !== expected) wrong.push(`${JSON.stringify(evidence)}: ${got}, not ${expected}`)
   }
-  t.equal(count, 2 * 2 * 4 * 5 * 6 * 6 * 4)
+  t.equal(count, 2 * 2 * 5 * 5 * 5 * 6 * 6 * 4)
   t.same(wrong.slice(0, 5), [])
 })
 
@@ -173,9 +216,9 @@ await test('never routes to a tenant that some evidence contradicts', async t =>
   for (const evidence of everyEvidence()) {
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') continue
-    const { addressTenant, certificateTenant, hostTenant, http } = evidence
-    const all = [addressTenant, certificateTenant, hostTenant]
-    if (http) all.push(...([evidence.jwt, evidence.apiKey] as (Tenant | undefined)[]))
+    const { addressTenant, linkTenant, certificateTenant, hostTenant, http } = evidence
+    const all: unknown[] = [addressTenant, linkTenant, certificateTenant, hostTenant]
+    if (http) all.push(evidence.jwt, evidence.apiKey)
     if (all.some(other => other instanceof Tenant && other !== verdict.tenant)) contradicted += 1
   }
   t.equal(contradicted, 0)

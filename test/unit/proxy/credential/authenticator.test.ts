@@ -2,7 +2,11 @@ import { hash } from 'node:crypto'
 import { type Test, test } from 'tap'
 import { classify } from '../../../../src/proxy/classify/classify.ts'
 import { Authenticator } from '../../../../src/proxy/credential/authenticator.ts'
-import { CallEvidence, CredentialMemo } from '../../../../src/proxy/credential/call-evidence.ts'
+import {
+  CallEvidence,
+  CredentialMemo,
+  NO_CLAIMS,
+} from '../../../../src/proxy/credential/call-evidence.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import {
@@ -42,10 +46,10 @@ async function setUp(t: Test) {
   return { server, directory, authenticator }
 }
 
-function newEvidence(memo = new CredentialMemo(), localAddress = ''): CallEvidence {
-  const mode = localAddress === '' ? 'shared' : 'private'
-  const address = { mode, localAddress, source: '192.0.2.1' } as const
-  return new CallEvidence({ ...address, http: true, certificate: undefined, memo })
+function newEvidence(memo = new CredentialMemo(), address = ''): CallEvidence {
+  const mode = address === '' ? 'shared' : 'private'
+  const connection = { mode, arrival: { ...NO_CLAIMS, address }, source: '192.0.2.1' } as const
+  return new CallEvidence({ ...connection, http: true, certificate: undefined, memo })
 }
 
 /** `jwt apiKey`, then `A` and `K` where Authorization and the key's field are ours. */
