@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
+import { decodeTenant } from '../../src/config/tenant-text.ts'
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
 import type {
   BoundAddress,
@@ -13,7 +14,6 @@ import type {
   WorkerConfig,
   WorkerMessage,
 } from '../../src/proxy/ipc.ts'
-import { decodeTenant } from '../../src/proxy/tenant/tenant-text.ts'
 import { ignoreSignals } from '../../src/runtime/signals.ts'
 import { JournalWriter } from './journal-writer.ts'
 import { emptyReport, usageOf } from './usage.ts'

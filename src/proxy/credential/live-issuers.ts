@@ -1,5 +1,5 @@
+import { sameConfig } from '../../core/same-config.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
-import { sameConfig } from '../tenant/same-config.ts'
 import type { IssuerIndex } from './issuer-index.ts'
 import type { IssuerDeps, TokenIssuer } from './token-issuer.ts'
 import type { UnverifiedJwt } from './unverified-jwt.ts'

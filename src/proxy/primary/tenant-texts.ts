@@ -1,7 +1,7 @@
 /** The tenants in force as the workers get them: by id, each as text. */
 import type { TenantConfig } from '../../config/schema.ts'
+import { encodeTenant } from '../../config/tenant-text.ts'
 import type { TenantChange } from '../ipc.ts'
-import { encodeTenant } from '../tenant/tenant-text.ts'
 
 type Difference = Pick<TenantChange, 'changed' | 'removed'>
 

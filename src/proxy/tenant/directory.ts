@@ -5,9 +5,9 @@
 import { keyOfPrivateLink } from '../../config/private-link-schema.ts'
 import type { CredentialConfig, TenantConfig } from '../../config/schema.ts'
 import { textsOf } from '../../core/claim-path.ts'
+import { sameConfig } from '../../core/same-config.ts'
 import { normalizeAddress } from './ip-address.ts'
 import { type Claims, JwtBindings } from './jwt-bindings.ts'
-import { sameConfig } from './same-config.ts'
 import { Tenant } from './tenant.ts'
 
 const DIGEST_PREFIX = 'sha256:'

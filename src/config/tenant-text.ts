@@ -3,9 +3,9 @@
  * processes, and so an idle tenant is kept: 100,000 tenants as objects would take five times the memory.
  */
 import { z } from 'zod'
-import type { TenantConfig } from '../../config/schema.ts'
-import { tenantSchema } from '../../config/tenant-schema.ts'
-import { sameConfig } from './same-config.ts'
+import { sameConfig } from '../core/same-config.ts'
+import type { TenantConfig } from './schema.ts'
+import { tenantSchema } from './tenant-schema.ts'
 
 /** A key of a map in the schema. */
 interface Field {

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { z } from 'zod'
-import type { TenantConfig } from '../../../../src/config/schema.ts'
-import { tenantSchema } from '../../../../src/config/tenant-schema.ts'
-import { decodeTenant, encodeTenant } from '../../../../src/proxy/tenant/tenant-text.ts'
+import type { TenantConfig } from '../../../src/config/schema.ts'
+import { tenantSchema } from '../../../src/config/tenant-schema.ts'
+import { decodeTenant, encodeTenant } from '../../../src/config/tenant-text.ts'
 
 const PROPERTY_RUNS = 500
 
