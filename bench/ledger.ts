@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline'
 import { gzipSync } from 'node:zlib'
 import { Command, InvalidArgumentError } from 'commander'
 import { Agent } from 'undici'
+import type { Announcement } from '../src/contracts/producer-announcement.ts'
 import { mixerBooksSchema } from '../src/contracts/reconcile.ts'
 import { usageAnswerSchema, usageSumsOf } from '../src/contracts/usage-query.ts'
 import {
@@ -115,6 +116,7 @@ async function measure(name: string, load: Load, folder: string): Promise<void> 
   const mixer = await startMixer(ledger, folder)
   const agent = new Agent({ connections: load.producers.length })
   try {
+    await announce(agent, mixer.url, load)
     const before = cpuSeconds([mixer.pid])
     const started = performance.now()
     const slowest = await Promise.all(
@@ -139,6 +141,20 @@ async function measure(name: string, load: Load, folder: string): Promise<void> 
       rmSync(server.folder, { recursive: true, force: true })
     }
   }
+}
+
+async function announce(agent: Agent, origin: string, { producers }: Load): Promise<void> {
+  const response = await agent.request({
+    origin,
+    path: '/v1/producers',
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      proxy: 'bench',
+      producers: producers.map((_, index) => `producer-${index}`),
+    } satisfies Announcement),
+  })
+  if (response.statusCode !== 200) throw new Error(await response.body.text())
 }
 
 /** Posts one after the other; the longest that one took, in milliseconds. */

@@ -23,6 +23,7 @@ export interface MixerBooksQuery {
 /** What the ledger has of one producer. A producer that it never took anything from is left out. */
 export const producerBooksSchema = z.strictObject({
   producer: z.string(),
+  proxy: z.string().describe('The one that announced it; empty where none did.'),
   durable: batchNumber.describe('Number of the last batch in the ledger.'),
   appliedAt: z.iso.datetime().describe('When that was applied, by the clock of the mixer.'),
   totals: usageSumsSchema.describe('Sums of all records that were ever applied of it.'),

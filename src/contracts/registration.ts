@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { TENANT_ID_PATTERN } from '../core/tenant-id.ts'
+import { proxyNameSchema } from './producer-announcement.ts'
 import { MAX_QUOTAS_PER_TENANT, quotaSchema } from './quota.ts'
 
 /** Of the content of one request; a page has to fit, too. */
@@ -41,7 +42,7 @@ const digest = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
 
 export const registrationSchema = z.strictObject({
   /** Names one proxy, also after a restart: what it registers replaces what it registered before. */
-  proxy: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+  proxy: proxyNameSchema,
   /** Name of the service whose tenants these are. */
   service: z.string().min(1).max(63),
   /** Grows with every change: milliseconds since the epoch, or one more than before. */

@@ -86,6 +86,7 @@ export const ERRORS = {
   payload_too_large: { source: 'mixer', http: 413, grpc: 8, flag: 'RL', title: 'the message is too large' },
   unsupported_media_type: { source: 'mixer', http: 415, grpc: 3, flag: 'BAD', title: 'the message must be JSON, plain or with gzip' },
   malformed_message: { source: 'mixer', http: 400, grpc: 3, flag: 'BAD', title: 'the message is not valid' },
+  producer_unknown: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'no proxy has announced this producer' },
   report_gap: { source: 'mixer', http: 409, grpc: 9, flag: 'GAP', title: 'a report is missing before this one' },
   window_ahead: { source: 'mixer', http: 409, grpc: 9, flag: 'CLOCK', title: 'usage is dated more than a day after the clock of the mixer' },
   quota_unknown: { source: 'mixer', http: 404, grpc: 5, flag: 'NF', title: 'this tenant has no quota of this name' },

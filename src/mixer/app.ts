@@ -13,6 +13,7 @@ import { chargeRoutes } from './http/charges.ts'
 import { exportRoutes } from './http/exports.ts'
 import { healthRoutes } from './http/health.ts'
 import { openApiRoute } from './http/openapi.ts'
+import { producersRoute } from './http/producers.ts'
 import { quotaRoute } from './http/quota.ts'
 import { reconcileRoute } from './http/reconcile.ts'
 import { registrationRoute } from './http/registration.ts'
@@ -198,6 +199,7 @@ function routesOf(deps: Parts & Pick<MixerDeps, 'config' | 'clock' | 'logger'>):
   const { registry } = deps.deployments
   const { exporter, reports } = deps.exports
   const routes = [
+    producersRoute(deps),
     reportRoute({ ...deps, ledger: reports }),
     usageRoute(deps),
     reconcileRoute(deps),

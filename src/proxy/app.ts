@@ -97,10 +97,11 @@ class ProxyPrimary {
         return { bytes: bytesPending, lagMs }
       },
     })
-    this.#shipper = this.#createShipper()
+    const proxy = proxyName(config.mixer.journal, randomUUID())
+    this.#shipper = this.#createShipper(proxy)
     this.#registrar = new Registrar({
       client: this.#client,
-      proxy: proxyName(config.mixer.journal, randomUUID()),
+      proxy,
       service: config.service.name,
       clock: systemClock,
       logger: this.#logger,
@@ -220,10 +221,11 @@ class ProxyPrimary {
     this.#ended.resolve(this.#exitCode)
   }
 
-  #createShipper(): JournalShipper {
+  #createShipper(proxy: string): JournalShipper {
     return new JournalShipper({
       folder: this.#options.config.mixer.journal,
       client: this.#client,
+      proxy,
       clock: systemClock,
       logger: this.#logger,
       onResult: result => this.#metrics.reported(result),

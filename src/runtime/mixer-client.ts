@@ -16,6 +16,11 @@ import {
 } from '../contracts/export-status.ts'
 import { type Problem, problemCode, problemSchema } from '../contracts/problem.ts'
 import {
+  type Announcement,
+  type AnnouncementAnswer,
+  announcementAnswerSchema,
+} from '../contracts/producer-announcement.ts'
+import {
   type Allocation,
   type AllocationBatchAnswer,
   allocationBatchAnswerSchema,
@@ -49,7 +54,7 @@ export interface MixerRefused {
   readonly status: number
   /**
    * Code of the error table. `malformed_message`, `payload_too_large` and `unsupported_media_type` will not get better by
-   * sending the same again; `unauthorized`, `report_gap`, `window_ahead` and `not_found` may, once the other side is put right.
+   * sending the same again; `unauthorized`, `producer_unknown`, `report_gap`, `window_ahead` and `not_found` may, once the other side is put right.
    */
   readonly code: string
   readonly detail: string
@@ -63,6 +68,9 @@ export type MixerFailure = MixerUnreachable | MixerRefused
 /** `sent`: bytes of the body as it went over the network. */
 export type ReportResult =
   | { readonly ok: true; readonly durable: number; readonly sent: number }
+  | MixerFailure
+export type AnnounceResult =
+  | { readonly ok: true; readonly producers: AnnouncementAnswer['producers'] }
   | MixerFailure
 export type RegisterResult =
   | { readonly ok: true; readonly answer: RegistrationAnswer }
@@ -87,6 +95,8 @@ export interface ExportsQuery {
 
 /** No call ever rejects because of the network or the mixer. */
 export interface MixerClient {
+  /** Says which producers are of a proxy, before their reports; answers what of each is durable. */
+  announce(announcement: Announcement, signal?: AbortSignal): Promise<AnnounceResult>
   /** Delivers one report; `durable` is the sequence up to which all of this producer is in the ledger. */
   report(report: UsageReport, signal?: AbortSignal): Promise<ReportResult>
   usage(query: UsageQuery): Promise<UsageResult>
@@ -179,6 +189,13 @@ type Ask = <Answer>(
 
 function clientOf(base: URL, ask: Ask, close: () => Promise<void>): MixerClient {
   return {
+    async announce(announcement, signal) {
+      const body = await encode(announcement)
+      const asked = await ask(announcementAnswerSchema, '/v1/producers', { body, signal })
+      if ('ok' in asked) return asked
+      const { proxy, producers } = asked.answer
+      return proxy === announcement.proxy ? { ok: true, producers } : notAMixer(base, 200)
+    },
     async report(report, signal) {
       const body = await encodeReport(report)
       const asked = await ask(reportAnswerSchema, '/v1/report', { body, signal })

@@ -39,6 +39,7 @@ const SERVED = [
   'get /v1/whoami',
   'post /v1/charges',
   'post /v1/exports',
+  'post /v1/producers',
   'post /v1/quota/allocate',
   'post /v1/registration',
   'post /v1/report',

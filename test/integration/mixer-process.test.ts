@@ -73,6 +73,7 @@ await test('kill -9 while reports come in neither loses nor doubles one', async 
   for (const kills of [1, 2]) {
     const running = await startMixerProcess(t, config)
     const client = createMixerClient({ url: running.url, token: TOKEN })
+    t.match(await client.announce({ proxy: 'proxy-1', producers: ['p1'] }), { ok: true })
     const until = sequence + 5 * kills
     for (;;) {
       // What was not acknowledged is sent again, as a proxy does it.

@@ -39,6 +39,18 @@ async function post(
   })
 }
 
+async function announce(
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answered> {
+  return call(`${url}/v1/producers`, {
+    method: 'POST',
+    headers: { ...HEADERS, ...headers },
+    body: JSON.stringify(body),
+  })
+}
+
 async function totals(url: string): Promise<unknown> {
   return (await call(`${url}/v1/usage`, { headers: HEADERS })).body['totals']
 }
@@ -56,13 +68,73 @@ await test('a report is answered with what is durable and counts once', async t 
   t.same(await totals(url), ONE)
 })
 
+await test('a report of a producer that nobody has announced changes nothing', async t => {
+  const { url } = await startMixer(t, { now, known: [] })
+  for (const body of [report(1), report(2), { ...report(3), first: 1 }, report(1, [])]) {
+    const refused = await post(url, body)
+    t.equal(refused.status, 409)
+    t.match(refused.headers.get('content-type'), /^application\/problem\+json/)
+    t.match(refused.body, { type: 'about:amt/producer_unknown', status: 409 })
+    t.match(refused.body, {
+      detail: /^producer p1 is not known here: its proxy has to announce it/,
+    })
+  }
+  t.same(await totals(url), NOTHING)
+  t.match((await call(`${url}/v1/reconcile`, { headers: HEADERS })).body, { producers: [] })
+  t.same((await announce(url, { proxy: 'proxy-1', producers: ['p1'] })).body, {
+    proxy: 'proxy-1',
+    producers: [{ producer: 'p1', durable: 0 }],
+  })
+  t.same((await post(url, report(1))).body, { producer: 'p1', durable: 1 })
+  t.equal((await post(url, report(1, [record()], 'p2'))).status, 409, 'another one')
+  t.same(await totals(url), ONE)
+})
+
+await test('a producer that is announced again keeps what it has, and is of who says so last', async t => {
+  const { url } = await startMixer(t, { now, known: [] })
+  await announce(url, { proxy: 'proxy-1', producers: ['p1'] })
+  await post(url, report(1))
+  t.same((await announce(url, { proxy: 'proxy-2', producers: ['p1', 'p3', 'p1'] })).body, {
+    proxy: 'proxy-2',
+    producers: [
+      { producer: 'p1', durable: 1 },
+      { producer: 'p3', durable: 0 },
+    ],
+  })
+  t.match((await call(`${url}/v1/reconcile`, { headers: HEADERS })).body, {
+    producers: [{ producer: 'p1', proxy: 'proxy-2', durable: 1 }],
+  })
+  t.same(await totals(url), ONE)
+})
+
+await test('an announcement that is wrong, or without the token, makes nobody known', async t => {
+  const { url } = await startMixer(t, { now, known: [] })
+  const one = { proxy: 'proxy-1', producers: ['p1'] }
+  for (const [body, what] of [
+    [{ ...one, producers: [] }, /producers/],
+    [{ ...one, producers: ['p1', '../p'] }, /producers\[1\]/],
+    [{ ...one, producers: Array.from({ length: 101 }, (_, index) => `p${index}`) }, /producers/],
+    [{ ...one, proxy: '' }, /proxy/],
+    [{ ...one, durable: 7 }, /durable/],
+    ['p1', /the body/],
+  ] as const) {
+    const refused = await announce(url, body)
+    t.equal(refused.status, 400)
+    t.match(refused.body, { type: 'about:amt/malformed_message' })
+    t.match(JSON.stringify(refused.body), what)
+  }
+  const unauthorized = await announce(url, one, { authorization: 'Bearer nobody-knows-this-one' })
+  t.match(unauthorized.body, { type: 'about:amt/unauthorized', status: 401 })
+  t.equal((await post(url, report(1))).status, 409)
+})
+
 await test('a gap is refused with what is expected', async t => {
   const { url } = await startMixer(t, { now })
   const { status, body, headers } = await post(url, report(3))
   t.equal(status, 409)
   t.match(headers.get('content-type'), /^application\/problem\+json/)
   t.match(body, { type: 'about:amt/report_gap', status: 409, expected: 1 })
-  t.match(body, { detail: 'producer p1 is not known here: it begins with sequence 1, not 3' })
+  t.match(body, { detail: 'producer p1: sequence 1 comes next, not 3' })
   t.same(await totals(url), NOTHING)
 })
 

@@ -169,8 +169,8 @@ await test('the books show each producer, and the ledger as a whole', async t =>
 })
 
 await test('the books of many producers come in pages', async t => {
-  const { url } = await startMixer(t, { now })
   const names = Array.from({ length: 150 }, (_, index) => `p${1_000 + index}`)
+  const { url } = await startMixer(t, { now, known: names })
   await withClient(url, client =>
     Promise.all(names.map(name => client.report(report(1, [record()], name)))),
   )

@@ -29,9 +29,10 @@ await t.test(
   async t => {
     const server = await startPostgres(t)
     const ledger = await server.createDatabase()
+    const producers = ['p1', 'p2', 'p3', 'p4']
     const mixers = [
-      await startMixer(t, { ledger, now: () => NOON }),
-      await startMixer(t, { ledger, now: () => NOON }),
+      await startMixer(t, { ledger, now: () => NOON, known: producers }),
+      await startMixer(t, { ledger, now: () => NOON, known: producers }),
     ]
     const clients = mixers.map(({ url }) => createMixerClient({ url, token: TOKEN }))
     let away = 0
@@ -59,7 +60,6 @@ await t.test(
     const until = async (holds: () => boolean): Promise<void> => {
       while (!holds()) await once(tick, 'tick')
     }
-    const producers = ['p1', 'p2', 'p3', 'p4']
     const done = Promise.all(
       producers.map((producer, index) => deliver(clients[index % 2] as MixerClient, producer)),
     )

@@ -1,17 +1,19 @@
 /** A mixer in memory that applies each report exactly once, and does to its answers what a test tells it. */
+import type { Announcement } from '../../src/contracts/producer-announcement.ts'
 import {
   USAGE_COUNTERS,
   type UsageRecord,
   type UsageReport,
   type UsageTotals,
 } from '../../src/contracts/usage-report.ts'
-import type { ReportResult } from '../../src/runtime/mixer-client.ts'
+import type { AnnounceResult, ReportResult } from '../../src/runtime/mixer-client.ts'
 
 /** `lost`: applied, but the answer never arrives. `away`: not even applied. `behind`: not applied, and it says so. */
 export type Behaviour = 'well' | 'lost' | 'away' | 'refuse' | 'forget' | 'twice' | 'behind'
 
 export class ExactMixer {
   readonly reports: UsageReport[] = []
+  readonly announcements: Announcement[] = []
   readonly totals = new Map<string, UsageTotals>()
   /** For the next reports, in this order; then `well`. */
   readonly next: Behaviour[] = []
@@ -19,6 +21,17 @@ export class ExactMixer {
   /** Records that it does not take. */
   refuses: (record: UsageRecord) => boolean = () => false
   readonly #durable = new Map<string, number>()
+
+  async announce(announcement: Announcement): Promise<AnnounceResult> {
+    this.announcements.push(structuredClone(announcement))
+    await new Promise(resolve => setImmediate(resolve))
+    const producers = announcement.producers.map(producer => {
+      const durable = this.durable(producer)
+      this.#durable.set(producer, durable)
+      return { producer, durable }
+    })
+    return { ok: true, producers }
+  }
 
   async report(report: UsageReport): Promise<ReportResult> {
     // What crosses a network is a copy.
@@ -45,6 +58,7 @@ export class ExactMixer {
   }
 
   #apply({ producer, sequence, first = sequence, records }: UsageReport): ReportResult {
+    if (!this.#durable.has(producer)) return refused(409, 'producer_unknown')
     const durable = this.durable(producer)
     if (first > durable + 1) return { ...refused(409, 'report_gap'), expected: durable + 1 }
     if (first <= durable) return accepted(durable)
@@ -64,6 +78,12 @@ export class ExactMixer {
   /** As if restored from a backup that knows `producer` up to a batch, and has none of its usage. */
   restore(producer: string, durable: number): void {
     this.#durable.set(producer, durable)
+    this.totals.clear()
+  }
+
+  /** As if with a new one. */
+  loseLedger(): void {
+    this.#durable.clear()
     this.totals.clear()
   }
 

@@ -6,6 +6,7 @@ import { configSchema } from '../../src/config/schema.ts'
 import { createMixer } from '../../src/mixer/app.ts'
 import type { ServerTimeouts } from '../../src/mixer/http/server.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
+import { openLedger, refusalOf } from './ledger/open-ledger.ts'
 
 export const TOKEN = 'a-token-for-tests-only'
 
@@ -27,6 +28,8 @@ export interface StartMixerOptions {
   readonly now?: () => number
   readonly timeouts?: ServerTimeouts
   readonly exports?: ExportConfig[]
+  /** Producers that are announced before it serves; by default those that `report` of ledger/reports.ts makes reports of. */
+  readonly known?: readonly string[]
   /** 127.0.0.1 by default. */
   readonly host?: string
   /** PEM files; the mixer serves TLS then. */
@@ -39,6 +42,7 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
   const { host = '127.0.0.1', tls } = options
   const scheme = tls === undefined ? 'http' : 'https'
   const bracketed = host.includes(':') ? `[${host}]` : host
+  const url = ledger.includes('://') ? ledger : `sqlite:${ledger}`
   const mixer = createMixer({
     config: {
       mixer: configSchema.shape.mixer.parse({
@@ -46,7 +50,7 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
         token: TOKEN,
         ...(tls === undefined ? {} : { tls }),
       }),
-      ledger: ledger.includes('://') ? ledger : `sqlite:${ledger}`,
+      ledger: url,
       ledgerRetention: configSchema.shape.ledgerRetention.parse({}),
       exports: options.exports ?? [],
       service: { name: 'orders', operations: [] },
@@ -55,6 +59,8 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
     clock: { now: options.now ?? Date.now, monotonic: () => performance.now() },
     ...(options.timeouts === undefined ? {} : { timeouts: options.timeouts }),
   })
+  // Before: both in one process would wait for each other's locks.
+  await announce(url, options.known ?? ['p1', 'p2'])
   const { port } = await mixer.listen()
   t.teardown(() => mixer.close())
   return {
@@ -64,4 +70,12 @@ export async function startMixer(t: Test, options: StartMixerOptions = {}): Prom
     log: () => lines.join(''),
     close: () => mixer.close(),
   }
+}
+
+async function announce(url: string, producers: readonly string[]): Promise<void> {
+  if (producers.length === 0) return
+  if ((await refusalOf(url)) !== undefined) return
+  const ledger = await openLedger(url)
+  await ledger.announce({ proxy: 'proxy-1', producers })
+  await ledger.close()
 }

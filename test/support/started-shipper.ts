@@ -38,6 +38,7 @@ export async function startShipper(
     {
       folder,
       client,
+      proxy: 'proxy-1',
       clock: systemClock,
       logger: log.logger,
       onResult: result => results.push(result),

@@ -95,8 +95,9 @@ function answerOf(
   query: LedgerBooksQuery,
 ): MixerBooks {
   return {
-    producers: producers.map(({ producer, durable, appliedAt, sums }) => ({
+    producers: producers.map(({ producer, proxy, durable, appliedAt, sums }) => ({
       producer,
+      proxy,
       durable,
       appliedAt: new Date(appliedAt).toISOString(),
       totals: usageSumsOf(sums),

@@ -37,6 +37,7 @@ export function reportRoute(deps: ReportDeps): Route {
       answer: reportAnswerSchema,
       refusals: [
         'malformed_message',
+        'producer_unknown',
         'report_gap',
         'window_ahead',
         'payload_too_large',
@@ -80,13 +81,21 @@ async function apply(
       return json({ producer, durable: result.durable } satisfies ReportAnswer)
     case 'repeated':
       return json({ producer, durable: result.durable } satisfies ReportAnswer)
+    case 'unknown':
+      logger.warn(
+        { producer, first, sequence },
+        'report refused: nobody has announced its producer',
+      )
+      return refusal('producer_unknown', {
+        detail: `producer ${producer} is not known here: its proxy has to announce it first (POST /v1/producers)`,
+      })
     case 'gap':
       logger.warn(
         { producer, first, sequence, expected: result.expected },
         'report refused: one is missing before it',
       )
       return refusal('report_gap', {
-        detail: gapDetail(producer, result.expected, first),
+        detail: `producer ${producer}: sequence ${result.expected} comes next, not ${first}`,
         extra: { expected: result.expected },
       })
     case 'overflow':
@@ -95,12 +104,6 @@ async function apply(
       logger.error({ producer, sequence, reason: result.detail }, 'the ledger cannot be written')
       return unavailable('nothing of this report is in the ledger')
   }
-}
-
-function gapDetail(producer: string, expected: number, first: number): string {
-  return expected === 1
-    ? `producer ${producer} is not known here: it begins with sequence 1, not ${first}`
-    : `producer ${producer}: sequence ${expected} comes next, not ${first}`
 }
 
 function unavailable(detail: string): Answer {

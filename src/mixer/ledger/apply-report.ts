@@ -30,6 +30,7 @@ async function apply(
   // The producer's row is locked from here on: no other mixer gets past it before this transaction is over.
   if ((await advance(session, report, now)) === 0) {
     const durable = await highWater(session, producer)
+    if (durable === undefined) return { kind: 'unknown' }
     return first <= durable ? { kind: 'repeated', durable } : { kind: 'gap', expected: durable + 1 }
   }
   if (records.length > 0) await addAll(session, records)
@@ -43,24 +44,20 @@ async function advance(
   now: number,
 ): Promise<number> {
   const params = [producer, sequence, now, first - 1, ...halvesOf(sumsOf(records))]
-  return session.run(first === 1 ? FIRST : NEXT, params)
+  return session.run(ADVANCE, params)
 }
 
 const FROM_PARAMS = HALVES.map((_, index) => `CAST($${index + 5} AS BIGINT)`)
-const FIRST = `
-  INSERT INTO producer (producer, sequence, applied_at, ${HALVES.join(', ')})
-  VALUES ($1, $2, $3, ${FROM_PARAMS.join(', ')})
-  ON CONFLICT (producer) DO UPDATE SET sequence = excluded.sequence, applied_at = excluded.applied_at,
-    ${addingHalves('producer', half => `excluded.${half}`)}
-  WHERE producer.sequence = CAST($4 AS BIGINT)`
-const NEXT = `
+const ADVANCE = `
   UPDATE producer SET sequence = $2, applied_at = $3,
     ${addingHalves('producer', half => FROM_PARAMS[HALVES.indexOf(half)] ?? '')}
   WHERE producer = $1 AND sequence = $4`
 
-async function highWater(session: SqlSession, producer: string): Promise<number> {
+/** Undefined for one that nobody has announced. */
+async function highWater(session: SqlSession, producer: string): Promise<number | undefined> {
   const rows = await session.all('SELECT sequence FROM producer WHERE producer = $1', [producer])
-  return Number(rows[0]?.['sequence'] ?? 0)
+  const sequence = rows[0]?.['sequence']
+  return sequence === undefined ? undefined : Number(sequence)
 }
 
 /** Late usage goes into the hours and days as well, because the roll-up will not come by again. */

@@ -4,7 +4,7 @@ import type { LedgerBooks, LedgerBooksQuery, LedgerProducer } from './ledger.ts'
 import { readMarks } from './marks.ts'
 import { addSums, type ExactSums, HALVES, SUMS, SUMS_OF_HALVES, sumsOf } from './usage-columns.ts'
 
-const PRODUCER_COLUMNS = `producer, sequence, applied_at, ${HALVES.join(', ')}`
+const PRODUCER_COLUMNS = `producer, proxy, sequence, applied_at, ${HALVES.join(', ')}`
 
 /** All of it from one session, which is one moment. */
 export async function readBooks(
@@ -36,13 +36,13 @@ async function producersOf(
     if (query.producers.length === 0) return { producers: [], more: false }
     const places = query.producers.map((_, index) => `$${index + 1}`)
     const rows = await session.all(
-      `SELECT ${PRODUCER_COLUMNS} FROM producer WHERE producer IN (${places.join(', ')}) ORDER BY producer`,
+      `SELECT ${PRODUCER_COLUMNS} FROM producer WHERE producer IN (${places.join(', ')}) AND sequence > 0 ORDER BY producer`,
       query.producers,
     )
     return { producers: rows.map(producerOf), more: false }
   }
   const rows = await session.all(
-    `SELECT ${PRODUCER_COLUMNS} FROM producer WHERE producer > $1 ORDER BY producer LIMIT $2`,
+    `SELECT ${PRODUCER_COLUMNS} FROM producer WHERE producer > $1 AND sequence > 0 ORDER BY producer LIMIT $2`,
     [query.after, query.limit + 1],
   )
   return { producers: rows.slice(0, query.limit).map(producerOf), more: rows.length > query.limit }
@@ -51,6 +51,7 @@ async function producersOf(
 function producerOf(row: SqlRow): LedgerProducer {
   return {
     producer: String(row['producer']),
+    proxy: String(row['proxy']),
     durable: Number(row['sequence']),
     appliedAt: Number(row['applied_at']),
     sums: sumsOf(row),

@@ -1,4 +1,5 @@
 /** What the mixer needs of a ledger; `usage-ledger.ts` is one. Failures are values: a full disk is not a bug. */
+import type { Announcement } from '../../contracts/producer-announcement.ts'
 import type { UsageDimension, UsageGrain } from '../../contracts/usage-query.ts'
 import type { UsageCounter, UsageRecord, UsageReport } from '../../contracts/usage-report.ts'
 
@@ -13,11 +14,17 @@ export type ApplyResult =
   | { readonly kind: 'applied'; readonly durable: number }
   /** Its first batch was applied before, whether the others were or not; nothing has changed. */
   | { readonly kind: 'repeated'; readonly durable: number }
-  /** The batch with number `expected` has to come first; nothing has changed. An unknown producer begins with 1. */
+  /** Nobody has announced its producer; nothing has changed. */
+  | { readonly kind: 'unknown' }
+  /** The batch with number `expected` has to come first; nothing has changed. */
   | { readonly kind: 'gap'; readonly expected: number }
   /** With the record at this index a window would pass 2^63 - 1; nothing has changed. */
   | { readonly kind: 'overflow'; readonly record: number }
   | LedgerUnavailable
+
+export type AnnounceResult =
+  /** What is durable of each producer, by its name. */
+  { readonly kind: 'announced'; readonly durable: ReadonlyMap<string, number> } | LedgerUnavailable
 
 export interface LedgerQuery {
   /** One tenant; all of them where it is left out. */
@@ -71,6 +78,8 @@ export type LedgerBooksQuery = {
 
 export interface LedgerProducer {
   readonly producer: string
+  /** The one that announced it last; empty where that was before proxies did. */
+  readonly proxy: string
   /** Its high-water mark. */
   readonly durable: number
   /** When that was last moved, by the mixer's clock, in milliseconds since the epoch. */
@@ -95,6 +104,8 @@ export type LedgerBooks =
   | LedgerUnavailable
 
 export interface Ledger {
+  /** Makes producers known; those that are known already keep what they have. */
+  announce(announcement: Announcement): Promise<AnnounceResult>
   /**
    * Adds a report's records and advances its producer's high-water mark, both or neither. What it answers is durable:
    * neither a killed process nor a power cut takes it back. Many processes may apply to one ledger at once.

@@ -1,10 +1,13 @@
 /** The ledger of usage in a database. */
+import type { Announcement } from '../../contracts/producer-announcement.ts'
 import type { UsageReport } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
+import { announceProducers } from './announce-producers.ts'
 import { applyReport } from './apply-report.ts'
 import { readBooks } from './books.ts'
 import { messageOf } from './database.ts'
 import type {
+  AnnounceResult,
   ApplyResult,
   Ledger,
   LedgerBooks,
@@ -38,6 +41,13 @@ class UsageLedger implements Ledger {
   constructor(tables: UsageTables, clock: Clock) {
     this.#tables = tables
     this.#clock = clock
+  }
+
+  async announce(announcement: Announcement): Promise<AnnounceResult> {
+    const now = Math.floor(this.#clock.now())
+    return attempt(() =>
+      this.#tables.shared(session => announceProducers(session, announcement, now)),
+    )
   }
 
   async apply(report: UsageReport): Promise<ApplyResult> {

@@ -7,14 +7,15 @@ import type { JournalBooks } from '../../contracts/reconcile.ts'
 import type { UsageRecord, UsageReport } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { MixerClient, ReportResult } from '../../runtime/mixer-client.ts'
+import type { AnnounceResult, MixerClient, ReportResult } from '../../runtime/mixer-client.ts'
 import type { ReportResultLabel } from '../primary/metrics.ts'
 import { READ_BUFFER_BYTES } from './journal-cursor.ts'
 import { JournalFolder, type Listing, type SegmentFile, segmentName } from './journal-folder.ts'
 import { FIRST_RETRY_MS, MixerOutage } from './mixer-outage.ts'
 import { SUM_LIMITS, type SumLimits } from './report-sum.ts'
-import { type JournalDeps, ShippedJournal, type Step } from './shipped-journal.ts'
+import { type JournalDeps, ShippedJournal } from './shipped-journal.ts'
 import { SHORTEST_MS, ShippingPace } from './shipping-pace.ts'
+import type { Step } from './step.ts'
 import { type UsageAccount, UsageAccounts } from './usage-accounts.ts'
 
 const HELD = 'the mixer refuses one batch of a journal after the other; it is kept and tried again'
@@ -34,7 +35,9 @@ const MAX_DONE = 100
 export interface ShipperDeps {
   /** Path of the folder. */
   readonly folder: string
-  readonly client: Pick<MixerClient, 'report'>
+  readonly client: Pick<MixerClient, 'announce' | 'report'>
+  /** Name of this proxy, as `proxyName` gives it. */
+  readonly proxy: string
   readonly clock: Clock
   readonly logger: Logger
   readonly onResult: (result: ReportResultLabel) => void
@@ -134,6 +137,7 @@ export class JournalShipper {
       clock,
       logger,
       limits: this.#limits,
+      announce: async producer => this.#announce(producer),
       report: async report => this.#report(report),
       onResult,
     }
@@ -437,6 +441,15 @@ export class JournalShipper {
     if (now - entry.toldAt < 60_000) return
     entry.toldAt = now
     this.#deps.logger.error({ ...fields, producer: entry.journal.producer }, message)
+  }
+
+  async #announce(producer: string): Promise<AnnounceResult> {
+    const { client, proxy } = this.#deps
+    try {
+      return await client.announce({ proxy, producers: [producer] }, this.#aborted.signal)
+    } catch (error) {
+      return { ok: false, reason: 'unreachable', detail: String(error) }
+    }
   }
 
   async #report(report: UsageReport): Promise<ReportResult> {

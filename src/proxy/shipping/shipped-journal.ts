@@ -8,15 +8,22 @@ import type { JournalBooks } from '../../contracts/reconcile.ts'
 import type { UsageReport } from '../../contracts/usage-report.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { MixerFailure, MixerRefused, ReportResult } from '../../runtime/mixer-client.ts'
+import type {
+  AnnounceResult,
+  MixerFailure,
+  MixerRefused,
+  ReportResult,
+} from '../../runtime/mixer-client.ts'
 import type { ReportResultLabel } from '../primary/metrics.ts'
+import { JournalAccount } from './journal-account.ts'
 import { JournalAhead } from './journal-ahead.ts'
 import { type Batch, JournalCursor, type ReadEnd } from './journal-cursor.ts'
 import { type JournalFolder, type SegmentFile, segmentName } from './journal-folder.ts'
 import { JournalSegments, type Position } from './journal-segments.ts'
 import { isRefusedForGood } from './refused-for-good.ts'
 import { ReportSum, type SumLimits } from './report-sum.ts'
-import { addTo, noUsage, type TenantTotals, type UsageAccounts } from './usage-accounts.ts'
+import { IDLE, MORE, type Step } from './step.ts'
+import type { TenantTotals, UsageAccounts } from './usage-accounts.ts'
 
 /**
  * Where the mixer refuses one batch after the other, it is not about the batches: a clock is wrong, on one side or the
@@ -32,22 +39,12 @@ export interface JournalDeps {
   readonly logger: Logger
   readonly clock: Clock
   readonly limits: SumLimits
+  /** Says that the journal is this proxy's, and hears what of it is durable. Never rejects. */
+  readonly announce: (producer: string) => Promise<AnnounceResult>
   /** Never rejects. */
   readonly report: (report: UsageReport) => Promise<ReportResult>
   readonly onResult: (result: ReportResultLabel) => void
 }
-
-export type Step =
-  /** Nothing to do until more is written. */
-  | { readonly kind: 'idle' }
-  /** There is more to do at once. */
-  | { readonly kind: 'more' }
-  /** All that there was is in the ledger; it took a report of `sent` bytes. */
-  | { readonly kind: 'caught-up'; readonly sent: number }
-  /** The mixer could not be had, or not for this. */
-  | { readonly kind: 'failed'; readonly detail: string }
-  /** The mixer is well, but this journal cannot go on at the moment. */
-  | { readonly kind: 'held'; readonly detail: string }
 
 /** Batches that are passed over. */
 interface Hole {
@@ -61,8 +58,6 @@ interface Place {
   readonly next: number | undefined
 }
 
-type Numbered = Pick<Batch, 'sequence' | 'records'>
-
 /** A report that is under way, or waits to be sent again. */
 interface Shipment {
   readonly report: UsageReport & { readonly first: number }
@@ -75,18 +70,11 @@ interface Shipment {
 }
 
 const BEGINNING = { segment: 0, offset: 0 }
-const IDLE: Step = { kind: 'idle' }
-const MORE: Step = { kind: 'more' }
-
 export class ShippedJournal {
   readonly producer: string
   /** Whether somebody may still write to it. */
   live: boolean
-  /** Last batch that was read for a report. */
-  read = 0
-  #first = 0
-  readonly #acknowledged = noUsage()
-  #setAsideBatches = 0
+  readonly #account: JournalAccount
   #setAsideInARow = 0
   readonly #deps: JournalDeps
   readonly #segments: JournalSegments
@@ -94,10 +82,10 @@ export class ShippedJournal {
   #cursor: JournalCursor | undefined
   /** Number of the batch at the cursor, where that is known. */
   #next: number | undefined
+  /** Whether the mixer knows it; it takes no report before. */
+  #announced = false
   /** Undefined until the mixer has said it. */
   #durable: number | undefined
-  /** Last batch whose fate is in the accounts. */
-  #settled = 0
   /** Place behind what is durable. */
   #shipped: Position = BEGINNING
   /** Batches a report. Where the mixer refuses one, the batch that it is about is found by halves. */
@@ -116,15 +104,18 @@ export class ShippedJournal {
   constructor(deps: JournalDeps, producer: string, own: boolean) {
     this.#deps = deps
     this.#segments = new JournalSegments(deps.folder, producer)
+    this.#account = new JournalAccount(deps.accounts, producer)
     this.producer = producer
     this.live = true
     if (own) {
       this.#durable = 0
       this.#next = 1
-    } else {
-      // One batch is enough to hear what is durable.
-      this.#most = 1
     }
+  }
+
+  /** Last batch that was read for a report. */
+  get read(): number {
+    return this.#account.read
   }
 
   get durable(): number {
@@ -179,6 +170,7 @@ export class ShippedJournal {
   async step(buffer: Buffer): Promise<Step> {
     const cursor = this.#cursor
     if (cursor === undefined) return IDLE
+    if (!this.#announced) return this.#announce()
     if (this.#shipment !== undefined) return this.#ship(this.#shipment)
     const looks = this.#looks
     const start: Place = { cursor: cursor.fork(), next: this.#next }
@@ -193,7 +185,7 @@ export class ShippedJournal {
       const { producer } = this
       const { first, last: sequence, batches } = sum
       const report = { producer, first, sequence, records: sum.records() }
-      this.#accountJournaled(first, report)
+      this.#account.journaled(first, report)
       return this.#ship({ report, batches, start, all: end.kind === 'end', readAt })
     }
     if (this.#hole !== undefined) return this.#pass(this.#hole)
@@ -225,11 +217,11 @@ export class ShippedJournal {
     return {
       producer: this.producer,
       state: this.live ? 'live' : this.gone ? 'done' : 'dead',
-      first: this.#first,
+      first: this.#account.first,
       read: this.read,
       durable: this.durable,
-      acknowledged: { ...this.#acknowledged },
-      setAside: this.#setAsideBatches,
+      acknowledged: this.#account.acknowledged,
+      setAside: this.#account.setAside,
       bytesPending: this.bytesPending,
       bytesUnread: this.#segments.bytesBehind(place ?? BEGINNING),
       lagSeconds: this.lagMs / 1_000,
@@ -259,9 +251,9 @@ export class ShippedJournal {
     }
     if (this.#durable !== undefined && sequence <= this.#durable) {
       this.#advance(batch)
-      this.#accountJournaled(sequence, batch)
+      this.#account.journaled(sequence, batch)
       const fate = this.#refused.has(sequence) ? 'setAside' : 'acknowledged'
-      this.#accountSettled(fate, sequence, batch)
+      this.#account.settle(fate, sequence, batch)
       return true
     }
     if (!this.#reachable(sum, batch) || !sum.fits(batch) || sum.batches >= this.#most) return false
@@ -283,33 +275,27 @@ export class ShippedJournal {
     }
     // What is read or shipped anew is in the accounts already, and is no sum with what is not.
     const onOneSideOf = (end: number): boolean => sum.first > end || sequence <= end
-    return sum.empty || (onOneSideOf(this.#settled) && onOneSideOf(this.read))
+    return sum.empty || (onOneSideOf(this.#account.settled) && onOneSideOf(this.read))
   }
 
   /** The batch is taken. */
   #advance({ sequence }: Batch): void {
     this.#next = sequence + 1
-    if (this.#first === 0) this.#first = sequence
+    if (this.#account.first === 0) this.#account.first = sequence
   }
 
-  /** The batches of a report, or one batch, are read; a second time that is no news. */
-  #accountJournaled(first: number, { sequence, records }: Numbered): void {
-    if (first <= this.read) return
-    this.read = sequence
-    this.#deps.accounts.add('journaled', this.producer, records)
-  }
-
-  /** The same for what became of them. */
-  #accountSettled(
-    fate: 'setAside' | 'acknowledged',
-    first: number,
-    { sequence, records }: Numbered,
-  ): void {
-    if (first <= this.#settled) return
-    this.#settled = sequence
-    this.#deps.accounts.add(fate, this.producer, records)
-    if (fate === 'setAside') this.#setAsideBatches += 1
-    else for (const record of records) addTo(this.#acknowledged, record, 1)
+  /** Makes it known to the mixer, and goes on behind what the ledger has of it. */
+  async #announce(): Promise<Step> {
+    const { producer } = this
+    const result = await this.#deps.announce(producer)
+    if (!result.ok) return this.#failed(result.detail)
+    const durable = result.producers.find(each => each.producer === producer)?.durable
+    if (durable === undefined) return this.#failed(`did not say what of ${producer} is durable`)
+    this.#announced = true
+    if (this.#durable !== undefined && durable < this.#durable)
+      this.#fallBack(durable + 1, this.#durable + 1)
+    this.#durable = durable
+    return MORE
   }
 
   async #ship(shipment: Shipment): Promise<Step> {
@@ -322,8 +308,7 @@ export class ShippedJournal {
       return this.#failed(`answered that only ${result.durable} is durable`)
     this.#deps.onResult('accepted')
     this.#setAsideInARow = 0
-    // Also the answer to the one batch that asked.
-    this.#most = this.#durable === undefined ? Number.POSITIVE_INFINITY : 2 * this.#most
+    this.#most *= 2
     this.#durable = result.durable
     if (result.durable < sequence) {
       // A former report ended within this one, and this one changed nothing.
@@ -331,7 +316,7 @@ export class ShippedJournal {
       return MORE
     }
     this.#shipment = undefined
-    this.#accountSettled('acknowledged', first, report)
+    this.#account.settle('acknowledged', first, report)
     await this.#forgetShipped()
     if (!all) return MORE
     this.#pendingSince = this.bytesPending === 0 ? undefined : readAt
@@ -340,10 +325,19 @@ export class ShippedJournal {
 
   async #notShipped(shipment: Shipment, result: MixerFailure): Promise<Step> {
     if (result.reason === 'refused') {
-      if (result.code === 'report_gap') return this.#gap(shipment.report.first, result)
       const now = this.#deps.clock.now()
       if (isRefusedForGood(shipment.report, result.code, now))
         return this.#refusedForGood(shipment, result)
+    }
+    return this.#outOfStep(shipment.report.first, result)
+  }
+
+  /** A report was not taken, and not for what is in it. */
+  #outOfStep(first: number, result: MixerFailure): Step {
+    if (result.reason === 'refused') {
+      if (result.code === 'report_gap') return this.#gap(first, result)
+      // The mixer has another ledger than a moment ago. Announced after a rest, since that may go on and on.
+      if (result.code === 'producer_unknown') this.#announced = false
     }
     return this.#failed(result.detail)
   }
@@ -355,6 +349,11 @@ export class ShippedJournal {
   #gap(first: number, { detail, expected }: MixerRefused): Step {
     this.#deps.onResult('gap')
     if (expected === undefined || expected >= first || expected < 1) return this.#failed(detail)
+    this.#fallBack(expected, first)
+    return { kind: 'failed', detail }
+  }
+
+  #fallBack(expected: number, first: number): void {
     const { producer } = this
     this.#deps.logger.error(
       { producer, expected, first },
@@ -366,7 +365,6 @@ export class ShippedJournal {
     this.#next = undefined
     const { oldest } = this.#segments
     if (oldest !== undefined) this.#cursor = new JournalCursor(oldest.number)
-    return { kind: 'failed', detail }
   }
 
   /** Halves the report until it is the one batch that the mixer does not take; that one is set aside. */
@@ -379,7 +377,8 @@ export class ShippedJournal {
       this.#most = Math.floor(batches / 2)
       return MORE
     }
-    // An attempt before this one may have been applied, and only its answer lost.
+    // An attempt before this one may have been applied, and only its answer lost. Asked by a report, so that a mixer which
+    // does not know this form of reports gets none set aside.
     const { producer } = this
     const asked = await this.#deps.report({
       producer,
@@ -421,11 +420,7 @@ export class ShippedJournal {
     const { logger, report } = this.#deps
     const { producer } = this
     const result = await report({ producer, first, sequence, records: [] })
-    if (!result.ok) {
-      return result.reason === 'refused' && result.code === 'report_gap'
-        ? this.#gap(first, result)
-        : this.#failed(result.detail)
-    }
+    if (!result.ok) return this.#outOfStep(first, result)
     if (result.durable < first)
       return this.#failed(`answered that only ${result.durable} is durable`)
     if (!refused)

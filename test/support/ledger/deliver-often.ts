@@ -37,13 +37,20 @@ interface Range {
  */
 export async function deliverOften(
   journals: readonly Journal[],
-  mixers: readonly Pick<MixerClient, 'report'>[],
+  mixers: readonly Pick<MixerClient, 'announce' | 'report'>[],
   random: SeededRandom,
 ): Promise<Deliveries> {
   const waiting = journals.flatMap(journal =>
     Array.from({ length: random.between(LEAST_TIMES, MOST_TIMES) }, () =>
       rangesOf(journal, random),
     ).flat(),
+  )
+  await Promise.all(
+    mixers.map(async mixer => {
+      const producers = journals.map(({ producer }) => producer)
+      const announced = await mixer.announce({ proxy: 'proxy-1', producers })
+      if (!announced.ok) throw new Error(announced.detail)
+    }),
   )
   const counts = { taken: 0, early: 0, overlapping: 0 }
   const deliver = async (): Promise<void> => {

@@ -10,6 +10,7 @@ import {
   type UsageReport,
 } from '../../../src/contracts/usage-report.ts'
 import type { Ledger, LedgerGroup, LedgerQuery } from '../../../src/mixer/ledger/ledger.ts'
+import { createUsageLedger } from '../../../src/mixer/ledger/usage-ledger.ts'
 import type { OpenLedger } from './open-ledger.ts'
 import { MINUTE, NOON, record, report } from './reports.ts'
 
@@ -17,6 +18,7 @@ export type LedgerFactory = (t: Test) => Promise<{ readonly open: () => Promise<
 
 export async function testLedger(t: Test, create: LedgerFactory): Promise<void> {
   await testSequences(t, create)
+  await testAnnouncements(t, create)
   await testConcurrency(t, create)
   await testSums(t, create)
   await testQueries(t, create)
@@ -38,7 +40,7 @@ async function testSequences(t: Test, create: LedgerFactory): Promise<void> {
     t.same(
       await ledger.apply(report(2)),
       { kind: 'gap', expected: 1 },
-      'an unknown producer begins with 1',
+      'a new producer begins with 1',
     )
     t.same(await ledger.apply(report(1)), { kind: 'applied', durable: 1 })
     t.same(await ledger.apply(report(3)), { kind: 'gap', expected: 2 })
@@ -101,6 +103,50 @@ async function testSequences(t: Test, create: LedgerFactory): Promise<void> {
       await ledger.close()
     },
   )
+}
+
+async function testAnnouncements(t: Test, create: LedgerFactory): Promise<void> {
+  await t.test('a report of a producer that nobody has announced changes nothing', async t => {
+    const handle = await (await create(t)).open()
+    const ledger = createUsageLedger(handle.tables, { now: () => NOON, monotonic: () => 0 })
+    for (const sequence of [1, 2])
+      t.same(await ledger.apply(report(sequence)), { kind: 'unknown' }, `sequence ${sequence}`)
+    t.same(await ledger.apply(report(1, [])), { kind: 'unknown' }, 'without records')
+    t.same(await totals(ledger), undefined)
+    t.match(await ledger.books({ tenants: 0, after: '', limit: 10 }), { producers: [] })
+    const announcement = { proxy: 'proxy-1', producers: ['p1'] }
+    t.same(await ledger.announce(announcement), {
+      kind: 'announced',
+      durable: new Map([['p1', 0]]),
+    })
+    t.same(await ledger.apply(report(1)), { kind: 'applied', durable: 1 })
+    t.same(await ledger.apply(report(1, [record()], 'p2')), { kind: 'unknown' })
+    await handle.close()
+  })
+
+  await t.test('who is announced again, by many at once, keeps what there is', async t => {
+    const { open } = await create(t)
+    const handles = await Promise.all([open(), open(), open()])
+    const [first] = handles
+    await first.apply(report(1))
+    const producers = ['p3', 'p1', 'p2', 'p1']
+    const answers = await Promise.all(
+      handles.flatMap((handle, index) =>
+        [producers, producers.toReversed()].map(names =>
+          handle.announce({ proxy: `proxy-${index}`, producers: names }),
+        ),
+      ),
+    )
+    for (const answer of answers) {
+      if (answer.kind !== 'announced') throw new Error(answer.detail)
+      t.same(Object.fromEntries(answer.durable), { p1: 1, p2: 0, p3: 0 })
+    }
+    t.same(await first.apply(report(2)), { kind: 'applied', durable: 2 })
+    t.match(await first.books({ tenants: 0, after: '', limit: 10 }), {
+      producers: [{ producer: 'p1', proxy: /^proxy-[012]$/, durable: 2 }],
+    })
+    await Promise.all(handles.map(handle => handle.close()))
+  })
 }
 
 async function testConcurrency(t: Test, create: LedgerFactory): Promise<void> {

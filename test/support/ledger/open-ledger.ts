@@ -15,17 +15,29 @@ export interface OpenLedger extends Ledger {
 
 const atNoon: Clock = { now: () => NOON, monotonic: () => 0 }
 
-/** `url` as in the configuration; throws what is wrong where it cannot be opened. */
+/**
+ * `url` as in the configuration; its producers are announced with their first reports. Throws what is wrong where it cannot be
+ * opened.
+ */
 export async function openLedger(url: string, clock: Clock = atNoon): Promise<OpenLedger> {
   const opened = await openDatabase(url)
   if ('refusal' in opened) throw new Error(opened.refusal)
   const { database } = opened
   const tables = usageTablesOf(database)
   const ledger = createUsageLedger(tables, clock)
+  const announced = new Set<string>()
   return {
     tables,
     database,
-    apply: report => ledger.apply(report),
+    announce: announcement => ledger.announce(announcement),
+    apply: async report => {
+      const { producer } = report
+      if (!announced.has(producer)) {
+        announced.add(producer)
+        await ledger.announce({ proxy: 'proxy-1', producers: [producer] })
+      }
+      return ledger.apply(report)
+    },
     usage: query => ledger.usage(query),
     books: query => ledger.books(query),
     check: () => ledger.check(),

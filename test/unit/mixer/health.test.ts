@@ -17,6 +17,7 @@ async function status(
   }
   const ledger: Ledger = {
     check: async () => unavailable,
+    announce: unused,
     apply: unused,
     usage: unused,
     books: unused,

@@ -65,6 +65,7 @@ function sample(parts: Parts = {}): Sample {
           : [
               {
                 producer: 'p',
+                proxy: 'proxy-1',
                 durable: ledger.durable,
                 appliedAt: '2026-11-25T12:00:00.000Z',
                 totals: sums(ledger.calls),

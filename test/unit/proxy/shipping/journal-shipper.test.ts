@@ -3,7 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { SEGMENT_HEADER, SegmentReader } from '../../../../src/contracts/journal-segment.ts'
+import type { Announcement } from '../../../../src/contracts/producer-announcement.ts'
 import type { UsageReport } from '../../../../src/contracts/usage-report.ts'
+import type { AnnounceResult, MixerUnreachable } from '../../../../src/runtime/mixer-client.ts'
 import { type Behaviour, ExactMixer } from '../../../support/exact-mixer.ts'
 import { JournalWriter } from '../../../support/journal-writer.ts'
 import { SeededRandom } from '../../../support/seeded-random.ts'
@@ -15,6 +17,11 @@ function filesIn(folder: string): string[] {
   return readdirSync(folder)
     .filter(name => !name.startsWith('lock'))
     .toSorted()
+}
+
+/** A mixer that knows every producer, and has nothing of it. */
+async function knowsAll({ producers }: Announcement): Promise<AnnounceResult> {
+  return { ok: true, producers: producers.map(producer => ({ producer, durable: 0 })) }
 }
 
 function describe({ producer, first, sequence, records }: UsageReport): string {
@@ -34,11 +41,7 @@ await test('what a former start has left is shipped and goes', async t => {
   await until(() => filesIn(folder).length === 0)
   t.equal(mixer.calls('acme'), 5)
   t.equal(mixer.calls('globex'), 5)
-  t.same(
-    mixer.reports.map(describe),
-    ['left 1-1 calls 1 records 1', 'left 2-10 calls 9 records 2'],
-    'one batch to hear what is durable, then the sum of all',
-  )
+  t.same(mixer.reports.map(describe), ['left 1-10 calls 10 records 2'], 'the sum of all')
 })
 
 await test('a journal is shipped as it is written, and its segments go when they are full and durable', async t => {
@@ -220,6 +223,7 @@ await test('a mixer that does not know this form of report gets nothing set asid
   let asked = 0
   const enough = Promise.withResolvers<void>()
   await startShipper(t, folder, {
+    announce: knowsAll,
     report: async () => {
       asked += 1
       if (asked === 10) enough.resolve()
@@ -237,6 +241,7 @@ await test('what was applied before it was refused is not set aside', async t =>
   new JournalWriter(folder, 'own').calls('acme', 1)
   let reports = 0
   const { log } = await startShipper(t, folder, {
+    announce: async announcement => mixer.announce(announcement),
     // Applied, the answer lost; then the clock of the mixer jumps.
     report: async report => {
       reports += 1
@@ -464,7 +469,12 @@ await test('the end waits for what there is, but not for a mixer that does not c
   t.equal(mixer.calls('acme'), 3)
   t.same(filesIn(folder), [])
 
-  const away = { report: async () => ({ ok: false, reason: 'unreachable', detail: '' }) as const }
+  const refuse = async (): Promise<MixerUnreachable> => ({
+    ok: false,
+    reason: 'unreachable',
+    detail: '',
+  })
+  const away = { announce: refuse, report: refuse }
   const second = await startShipper(t, folder, away)
   new JournalWriter(folder, 'other').calls('acme', 3)
   await second.shipper.close(20)
@@ -477,6 +487,7 @@ await test('a report that gets no answer does not hold up the end', async t => {
   new JournalWriter(folder, 'own').calls('acme', 3)
   const asked = Promise.withResolvers<void>()
   const { shipper } = await startShipper(t, folder, {
+    announce: knowsAll,
     report: async (_report, signal) => {
       asked.resolve()
       await new Promise(resolve => signal?.addEventListener('abort', resolve))
@@ -541,4 +552,60 @@ await test('the books say what is where, also while the mixer is away', async (t
     { producer: 'own', state: 'done', durable: 22, bytesPending: 0, acknowledged: { calls: 26 } },
   ])
   t.match(shipper.status(), { bytesPending: 0, lagMs: 0, journals: 0 })
+})
+
+await test('a journal is announced before its first report, once', async t => {
+  const folder = journalFolder(t)
+  const mixer = new ExactMixer()
+  new JournalWriter(folder, 'left').calls('acme', 1)
+  await startShipper(t, folder, mixer)
+  const journal = new JournalWriter(folder, 'own')
+  for (let round = 1; round <= 3; round += 1) {
+    journal.calls('globex', 1)
+    await until(() => mixer.calls('globex') === round)
+  }
+  await until(() => mixer.calls('acme') === 1)
+  t.same(
+    mixer.announcements.toSorted((a, b) => (a.producers < b.producers ? -1 : 1)),
+    [
+      { proxy: 'proxy-1', producers: ['left'] },
+      { proxy: 'proxy-1', producers: ['own'] },
+    ],
+  )
+})
+
+await test('a mixer with a new ledger, which knows nobody, gets everything that is still in the folder', async t => {
+  const folder = journalFolder(t)
+  const mixer = new ExactMixer()
+  const { log } = await startShipper(t, folder, mixer)
+  const journal = new JournalWriter(folder, 'own')
+  journal.calls('acme', 3)
+  await until(() => mixer.calls('acme') === 3)
+  mixer.loseLedger()
+  journal.calls('acme', 2)
+  await until(() => mixer.calls('acme') === 5)
+  t.equal(mixer.announcements.length, 2)
+  const told =
+    'the ledger misses usage that it had acknowledged; what is still here of it is shipped again'
+  t.match(log.all(told), [{ producer: 'own', expected: 1, first: 4 }])
+})
+
+await test('a mixer that knows a journal one time and not the other is asked with a rest in between', async t => {
+  const folder = journalFolder(t)
+  const mixer = new ExactMixer()
+  new JournalWriter(folder, 'own').calls('acme', 1)
+  let reports = 0
+  const { log } = await startShipper(t, folder, {
+    announce: async announcement => mixer.announce(announcement),
+    report: async report => {
+      reports += 1
+      if (reports < 5) mixer.loseLedger()
+      return mixer.report(report)
+    },
+  })
+  await until(() => mixer.calls('acme') === 1)
+  t.equal(mixer.announcements.length, 5)
+  t.match(log.all('usage cannot be reported; it is kept and tried again'), [
+    { detail: 'producer_unknown' },
+  ])
 })

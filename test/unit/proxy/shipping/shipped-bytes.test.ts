@@ -47,6 +47,8 @@ async function shipMinute(
     clock,
     limits: SUM_LIMITS,
     onResult: () => {},
+    announce: async (producer: string) =>
+      mixer.announce({ proxy: 'proxy-1', producers: [producer] }),
     report: async (report: UsageReport) => {
       const body = await encodeReport(report)
       reports.push(report)
