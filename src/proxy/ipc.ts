@@ -126,6 +126,8 @@ export interface WorkerReport {
     readonly tenant: string
     readonly healthy: number
     readonly ejected: number
+    /** The worker has no opinion of them any more: the tenant is gone, or has had no traffic for long. */
+    readonly gone?: true
   }[]
   /** Highest since the last report. */
   readonly eventLoopLagMs: number

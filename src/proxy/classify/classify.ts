@@ -74,7 +74,7 @@ export function classify(evidence: Evidence): Verdict {
       mode === 'shared' && (jwt ?? apiKey) !== undefined ? 'credential_invalid' : 'unroutable',
     )
   }
-  return tenant.config.disabled ? refused('tenant_disabled') : tenant.routedBy(routability)
+  return tenant.disabled ? refused('tenant_disabled') : tenant.routedBy(routability)
 }
 
 /** By the strongest kind of evidence that there is; all of it names one tenant by now. */

@@ -13,7 +13,10 @@ const MAX_KEY_CHARS = 1_024
 /** Unknown keys have a cache of their own: whoever sends many of them cannot push valid keys out of the other. */
 const NEGATIVE_LIMITS: CacheLimits = { maxEntries: 1_024, maxKeyBytes: 128 * 1024 }
 
-/** A SHA-256 of a key takes 0.7 µs, so the cache buys little a call, and a new directory may simply empty it. */
+/**
+ * A key is looked at once and remembered. Whose it is changes only with its tenant, so that a new directory leaves all that is
+ * known of others alone; keys that nobody had may be somebody's now.
+ */
 export class ApiKeys {
   /** Which keys were used when. */
   readonly uses = new KeyUses()
@@ -34,7 +37,6 @@ export class ApiKeys {
 
   setDirectory(directory: TenantDirectory): void {
     this.#directory = directory
-    this.#known.clear()
     this.#unknown.clear()
   }
 
@@ -46,7 +48,8 @@ export class ApiKeys {
    */
   check(key: string, nowMs: number): Exclude<CredentialResult, undefined> {
     const known = key.length <= MAX_KEY_CHARS ? this.#known.get(key) : undefined
-    if (known !== undefined) return this.#use(known, nowMs)
+    if (known?.tenant.current === true) return this.#use(known, nowMs)
+    if (known !== undefined) this.#known.delete(key)
     this.#validUntilMs = Number.POSITIVE_INFINITY
     const ours = key.startsWith(API_KEY_PREFIX)
     const named = ours ? tenantOfApiKey(key) : undefined

@@ -38,8 +38,9 @@ interface Known {
   readonly expiresAtMs: number
   /** The key set in which `key` was last seen. */
   keys: KeySet
-  /** Of the configuration that `tenant` is from. */
+  /** Of the configuration that `tenant` is from, and the part of it that says whose tokens are. */
   epoch: number
+  rules: number
   /** `undefined`: a good token, but nobody's. */
   tenant: Tenant | undefined
 }
@@ -76,6 +77,8 @@ export class JwtChecker {
   #directory: TenantDirectory
   /** Of the configuration: another directory, or other issuers, are another one. */
   #epoch = 0
+  /** The same while neither issuers nor bindings of claims change. */
+  #rules = 0
   /** Of the tenant that `check` answered last without a promise: when its token expires. */
   validUntilMs = 0
 
@@ -93,6 +96,7 @@ export class JwtChecker {
 
   /** Issuers of tenants are looked up in it; those that changed are found out with their next token. */
   setDirectory(directory: TenantDirectory): void {
+    if (directory.namesGeneration !== this.#directory.namesGeneration) this.#rules += 1
     this.#directory = directory
     this.#epoch += 1
   }
@@ -104,6 +108,7 @@ export class JwtChecker {
   setIssuers(configs: readonly JwtIssuerConfig[]): void {
     this.#index = new IssuerIndex(configs)
     this.#epoch += 1
+    this.#rules += 1
   }
 
   /**
@@ -214,8 +219,17 @@ export class JwtChecker {
     return known.tenant ?? 'credential_invalid'
   }
 
+  /** The change was about others: the tenant, and with it an issuer of its own, is as it was. */
+  #isUnchanged({ tenant, rules }: Known): boolean {
+    return tenant?.current === true && rules === this.#rules
+  }
+
   /** Whether a known token is its issuer's as the configuration has it now; `tenant` is of that one then. */
   #bringUpToDate(token: string, known: Known, nowMs: number): boolean {
+    if (this.#isUnchanged(known)) {
+      known.epoch = this.#epoch
+      return true
+    }
     // Its signature was checked, so its claims can be read from it again: that is cheaper than to keep them.
     const unverified = readUnverified(token)
     if (unverified === undefined || this.#find(unverified, nowMs) !== known.issuer) {
@@ -224,6 +238,7 @@ export class JwtChecker {
     }
     known.tenant = this.#tenantOf(known.issuer, unverified.claims)
     known.epoch = this.#epoch
+    known.rules = this.#rules
     return true
   }
 
@@ -249,7 +264,8 @@ export class JwtChecker {
     const { key, keys, expiresAtMs, claims } = verified
     const tenant = this.#tenantOf(issuer, claims)
     this.#live.prove(issuer)
-    this.#known.set(token, { issuer, key, keys, expiresAtMs, epoch: this.#epoch, tenant })
+    const [epoch, rules] = [this.#epoch, this.#rules]
+    this.#known.set(token, { issuer, key, keys, expiresAtMs, epoch, rules, tenant })
     return tenant ?? 'credential_invalid'
   }
 

@@ -63,9 +63,9 @@ export class QuotaDesk implements QuotaCounter {
     return same ?? new QuotaAccount(this, tenant, quota)
   }
 
-  /** Forgets tenants that there are no longer. */
-  retainOnly(exists: (tenant: string) => boolean): void {
-    for (const tenant of this.#accounts.keys()) if (!exists(tenant)) this.#accounts.delete(tenant)
+  /** The tenant is gone. */
+  forget(tenant: string): void {
+    this.#accounts.delete(tenant)
   }
 
   nextId(): string {

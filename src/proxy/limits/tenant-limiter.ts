@@ -38,6 +38,17 @@ export class TenantLimiter {
     return this.#activeCalls
   }
 
+  /** Whether it lets through what a new one would. */
+  idle(now: number): boolean {
+    return (
+      this.#activeCalls === 0 &&
+      this.#activeConnections === 0 &&
+      this.#calls.idle(now) &&
+      this.ingress.idle(now) &&
+      this.egress.idle(now)
+    )
+  }
+
   /** Begins a call; false where as many are under way as may be. `endCall` follows each true. */
   beginCall(): boolean {
     if (this.#activeCalls >= this.#maxCalls) return false
@@ -79,6 +90,10 @@ export class RateLimit {
     this.#toleranceMs = this.#intervalMs * Math.max(1, burst)
   }
 
+  idle(now: number): boolean {
+    return this.#theoreticalArrival <= now
+  }
+
   /** 0 where the call fits, else the milliseconds until it would; a refused call takes nothing. */
   take(now: number): number {
     if (this.#intervalMs === 0) return 0
@@ -99,6 +114,10 @@ export class Pacer {
   /** Infinity for no limit. */
   constructor(bytesPerSecond: number) {
     this.#bytesPerMs = bytesPerSecond / 1_000
+  }
+
+  idle(now: number): boolean {
+    return this.#paidUntil <= now - BANDWIDTH_BURST_MS
   }
 
   /** Adds bytes that have passed; returns for how many ms no more should be read. */

@@ -8,6 +8,9 @@ import {
 import type { ListenerConfig } from '../../config/schema.ts'
 import { describeListenError } from '../../runtime/node-errors.ts'
 import type { BoundAddress } from '../ipc.ts'
+import type { DirectorySwap } from '../tenant/directory.ts'
+import { normalizeAddress } from '../tenant/ip-address.ts'
+import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Drainable } from './arrival.ts'
 import { ConnectionStarter } from './connection-starter.ts'
@@ -69,25 +72,43 @@ export class ListenerSet {
     return problems
   }
 
-  /** Binds what the configuration and the present tenants ask for, and lets go of the rest. Returns what failed. */
+  /** Binds what the configuration and the present tenants ask for. Returns what failed. */
   async bind(): Promise<string[]> {
     const problems: string[] = []
     for (const listener of this.#listeners) {
-      const places = this.#places(listener.config)
-      const wanted = new Set(places.map(place => place.host))
-      for (const [host, { server }] of listener.servers) {
-        if (wanted.has(host)) continue
-        server.close()
-        listener.servers.delete(host)
-      }
       // Not all at once: ten thousand addresses are ten thousand messages to the primary.
-      for (const place of places) {
-        if (listener.servers.has(place.host)) continue
-        const problem = await this.#listen(listener, place)
-        if (problem !== undefined) problems.push(problem)
+      for (const place of this.#places(listener.config)) await this.#open(listener, place, problems)
+    }
+    return problems
+  }
+
+  /** After a change of the tenants: binds the addresses that are new, and lets go of those that are nobody's now. */
+  async rebind({ left, entered }: Pick<DirectorySwap, 'left' | 'entered'>): Promise<string[]> {
+    const problems: string[] = []
+    const each = this.#listeners.filter(({ config }) => bindsEach(config))
+    if (each.length === 0) return problems
+    const hosts = new Set([...left, ...entered].map(addressOf).filter(host => host !== undefined))
+    for (const host of hosts) {
+      const tenant = this.#context.directory.byAddress(host)?.id
+      for (const listener of each) {
+        const { config } = listener
+        if (tenant === undefined) this.#close(listener, host)
+        else if (bindsEach(config))
+          await this.#open(listener, { host, port: config.port, tenant }, problems)
       }
     }
     return problems
+  }
+
+  #close(listener: Listener, host: string): void {
+    listener.servers.get(host)?.server.close()
+    listener.servers.delete(host)
+  }
+
+  async #open(listener: Listener, place: Place, problems: string[]): Promise<void> {
+    if (listener.servers.has(place.host)) return
+    const problem = await this.#listen(listener, place)
+    if (problem !== undefined) problems.push(problem)
   }
 
   get bound(): BoundAddress[] {
@@ -103,13 +124,9 @@ export class ListenerSet {
       return [{ host, port: Number(config.address.slice(colon + 1)), tenant: undefined }]
     }
     if (config.bind === 'wildcard') return [{ host: '::', port: config.port, tenant: undefined }]
-    const places: Place[] = []
-    for (const tenant of this.#context.directory.tenants()) {
-      const { address } = tenant.config
-      if (address !== undefined)
-        places.push({ host: address, port: config.port, tenant: tenant.id })
-    }
-    return places
+    const { port } = config
+    const addresses = [...this.#context.directory.addresses()]
+    return addresses.map(([host, tenant]) => ({ host, port, tenant: tenant.id }))
   }
 
   #listen(listener: Listener, { host, port, tenant }: Place): Promise<string | undefined> {
@@ -150,6 +167,14 @@ export class ListenerSet {
   destroy(): void {
     for (const connection of this.connections) connection.destroy()
   }
+}
+
+function bindsEach(config: ListenerConfig): config is ListenerConfig & { mode: 'private' } {
+  return config.mode === 'private' && config.bind === 'each'
+}
+
+function addressOf({ config }: Tenant): string | undefined {
+  return config.address === undefined ? undefined : normalizeAddress(config.address)
 }
 
 function formatAddress(host: string, port: number): string {

@@ -41,6 +41,8 @@ export interface PoolOptions {
   readonly tls: TlsOptions | undefined
   /** Number of workers that share the caps. */
   readonly workers: number
+  /** There are other endpoints, or one is in another state. */
+  readonly moved?: () => void
 }
 
 export class DeploymentPool implements TimerOwner {
@@ -54,14 +56,16 @@ export class DeploymentPool implements TimerOwner {
   readonly #all = new Set<UpstreamConnection>()
   /** Ends the wait of the first in the queue: the others wait for as long, and came later. */
   readonly #timer = new Timer(this)
+  readonly #moved: (() => void) | undefined
   #servesSoon = false
   #closed = false
 
-  constructor(context: WorkerContext, { tenant, deployment, tls, workers }: PoolOptions) {
+  constructor(context: WorkerContext, { tenant, deployment, tls, workers, moved }: PoolOptions) {
     const policy = policyOf(deployment, workers)
     this.#context = context
     this.#tenant = tenant
     this.#policy = policy
+    this.#moved = moved
     this.#balancer = new Balancer({
       panic: policy.panic,
       random: context.random,
@@ -97,6 +101,12 @@ export class DeploymentPool implements TimerOwner {
   /** Calls and tunnels that wait. */
   get waiting(): number {
     return this.#queue.size
+  }
+
+  /** Whether it has nothing that a new pool would not have. */
+  idle(now: number): boolean {
+    if (this.#all.size > 0 || this.#queue.size > 0) return false
+    return this.#endpoints.all.every(endpoint => !endpoint.ejected(now))
   }
 
   /**
@@ -305,7 +315,10 @@ export class DeploymentPool implements TimerOwner {
       ...options,
       policy: this.#policy,
       observer: {
-        healthChanged: () => this.#balancer.review(),
+        healthChanged: () => {
+          this.#balancer.review()
+          this.#moved?.()
+        },
         ejected: ms => this.#logEjection(endpoint, ms),
       },
     })
@@ -323,6 +336,7 @@ export class DeploymentPool implements TimerOwner {
   #endpointsChanged(): void {
     this.#context.clock.refresh()
     this.#balancer.use(this.#endpoints.all)
+    this.#moved?.()
     if (this.#unresolved) this.#refuseAll('upstream_unresolved')
     else if (this.#queue.size > 0) this.#serveSoon()
   }

@@ -50,8 +50,9 @@ export class LiveState {
       else ofTenant.delete(key)
       if (ofTenant.size === 0) state.connections.delete(count.tenant)
     }
-    for (const { tenant, healthy, ejected } of report.endpoints) {
-      state.endpoints.set(tenant, { healthy, ejected })
+    for (const { tenant, healthy, ejected, gone } of report.endpoints) {
+      if (gone === true) state.endpoints.delete(tenant)
+      else state.endpoints.set(tenant, { healthy, ejected })
     }
     state.lagMs.observe(report.eventLoopLagMs, this.#clock.monotonic())
     state.journal = report.journal

@@ -10,17 +10,17 @@ const MAX_HOST_CHARS = 255
 
 export class HostMemo {
   readonly #tenants = new Map<string, Tenant | undefined>()
-  /** The snapshot that said so. */
-  #directory: TenantDirectory | undefined
+  /** Of the snapshots that say so. */
+  #namesGeneration = Number.NaN
 
   tenantOf(host: string, directory: TenantDirectory): Tenant | undefined {
     if (host === '') return undefined
-    if (directory !== this.#directory) {
-      this.#directory = directory
+    if (directory.namesGeneration !== this.#namesGeneration) {
+      this.#namesGeneration = directory.namesGeneration
       this.#tenants.clear()
     }
     const known = this.#tenants.get(host)
-    if (known !== undefined || this.#tenants.has(host)) return known
+    if (known === undefined ? this.#tenants.has(host) : known.current) return known
     const tenant = directory.byHost(normalizeHost(host))
     if (this.#tenants.size >= MAX_HOSTS) this.#tenants.clear()
     const copy = host.length <= MAX_HOST_CHARS ? flatCopy(host) : undefined

@@ -1,4 +1,5 @@
 import type { TenantConfig } from '../../config/schema.ts'
+import { decodeTenant, encodeTenant } from '../../config/tenant-text.ts'
 import type { Routability } from '../../core/routability.ts'
 
 /** "This traffic is `tenant`'s, known by that kind of evidence." Frozen; one object a tenant and kind. */
@@ -11,25 +12,51 @@ export interface RoutedVerdict {
 /**
  * A tenant as a worker knows it. One object lives as long as its configuration does not change, so identity comparison
  * says whether two pieces of evidence name the same tenant. What a tenant needs at run time (pool, limiter, counters) is
- * kept by whoever owns it, in arrays indexed by `index`; a tenant without traffic costs this object and its map entries.
+ * kept by whoever owns it, in arrays indexed by `index`; a tenant without traffic costs this object, its text, and its map
+ * entries.
  */
 export class Tenant {
   /** Small and unique in this worker; never used again for another tenant id. */
   readonly index: number
   readonly id: string
-  readonly config: TenantConfig
+  /** The configuration, as `encodeTenant` writes it. */
+  readonly text: string
+  /** Here as well since classifying asks with every call. */
+  readonly disabled: boolean
+  /** False as soon as a newer snapshot has no such tenant, or another object for it. */
+  current = true
+  #config: TenantConfig | undefined = undefined
   /** Made with the first call that needs them, so that classifying allocates nothing and an idle tenant holds none. */
   #l4: RoutedVerdict | undefined = undefined
   #l7: RoutedVerdict | undefined = undefined
   #private: RoutedVerdict | undefined = undefined
 
-  constructor(index: number, config: TenantConfig) {
+  /** `text` is what `encodeTenant` makes of `config`, which is not kept. */
+  constructor(index: number, config: TenantConfig, text: string = encodeTenant(config)) {
     this.index = index
+    this.text = text
     this.id = config.id
-    this.config = config
+    this.disabled = config.disabled
   }
 
-  /** The verdict that routes to this tenant; the same object each time. */
+  /** Read from the text each time, unless it is held: some 5 µs. */
+  get config(): TenantConfig {
+    return this.#config ?? decodeTenant(this.text)
+  }
+
+  /** Keeps `config` for as long as there is traffic. */
+  hold(): void {
+    this.#config ??= decodeTenant(this.text)
+  }
+
+  release(): void {
+    this.#config = undefined
+    this.#l4 = undefined
+    this.#l7 = undefined
+    this.#private = undefined
+  }
+
+  /** The verdict that routes to this tenant; the same object each time until it is released. */
   routedBy(routability: RoutedVerdict['routability']): RoutedVerdict {
     switch (routability) {
       case 'l4':

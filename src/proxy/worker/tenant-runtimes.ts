@@ -9,6 +9,10 @@ import { HealthChecker } from '../pool/health-checker.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from './context.ts'
 
+/** Runtimes that are looked at in a second at least, and the rounds in which all are: see `sweep`. */
+const LEAST_SWEPT = 64
+const SWEEPS_A_ROUND = 60
+
 export interface TenantRuntime {
   readonly tenant: Tenant
   readonly pool: DeploymentPool
@@ -16,13 +20,22 @@ export interface TenantRuntime {
   /** Undefined for a tenant without. */
   readonly quotas: TenantQuotas | undefined
   readonly health: HealthChecker | undefined
+  /** Whether it was asked for since it was last looked at. */
+  used: boolean
+  /** What the primary was last told of its endpoints; -1 for nothing. */
+  toldHealthy: number
+  toldEjected: number
 }
 
 export class TenantRuntimes {
+  /** Those whose endpoints may be in another state than the primary was told; whoever tells it takes them out. */
+  readonly moved = new Set<TenantRuntime>()
   readonly #context: () => WorkerContext
   readonly #workers: number
   /** By tenant index. */
   readonly #runtimes: (TenantRuntime | undefined)[] = []
+  readonly #all = new Set<TenantRuntime>()
+  #round: Iterator<TenantRuntime> | undefined
 
   /** `workers` share the limits of a tenant. */
   constructor(context: () => WorkerContext, workers: number) {
@@ -32,51 +45,91 @@ export class TenantRuntimes {
 
   of(tenant: Tenant): TenantRuntime {
     const runtime = this.#runtimes[tenant.index]
-    return runtime !== undefined && runtime.tenant === tenant
-      ? runtime
-      : this.#renew(tenant, runtime)
+    if (runtime === undefined || runtime.tenant !== tenant) return this.#renew(tenant, runtime)
+    runtime.used = true
+    return runtime
   }
 
-  *all(): IterableIterator<TenantRuntime> {
-    for (const runtime of this.#runtimes) if (runtime !== undefined) yield runtime
+  /** Tenants with a runtime. */
+  get size(): number {
+    return this.#all.size
   }
 
-  /** Lets go of tenants that are no longer what they were; calls under way keep what they have. */
-  retainOnly(isCurrent: (tenant: Tenant) => boolean): void {
-    for (const [index, runtime] of this.#runtimes.entries()) {
-      if (runtime === undefined || isCurrent(runtime.tenant)) continue
-      this.#end(runtime)
-      this.#runtimes[index] = undefined
+  /** Whether there is one for this tenant now. */
+  has(runtime: TenantRuntime): boolean {
+    return this.#all.has(runtime)
+  }
+
+  /** A tenant has one at most, whatever its configuration. */
+  hasOneOf(tenant: Tenant): boolean {
+    return this.#runtimes[tenant.index] !== undefined
+  }
+
+  /** Lets go of a tenant that is no longer what it was; calls under way keep what they have. */
+  end(tenant: Tenant): void {
+    const runtime = this.#runtimes[tenant.index]
+    if (runtime !== undefined && runtime.tenant === tenant) this.#end(runtime)
+  }
+
+  endAll(): void {
+    for (const runtime of this.#all) this.#end(runtime)
+  }
+
+  /**
+   * Lets go of tenants that have no traffic, a part of them each time: called once a second it comes to each once a
+   * minute. Whoever has had none since the last time, and has nothing left that a new runtime would not have, goes.
+   */
+  sweep(now: number): void {
+    const most = Math.max(LEAST_SWEPT, Math.ceil(this.#all.size / SWEEPS_A_ROUND))
+    for (let swept = 0; swept < most; swept += 1) {
+      this.#round ??= this.#all.values()
+      const { value: runtime, done } = this.#round.next()
+      if (done === true) {
+        this.#round = undefined
+        return
+      }
+      if (!runtime.used && runtime.limiter.idle(now) && runtime.pool.idle(now)) this.#end(runtime)
+      runtime.used = false
     }
-  }
-
-  close(): void {
-    this.retainOnly(() => false)
   }
 
   #renew(tenant: Tenant, former: TenantRuntime | undefined): TenantRuntime {
     if (former !== undefined) this.#end(former)
+    tenant.hold()
     const context = this.#context()
     const { deployment, limits } = tenant.config
     const tls = deployment.endpoints.some(url => /^(https|tls):/.test(url))
       ? upstreamTls(deployment)
       : undefined
     const workers = this.#workers
-    const pool = new DeploymentPool(context, { tenant: tenant.id, deployment, tls, workers })
-    const runtime = {
+    const moved = (): void => {
+      if (this.#all.has(runtime)) this.moved.add(runtime)
+    }
+    const pool = new DeploymentPool(context, { tenant: tenant.id, deployment, tls, workers, moved })
+    const runtime: TenantRuntime = {
       tenant,
       pool,
       limiter: new TenantLimiter(limits, context.limits, workers),
       quotas: context.quotas.quotasOf(tenant),
       health: healthChecker(context, tenant, pool),
+      used: true,
+      toldHealthy: -1,
+      toldEjected: -1,
     }
     this.#runtimes[tenant.index] = runtime
+    this.#all.add(runtime)
+    this.moved.add(runtime)
     return runtime
   }
 
   #end(runtime: TenantRuntime): void {
-    runtime.health?.close()
-    runtime.pool.close()
+    const { tenant, health, pool } = runtime
+    this.#all.delete(runtime)
+    this.moved.add(runtime)
+    if (this.#runtimes[tenant.index] === runtime) this.#runtimes[tenant.index] = undefined
+    health?.close()
+    pool.close()
+    tenant.release()
   }
 }
 

@@ -4,9 +4,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
 import { capsOf } from '../../config/http1-schema.ts'
-import type { TenantConfig } from '../../config/schema.ts'
-import { decodeTenant } from '../../config/tenant-text.ts'
 import type { Clock } from '../../core/clock.ts'
+import { sameConfig } from '../../core/same-config.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { DnsLookup, type NameLookup } from '../../runtime/names/dns-lookup.ts'
@@ -32,8 +31,9 @@ import { ListenerSet } from '../listener/listener-set.ts'
 import { OperationMatcher } from '../metering/operations.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
-import { TenantDirectory } from '../tenant/directory.ts'
+import { type DirectorySwap, TenantDirectory } from '../tenant/directory.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
+import { PendingChange } from '../tenant/pending-change.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
 import type { WorkerContext } from './context.ts'
@@ -87,10 +87,8 @@ export class Worker {
   readonly #census: EndpointCensus
   readonly #lag = monitorEventLoopDelay({ resolution: 10 })
   readonly #intervals: NodeJS.Timeout[] = []
-  /** Of a change whose last piece is not there yet. */
-  readonly #changed: string[] = []
-  readonly #removed: string[] = []
-  #tenants: ReadonlyMap<string, TenantConfig> = new Map()
+  /** A change whose last piece is not there yet. */
+  #pending: PendingChange | undefined
   #started = false
 
   constructor(deps: WorkerDeps, options: WorkerOptions) {
@@ -129,35 +127,33 @@ export class Worker {
   async takeTenants(
     piece: TenantChange & { readonly last: boolean },
   ): Promise<string[] | undefined> {
-    this.#changed.push(...piece.changed)
-    this.#removed.push(...piece.removed)
+    this.#pending ??= new PendingChange(this.#context.directory)
+    this.#pending.take(piece)
     if (!piece.last) return undefined
-    const tenants = new Map(this.#tenants)
-    for (const id of this.#removed.splice(0)) tenants.delete(id)
-    for (const text of this.#changed.splice(0)) {
-      const config = decodeTenant(text)
-      tenants.set(config.id, config)
-    }
-    const { limits, generation } = piece
-    const context = this.#context
+    const pending = this.#pending
+    this.#pending = undefined
+    let swap: DirectorySwap
     try {
-      context.directory = TenantDirectory.update(
-        context.directory,
-        [...tenants.values()],
-        generation,
-      )
+      swap = await pending.finish(piece.generation, nextTurn)
     } catch (error) {
       return [(error as Error).message]
     }
-    this.#tenants = tenants
-    context.authenticator.setDirectory(context.directory)
-    const sameLimits = JSON.stringify(limits) === JSON.stringify(context.limits)
+    this.#swapDirectory(swap, piece.limits)
+    return this.#started ? this.#listeners.rebind(swap) : []
+  }
+
+  #swapDirectory({ directory, left }: DirectorySwap, limits: TenantChange['limits']): void {
+    const context = this.#context
+    const { quotas, runtimes } = context
+    context.directory = directory
+    context.authenticator.setDirectory(directory)
+    const sameLimits = sameConfig(limits, context.limits)
     context.limits = limits
-    context.quotas.retainOnly(id => context.directory.byId(id) !== undefined)
-    context.runtimes.retainOnly(
-      tenant => sameLimits && context.directory.byId(tenant.id) === tenant,
-    )
-    return this.#started ? this.#listeners.bind() : []
+    for (const tenant of left) {
+      if (directory.byId(tenant.id) === undefined) quotas.forget(tenant.id)
+      runtimes.end(tenant)
+    }
+    if (!sameLimits) runtimes.endAll()
   }
 
   quotaAnswers(answers: readonly QuotaAnswer[]): void {
@@ -189,6 +185,7 @@ export class Worker {
       ...authenticator.takeKeyUses(),
     })
     accessLog?.flush()
+    this.#context.runtimes.sweep(clock.monotonic())
   }
 
   /** Ends everything politely within `timeouts.drain`, then for good; reports a last time. */
@@ -213,7 +210,7 @@ export class Worker {
       await new Promise(resolve => setImmediate(resolve))
     for (const interval of this.#intervals) clearInterval(interval)
     this.#lag.disable()
-    this.#context.runtimes.close()
+    this.#context.runtimes.endAll()
     this.#context.names.close()
     await this.#context.authenticator.close()
     this.saveUsage()
@@ -251,7 +248,7 @@ function createContext(
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
   const caps = capsOf(config.http1)
   const { path } = config.http1
-  const directory = TenantDirectory.compile([], generation)
+  const directory = TenantDirectory.empty(generation)
   const meter = new UsageMeter(
     config.service.operations.map(operation => operation.name),
     listeners,
@@ -314,6 +311,13 @@ function createContext(
     limits: config.limits,
   }
   return context
+}
+
+/** Lets everything else go on first. */
+function nextTurn(): Promise<void> {
+  return new Promise(resolve => {
+    setImmediate(resolve)
+  })
 }
 
 /** Ids that are unique in all workers: a random part of this one, and a number. */

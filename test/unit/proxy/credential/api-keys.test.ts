@@ -41,12 +41,14 @@ await test('tells keys that claim to be ours from foreign ones', async t => {
   }
 })
 
-await test('forgets all it knew with the directory', async t => {
-  const keys = new ApiKeys({ directory: directoryWith(KEY) }, LIMITS)
+await test('forgets what it knew of tenants that changed, and of keys that were nobody’s', async t => {
+  const directory = directoryWith(KEY)
+  const keys = new ApiKeys({ directory }, LIMITS)
   const second = formatApiKey('acme', new Uint8Array(32).fill(3))
   keys.check(KEY, NOW)
   keys.check(second, NOW)
-  const next = directoryWith(second)
+  const changed = [...directoryWith(second).tenants()].map(({ config }) => config)
+  const next = TenantDirectory.update(directory, changed, 2)
   keys.setDirectory(next)
   t.equal(keys.check(KEY, NOW), 'credential_invalid', 'revoked')
   t.equal(keys.check(second, NOW), next.byId('acme'), 'issued')

@@ -1,0 +1,87 @@
+/** What a tenant claims for itself alone: whatever leads from traffic to it stands here, and is kept by the directory. */
+import { keyOfPrivateLink } from '../../config/private-link-schema.ts'
+import type { CredentialConfig, TenantConfig } from '../../config/schema.ts'
+import { normalizeAddress } from './ip-address.ts'
+import { type Binding, bindingOf } from './jwt-bindings.ts'
+
+/** Names of the maps of a directory. */
+export const CLAIM_TABLES = [
+  'addresses',
+  'hosts',
+  /** Key: what follows the `*.`. */
+  'hostSuffixes',
+  'apiKeys',
+  'certificates',
+  'spiffeIds',
+  /** Key: what stands before the `*`, with its slash. */
+  'spiffePrefixes',
+  'jwtBindings',
+  'privateLinks',
+  /** Issuers that are a tenant's own. */
+  'issuers',
+] as const
+
+export type ClaimTable = (typeof CLAIM_TABLES)[number]
+
+export interface Claim {
+  readonly table: ClaimTable
+  readonly key: string
+  /** Of `jwtBindings`. */
+  readonly binding?: Binding
+}
+
+const DIGEST_PREFIX = 'sha256:'
+const WILDCARD_HOST = '*.'
+const WILDCARD_PATH = '/*'
+
+export function claimsOf(config: TenantConfig): Claim[] {
+  const claims: Claim[] = []
+  const { address } = config
+  if (address !== undefined)
+    claims.push({ table: 'addresses', key: normalizeAddress(address) ?? address })
+  for (const host of config.hosts) {
+    claims.push(
+      host.startsWith(WILDCARD_HOST)
+        ? { table: 'hostSuffixes', key: host.slice(WILDCARD_HOST.length) }
+        : { table: 'hosts', key: host },
+    )
+  }
+  for (const { issuer } of config.jwt) claims.push({ table: 'issuers', key: issuer })
+  for (const credential of config.credentials) claims.push(claimOf(credential))
+  return claims
+}
+
+function claimOf(credential: CredentialConfig): Claim {
+  if ('apiKey' in credential) {
+    return { table: 'apiKeys', key: digestKey(credential.apiKey.slice(DIGEST_PREFIX.length)) }
+  }
+  if ('certificate' in credential) {
+    const hex = credential.certificate.slice(DIGEST_PREFIX.length)
+    return { table: 'certificates', key: digestKey(hex) }
+  }
+  if ('spiffe' in credential) {
+    const { spiffe } = credential
+    return spiffe.endsWith(WILDCARD_PATH)
+      ? { table: 'spiffePrefixes', key: spiffe.slice(0, -1) }
+      : { table: 'spiffeIds', key: spiffe }
+  }
+  if ('privateLink' in credential) {
+    return { table: 'privateLinks', key: keyOfPrivateLink(credential.privateLink) }
+  }
+  const binding = bindingOf(credential.jwt.issuer, credential.jwt.claims)
+  return { table: 'jwtBindings', key: binding.key, binding }
+}
+
+/** Of 64 hexadecimal digits: the 32 bytes, a character each, which is half as long. */
+export function digestKey(hex: string): string {
+  return Buffer.from(hex, 'hex').toString('latin1')
+}
+
+/** For people. */
+export function describeClaim({ table, key, binding }: Claim): string {
+  if (binding !== undefined) return `tokens of ${binding.issuer}`
+  const isDigest = table === 'apiKeys' || table === 'certificates'
+  if (isDigest) return DIGEST_PREFIX + Buffer.from(key, 'latin1').toString('hex')
+  if (table === 'hostSuffixes') return WILDCARD_HOST + key
+  return table === 'spiffePrefixes' ? `${key}*` : key
+}
