@@ -158,6 +158,12 @@ export const deployment = z.strictObject({
     ),
   health: health.optional().describe('Active health checks, over HTTP or by a connection.'),
   tls: tls.optional().describe('For https, h2 and tls endpoints, which are always verified.'),
+  proxyProtocol: z
+    .enum(['off', 'v1', 'v2'])
+    .optional()
+    .describe(
+      'Whether connections to it begin with a PROXY protocol header: of the client for tunnels and upgrades, of the proxy itself for the shared connections of calls. Off by default.',
+    ),
   maxConnections: policyFields.maxConnections
     .optional()
     .describe('Connections at once, of calls and of tunnels; 1024 by default. Workers share it.'),

@@ -1,9 +1,11 @@
 /** A connection from downstream as the forwarders see it: where it came in, from whom, and what it has proved so far. */
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { Routability } from '../../core/routability.ts'
 import type { CallEvidence } from '../credential/call-evidence.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
+import { normalizeAddress } from '../tenant/ip-address.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
@@ -28,6 +30,19 @@ export interface Downstream {
   /** `x-forwarded-client-cert`, or ''. */
   readonly clientCertificate: string
   readonly evidence: CallEvidence
+}
+
+/** Both ends of the client's connection, as its deployment gets to know them; undefined where it is closed already. */
+export function endsOf({ socket, ends }: Downstream): ConnectionEnds | undefined {
+  if (ends !== undefined || !(socket instanceof Socket)) return ends
+  const { remoteAddress = '', remotePort, localAddress = '', localPort } = socket
+  const from = normalizeAddress(remoteAddress)
+  const to = normalizeAddress(localAddress)
+  if (from === undefined || to === undefined) return undefined
+  return {
+    source: { address: from, port: remotePort ?? 0 },
+    destination: { address: to, port: localPort ?? 0 },
+  }
 }
 
 /**

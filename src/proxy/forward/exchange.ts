@@ -8,6 +8,7 @@
  */
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
+import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { classify } from '../classify/classify.ts'
 import type { PoolUser } from '../pool/deployment-pool.ts'
@@ -23,6 +24,7 @@ import {
   AnswerRelay,
 } from './answer-relay.ts'
 import { CallAccount } from './call-account.ts'
+import { endsOf } from './downstream.ts'
 import { errorResponse } from './error-response.ts'
 import type { Http1Connection } from './http1-connection.ts'
 import { tunnelHeadText } from './protocol-switch.ts'
@@ -180,7 +182,11 @@ export class Exchange implements PoolUser, AnsweredCall {
     const { runtime } = this.#account
     const { context } = this.#connection
     if (runtime === undefined) return
-    const upstream = runtime.pool.acquire(this, context.clock.monotonic())
+    const { pool } = runtime
+    const now = context.clock.monotonic()
+    // What may become a tunnel needs a connection of its own where the deployment is told whose it is.
+    const upstream =
+      pool.announces && this.#request.mayTunnel ? pool.connect(this, now) : pool.acquire(this, now)
     if (typeof upstream === 'string') {
       this.#refuse(upstream, 0)
       return
@@ -189,6 +195,10 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#upstream = upstream
     if (upstream?.connected) this.#sendHead(upstream)
     else this.#connection.wait('response', context.config.timeouts.response)
+  }
+
+  clientEnds(): ConnectionEnds | undefined {
+    return endsOf(this.#connection.downstream)
   }
 
   upstreamGranted(connection: UpstreamConnection): void {

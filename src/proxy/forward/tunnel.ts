@@ -3,6 +3,7 @@
  * backpressure both ways, counted as they go and before they are handed on. It owns both sockets.
  */
 import type { Duplex } from 'node:stream'
+import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
@@ -14,7 +15,7 @@ import { Inbox, type Receiver } from '../wire/inbox.ts'
 import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
-import { ConnectionAccount, type Downstream } from './downstream.ts'
+import { ConnectionAccount, type Downstream, endsOf } from './downstream.ts'
 
 /** What may be kept of a client that speaks before its deployment is reached. */
 const MAX_EARLY_BYTES = 64 * 1024
@@ -112,6 +113,10 @@ export class Tunnel implements PoolUser, Receiver, Sender {
 
   upstreamGranted(connection: UpstreamConnection): void {
     this.#upstream = connection
+  }
+
+  clientEnds(): ConnectionEnds | undefined {
+    return endsOf(this.#downstream)
   }
 
   upstreamConnected(): void {

@@ -3,6 +3,7 @@
  * else (invariant 1). There are `maxConnections` of them at most; who finds none waits, first come, first served.
  */
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { DeploymentPolicy } from '../../config/deployment-schema.ts'
 import type { DeploymentConfig } from '../../config/schema.ts'
 import type { ErrorCode } from '../../core/errors.ts'
@@ -32,6 +33,8 @@ export type PoolRefusal = Extract<ErrorCode, 'upstream_queue_full' | 'upstream_u
 export interface PoolUser extends UpstreamUser {
   /** Its connection, in use by it from now on. Where it is not connected yet, `upstreamConnected` follows. */
   upstreamGranted(connection: UpstreamConnection): void
+  /** Both ends of the client's connection; asked for where a new connection is for this user alone. */
+  clientEnds(): ConnectionEnds | undefined
 }
 
 export interface PoolOptions {
@@ -49,6 +52,7 @@ export class DeploymentPool implements TimerOwner {
   readonly #context: WorkerContext
   readonly #tenant: string
   readonly #policy: DeploymentPolicy
+  readonly #proxyProtocol: 1 | 2 | undefined
   readonly #endpoints: EndpointSet
   readonly #balancer: Balancer
   readonly #queue: WaitQueue<PoolUser>
@@ -66,6 +70,7 @@ export class DeploymentPool implements TimerOwner {
     this.#tenant = tenant
     this.#policy = policy
     this.#moved = moved
+    this.#proxyProtocol = versionOf(deployment.proxyProtocol)
     this.#balancer = new Balancer({
       panic: policy.panic,
       random: context.random,
@@ -81,6 +86,11 @@ export class DeploymentPool implements TimerOwner {
       changed: () => this.#endpointsChanged(),
     })
     this.#balancer.use(this.#endpoints.all)
+  }
+
+  /** Whether connections begin with a PROXY header, so that one that may become a tunnel has to be its client's own. */
+  get announces(): boolean {
+    return this.#proxyProtocol !== undefined
   }
 
   /** Those of the moment: names may lead elsewhere the next time. */
@@ -137,7 +147,7 @@ export class DeploymentPool implements TimerOwner {
     const except = former.connected ? undefined : former.endpoint
     const endpoint = this.#balancer.choose(now, except)
     if (endpoint === undefined || !this.#hasRoom()) return undefined
-    const connection = this.#open(user, endpoint)
+    const connection = this.#open(user, endpoint, former.named)
     this.#retries.begin(connection)
     return connection
   }
@@ -151,7 +161,7 @@ export class DeploymentPool implements TimerOwner {
   release(connection: UpstreamConnection, now: number): void {
     const { endpoint } = connection
     this.#retries.end(connection)
-    if (this.#closed || endpoint.retired || endpoint.idle.length >= MAX_IDLE) {
+    if (this.#closed || connection.named || endpoint.retired || endpoint.idle.length >= MAX_IDLE) {
       connection.user = undefined
       connection.destroy()
       return
@@ -191,7 +201,7 @@ export class DeploymentPool implements TimerOwner {
       resting.wake(user)
       return resting
     }
-    return this.#hasRoom() ? this.#open(user, endpoint) : undefined
+    return this.#hasRoom() ? this.#open(user, endpoint, fresh) : undefined
   }
 
   #resting(endpoint: Endpoint): UpstreamConnection | undefined {
@@ -226,11 +236,12 @@ export class DeploymentPool implements TimerOwner {
     return false
   }
 
-  #open(user: PoolUser, endpoint: Endpoint): UpstreamConnection {
+  /** `own`: for this user alone. */
+  #open(user: PoolUser, endpoint: Endpoint, own: boolean): UpstreamConnection {
     const connection = new UpstreamConnection(
       this.#context,
       endpoint,
-      endpoint.tlsOptions,
+      own && this.announces ? user.clientEnds() : undefined,
       this.#gone,
     )
     connection.user = user
@@ -314,6 +325,7 @@ export class DeploymentPool implements TimerOwner {
     const endpoint = new Endpoint(url, {
       ...options,
       policy: this.#policy,
+      proxyProtocol: this.#proxyProtocol,
       observer: {
         healthChanged: () => {
           this.#balancer.review()
@@ -340,4 +352,9 @@ export class DeploymentPool implements TimerOwner {
     if (this.#unresolved) this.#refuseAll('upstream_unresolved')
     else if (this.#queue.size > 0) this.#serveSoon()
   }
+}
+
+function versionOf(setting: DeploymentConfig['proxyProtocol']): 1 | 2 | undefined {
+  if (setting === undefined || setting === 'off') return undefined
+  return setting === 'v1' ? 1 : 2
 }

@@ -13,6 +13,8 @@ export interface EndpointOptions {
   readonly observer?: HealthObserver
   /** For endpoints with TLS; the name to verify is added here. */
   readonly tls?: TlsOptions | undefined
+  /** Version of the PROXY header that it wants; none by default. */
+  readonly proxyProtocol?: 1 | 2 | undefined
 }
 
 const NOBODY: HealthObserver = { healthChanged: () => {}, ejected: () => {} }
@@ -25,6 +27,7 @@ export class Endpoint {
   /** `host:port`, as written: for `Host`, logs, and checks. */
   readonly authority: string
   readonly tlsOptions: TlsOptions | undefined
+  readonly proxyProtocol: 1 | 2 | undefined
   readonly health: EndpointHealth
   /** Idle connections; the last one used is the first one taken, so that the rest can grow old and go. */
   readonly idle: UpstreamConnection[] = []
@@ -41,6 +44,7 @@ export class Endpoint {
     this.port = Number(authority.slice(authority.lastIndexOf(':') + 1))
     this.tls = scheme === 'https' || scheme === 'tls'
     this.tlsOptions = this.tls ? verifying(name, options.tls) : undefined
+    this.proxyProtocol = options.proxyProtocol
     this.health = new EndpointHealth(options.policy ?? POLICY_DEFAULTS, options.observer ?? NOBODY)
   }
 

@@ -1,7 +1,6 @@
 /** One active check of one endpoint, over a connection of its own: a TCP or TLS handshake, or a request by HTTP. */
-import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import { type buildConnector, Client } from 'undici'
+import { dial, readyEvent } from './dial.ts'
 import type { Endpoint } from './endpoint.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -32,7 +31,7 @@ export async function answersHttp(
 
 /** Whether it accepts a connection, and its certificate is right where it has TLS, within `timeoutMs`. Never rejects. */
 export async function acceptsConnection(endpoint: Endpoint, timeoutMs: number): Promise<boolean> {
-  const socket = open(endpoint)
+  const socket = dial(endpoint, { allowHalfOpen: false })
   const timer = setTimeout(() => socket.destroy(), timeoutMs)
   const connected = await new Promise<boolean>(resolve => {
     socket.once(readyEvent(endpoint), () => resolve(true))
@@ -45,20 +44,11 @@ export async function acceptsConnection(endpoint: Endpoint, timeoutMs: number): 
 }
 
 function give(endpoint: Endpoint, callback: buildConnector.Callback): void {
-  const socket = open(endpoint)
+  const socket = dial(endpoint, { allowHalfOpen: false })
   const failed = (error: Error): void => callback(error, null)
   socket.once('error', failed)
   socket.once(readyEvent(endpoint), () => {
     socket.off('error', failed)
     callback(null, socket)
   })
-}
-
-function open({ host, port, tls, tlsOptions }: Endpoint): Socket {
-  const address = { host, port, noDelay: true }
-  return tls ? connectTls({ ...tlsOptions, ...address }) : connectTcp(address)
-}
-
-function readyEvent({ tls }: Endpoint): string {
-  return tls ? 'secureConnect' : 'connect'
 }

@@ -2,8 +2,9 @@
  * One connection to a deployment. It knows bytes, not HTTP: whoever uses it is told what arrives and how it ends. It
  * belongs to one tenant's pool for all its life.
  */
-import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, TLSSocket, type ConnectionOptions as TlsOptions } from 'node:tls'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { upstreamConnectError } from '../../runtime/node-errors.ts'
@@ -11,6 +12,7 @@ import { SocketHandle } from '../../runtime/socket-handle.ts'
 import { Inbox, type Receiver } from '../wire/inbox.ts'
 import { Outbox, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import { dial, readyEvent } from './dial.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** Who uses a connection at the moment. Calls come from socket events, one at a time. */
@@ -42,27 +44,29 @@ export class UpstreamConnection implements Receiver, Sender {
   open = true
   /** Whether it has carried a call before: then it may have been closed by the deployment at any moment. */
   reused = false
+  /** Whether the deployment was told for which client it is: it must never serve another one. */
+  readonly named: boolean
   readonly #context: WorkerContext
   readonly #timer: Timer
   #error: ErrorCode = 'upstream_reset'
   #onGone: ((connection: UpstreamConnection) => void) | undefined
 
-  /** Connects at once. `tls` for endpoints with TLS; `onGone` is called once, when the connection is closed. */
+  /** Connects at once; see `DialOptions` for `client`. `onGone` is called once, when the connection is closed. */
   constructor(
     context: WorkerContext,
     endpoint: Endpoint,
-    tls: TlsOptions | undefined,
+    client: ConnectionEnds | undefined,
     onGone: (connection: UpstreamConnection) => void,
   ) {
     this.#context = context
     this.endpoint = endpoint
     this.#onGone = onGone
     this.#timer = new Timer(this)
-    const address = { host: endpoint.host, port: endpoint.port, noDelay: true, allowHalfOpen: true }
-    this.socket = tls === undefined ? connectTcp(address) : connectTls({ ...tls, ...address })
+    this.named = client !== undefined
+    this.socket = dial(endpoint, { allowHalfOpen: true, client })
     this.inbox = new Inbox(context.readBuffers, this)
     this.outbox = new Outbox(context.turnWrites, this.socket, this)
-    this.#listen(tls === undefined ? 'connect' : 'secureConnect')
+    this.#listen(readyEvent(endpoint))
     context.wheel.arm(this.#timer, context.config.timeouts.connect, context.clock.monotonic())
   }
 
