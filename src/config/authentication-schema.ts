@@ -16,7 +16,10 @@ export const authentication = z.strictObject({
         .describe('Field that carries the key; `Authorization: ApiKey …` works as well.'),
       query: z
         .string()
-        .min(1)
+        .regex(
+          /^[A-Za-z0-9._~-]{1,64}$/,
+          'must be the name of a query parameter, of letters, digits and ._~-',
+        )
         .optional()
         .describe(
           'Query parameter that carries the key. Off unless named: a key in a URL ends up in logs.',

@@ -8,6 +8,20 @@ import { privateLink } from './private-link-schema.ts'
 const LABEL_HINT =
   'must be 1 to 64 of letters, digits, spaces and ._:@/+-, with a letter or digit at both ends'
 
+export const apiKeyCredential = z.strictObject({
+  apiKey: digest().describe('SHA-256 of an API key; `amt key` makes both.'),
+  label: z
+    .string()
+    .regex(/^[\p{L}\p{N}](?:[\p{L}\p{N} ._:@/+-]{0,62}[\p{L}\p{N}])?$/u, LABEL_HINT)
+    .refine(label => !label.includes(API_KEY_PREFIX), 'must not be a key')
+    .optional()
+    .describe('What the key is for: shown on the admin server and in the log.'),
+  expires: z.iso
+    .datetime({ offset: true, error: 'must be a time such as 2027-01-01T00:00:00Z' })
+    .optional()
+    .describe('From this moment on the key is refused; it has no end by default.'),
+})
+
 export const credential = z.union([
   z.strictObject({
     spiffe: z
@@ -32,19 +46,7 @@ export const credential = z.union([
       })
       .describe('Tokens of this tenant, where the tenant claim is not its id.'),
   }),
-  z.strictObject({
-    apiKey: digest().describe('SHA-256 of an API key; `amt key` makes both.'),
-    label: z
-      .string()
-      .regex(/^[\p{L}\p{N}](?:[\p{L}\p{N} ._:@/+-]{0,62}[\p{L}\p{N}])?$/u, LABEL_HINT)
-      .refine(label => !label.includes(API_KEY_PREFIX), 'must not be a key')
-      .optional()
-      .describe('What the key is for: shown on the admin server and in the log.'),
-    expires: z.iso
-      .datetime({ offset: true, error: 'must be a time such as 2027-01-01T00:00:00Z' })
-      .optional()
-      .describe('From this moment on the key is refused; it has no end by default.'),
-  }),
+  apiKeyCredential,
   z.strictObject({
     privateLink: privateLink.describe(
       'Connections through this private link of a cloud, on listeners with `proxyProtocol: required`.',

@@ -15,6 +15,8 @@ import { randomInstance } from './forward/via.ts'
 import type { WorkerReport } from './ipc.ts'
 import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
+import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
+import { ApiKeyUses } from './primary/api-key-uses.ts'
 import { LiveState } from './primary/live-state.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
@@ -74,6 +76,8 @@ class ProxyPrimary {
   readonly #workerCount: number
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
+  readonly #keyExpiry: ApiKeyExpiry
+  readonly #keyUses = new ApiKeyUses({ clock: systemClock, tenant: id => this.#byId.get(id) })
   readonly #instance = randomInstance()
   readonly #texts = new TenantTexts()
   readonly #ended = Promise.withResolvers<number>()
@@ -89,9 +93,11 @@ class ProxyPrimary {
     const { config } = options
     this.#client = createMixerClient(config.mixer)
     this.#quotaClient = createMixerClient({ ...config.mixer, timeoutMs: QUOTA_TIMEOUT_MS })
+    this.#keyExpiry = new ApiKeyExpiry({ clock: systemClock, logger: this.#logger })
     this.#metrics = new ProxyMetrics({
       tenants: config.metrics.tenants,
       live: this.#live,
+      others: this.#keyExpiry.readers(),
       backlog: () => {
         const { bytesPending, lagMs } = this.#shipper.status()
         return { bytes: bytesPending, lagMs }
@@ -131,6 +137,7 @@ class ProxyPrimary {
     const exitCode = await this.#ended.promise
     watcher?.close()
     stopListening()
+    this.#keyExpiry.close()
     this.#registrar.close()
     this.#quotas.close()
     await this.#quotaClient.close()
@@ -283,6 +290,7 @@ class ProxyPrimary {
       live: this.#live,
       shipper: this.#shipper,
       quotas: this.#quotas,
+      keyUses: this.#keyUses,
       reload: async () => this.#reloader.reload('admin'),
       drain: () => {
         if (this.#phase !== 'draining') this.#stop('admin')
@@ -298,6 +306,7 @@ class ProxyPrimary {
   #record(slot: number, report: WorkerReport): void {
     this.#live.record(slot, report)
     this.#metrics.record(report)
+    this.#keyUses.record(report.keyUses)
     this.#shipper.count(slot, report.journal.producer, report.usage)
   }
 
@@ -312,6 +321,8 @@ class ProxyPrimary {
     this.#byId = new Map(tenants.map(tenant => [tenant.id, tenant]))
     this.#sorted = tenants.toSorted((a, b) => (a.id < b.id ? -1 : 1))
     this.#quotas.retainOnly(id => this.#byId.has(id))
+    this.#keyUses.forgetRemoved()
+    this.#keyExpiry.update(tenants)
     for (const id of this.#live.tenantsWithEndpoints()) {
       if (!this.#byId.has(id)) this.#live.forgetEndpointsOf(id)
     }

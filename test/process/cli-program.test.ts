@@ -98,6 +98,35 @@ await test('key prints the line to paste, and another key each time', async t =>
   t.not(first.stdout, second.stdout)
 })
 
+await test('key takes a label and an end, as the configuration does', async t => {
+  const { stdout } = await runAmt([
+    'key',
+    '--tenant',
+    'acme',
+    '--label',
+    'ci: 2',
+    '--expires',
+    '2099-01-01T00:00:00+01:00',
+  ])
+  t.match(stdout, '\n    label: "ci: 2"\n    expires: 2099-01-01T00:00:00+01:00\n')
+  const lasting = await runAmt(['key', '--tenant', 'acme', '--expires', '90d', '--json'])
+  const { expires } = JSON.parse(lasting.stdout) as { expires: string }
+  t.match(expires, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
+  t.ok(Math.abs(Date.parse(expires) - Date.now() - 90 * 86_400_000) < 120_000)
+  const cases: [string[], string][] = [
+    [['--label', ''], 'must be 1 to 64 of letters'],
+    [['--label', 'amt_acme_x'], 'must not be a key'],
+    [['--expires', 'tomorrow'], 'must be a time such as 2027-01-01T00:00:00Z'],
+    [['--expires', '2027-01-01'], 'must be a time such as'],
+    [['--expires', '2020-01-01T00:00:00Z'], 'must be in the future'],
+  ]
+  for (const [args, wanted] of cases) {
+    const refused = await runAmt(['key', '--tenant', 'acme', ...args])
+    t.equal(refused.code, 2, args.join(' '))
+    t.match(refused.stderr, wanted)
+  }
+})
+
 await test('a reader that goes away is no failure', async t => {
   const amt = spawn(...amtCommand(['schema']), { stdio: ['ignore', 'pipe', 'pipe'] })
   amt.stdout.destroy()

@@ -47,6 +47,11 @@ export class Program {
     return this.#child.pid
   }
 
+  /** What it has said on stderr. */
+  get errors(): string {
+    return this.#errors.join('')
+  }
+
   /** The first line that matches, whether it came already or comes yet; rejects with what is known where none comes. */
   async line(pattern: RegExp): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>()

@@ -13,7 +13,7 @@ export interface AccessEntry {
   /** Response flag, '-' where all went well. */
   readonly flag: string
   readonly method: string
-  /** Without its query, which may hold secrets. */
+  /** Without its query, which may hold secrets, and without credentials that stand in it. */
   readonly path: string
   readonly requestId: string
   readonly peer: string

@@ -9,6 +9,7 @@ import type { UsageRow } from '../metering/usage-meter.ts'
 import type { Outbox } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
+import { withoutCredentials } from './credential-text.ts'
 import type { Downstream } from './downstream.ts'
 
 /** What the books need to know of a request. */
@@ -294,7 +295,7 @@ export class CallAccount {
       status: this.#status,
       flag,
       method,
-      path: query < 0 ? target : target.slice(0, query),
+      path: withoutCredentials(query < 0 ? target : target.slice(0, query)),
       requestId,
       peer: this.#downstream.peerAddress,
       upstream: this.#upstream,

@@ -1,5 +1,6 @@
 /** The header fields that the proxy itself looks at, strips and sets, and the lines that it writes. */
 import { type FieldRule, FieldTable } from '../../codec/http1/field-table.ts'
+import { holdsCredential } from './credential-text.ts'
 
 const OWN_FIELDS = [
   'authorization',
@@ -58,11 +59,11 @@ export class ForwardedFields {
   }
 }
 
-/** A client's request id is kept where it can do no harm in a log or a header. */
+/** A client's request id is kept where it can do no harm in a log or a header, and is none of its secrets. */
 const SANE_REQUEST_ID = /^[A-Za-z0-9._:+=@/-]{1,128}$/
 
 export function isSaneRequestId(id: string): boolean {
-  return SANE_REQUEST_ID.test(id)
+  return SANE_REQUEST_ID.test(id) && !holdsCredential(id)
 }
 
 /** Where a call came from, as its deployment is told. */

@@ -1,7 +1,8 @@
 /** An API key in the query of a request target, where the configuration names a parameter for it. */
+import { percentDecode } from '../../codec/percent.ts'
 
 export interface QueryKey {
-  /** Decoded. */
+  /** Decoded, to the bytes that the same key has in a field. */
   readonly key: string
   /** The target without the parameter: a key that was meant for the proxy goes no further. */
   readonly rest: string
@@ -18,12 +19,12 @@ export function findQueryKey(target: string, name: string): QueryKey | 'ambiguou
   let found: string | undefined
   for (const part of target.slice(start + 1).split('&')) {
     const equals = part.indexOf('=')
-    if (decode(equals < 0 ? part : part.slice(0, equals)) !== name) {
+    if (percentDecode(equals < 0 ? part : part.slice(0, equals)) !== name) {
       others.push(part)
       continue
     }
     if (found !== undefined) return 'ambiguous'
-    found = equals < 0 ? '' : decode(part.slice(equals + 1))
+    found = equals < 0 ? '' : percentDecode(part.slice(equals + 1))
     if (found === undefined) return 'ambiguous'
   }
   if (found === undefined) return undefined
@@ -31,13 +32,5 @@ export function findQueryKey(target: string, name: string): QueryKey | 'ambiguou
   return {
     key: found,
     rest: query === '' ? target.slice(0, start) : `${target.slice(0, start)}?${query}`,
-  }
-}
-
-function decode(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return undefined
   }
 }

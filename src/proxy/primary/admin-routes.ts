@@ -11,6 +11,8 @@ import {
   type AdminRoute,
   problemAnswer,
 } from './admin-server.ts'
+import type { ApiKeyUses } from './api-key-uses.ts'
+import { credentialList } from './credential-list.ts'
 import type { LiveState } from './live-state.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { QuotaRelay, QuotaState } from './quota-relay.ts'
@@ -33,6 +35,7 @@ export interface AdminSources {
   readonly live: LiveState
   readonly shipper: JournalShipper
   readonly quotas: Pick<QuotaRelay, 'stateOf'>
+  readonly keyUses: Pick<ApiKeyUses, 'lastUse' | 'since'>
   readonly reload: () => Promise<ReloadResult>
   readonly drain: () => void
 }
@@ -110,7 +113,7 @@ function listTenants(
 }
 
 function showTenant(
-  { tenant, config, live, metrics, shipper, quotas }: AdminSources,
+  { tenant, config, live, metrics, shipper, quotas, keyUses }: AdminSources,
   id: string,
 ): AdminAnswer {
   const found = tenant(id)
@@ -122,7 +125,8 @@ function showTenant(
     disabled,
     address: address ?? null,
     hosts,
-    credentials: credentials.length,
+    credentials: credentialList(credentials, digest => keyUses.lastUse(id, digest)),
+    lastUsedSince: new Date(keyUses.since).toISOString(),
     deployment: {
       endpoints: deployment.endpoints,
       // Workers know of a deployment's health from the first call on.

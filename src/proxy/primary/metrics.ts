@@ -28,6 +28,8 @@ export interface MetricsOptions {
   readonly live: LiveState
   /** Usage that is not yet in the ledger: size on disk, and age of the oldest in ms. */
   readonly backlog: () => { readonly bytes: number; readonly lagMs: number }
+  /** Of parts that keep their figures themselves. */
+  readonly others?: readonly MetricReader[]
 }
 
 export class ProxyMetrics {
@@ -52,6 +54,7 @@ export class ProxyMetrics {
   #configErrors = 0
   #workerRestarts = 0
   #quotaOpened = 0
+  #keyUsesDropped = 0
 
   constructor(options: MetricsOptions) {
     this.#options = options
@@ -65,6 +68,7 @@ export class ProxyMetrics {
       ...this.#stateReaders(),
       ...this.#journal.readers(),
       ...this.#tokens.readers(),
+      ...(options.others ?? []),
     ])
   }
 
@@ -107,6 +111,7 @@ export class ProxyMetrics {
       this.#jwtCache.add({ result }, report.jwtCache[result])
     }
     this.#quotaOpened += report.quotaOpened
+    this.#keyUsesDropped += report.keyUsesDropped
   }
 
   /** A worker's ask for a part of a quota was answered. */
@@ -214,6 +219,12 @@ export class ProxyMetrics {
         'amt_quota_open_total',
         'Calls and tunnels that a quota let through only because the mixer could not be asked.',
         () => this.#quotaOpened,
+      ),
+      single(
+        'counter',
+        'amt_api_key_uses_dropped_total',
+        'Uses of API keys that are missing from their time of last use.',
+        () => this.#keyUsesDropped,
       ),
       single(
         'gauge',
