@@ -12,7 +12,8 @@ export function resolvePaths(config: Config, directory: string): void {
       certificate.cert = absolute(certificate.cert)
       certificate.key = absolute(certificate.key)
     }
-    if (tls.clientCa !== undefined) tls.clientCa = absolute(tls.clientCa)
+    tls.clientCa &&= tls.clientCa.map(absolute)
+    tls.crl = tls.crl.map(absolute)
   }
   resolveAuthenticationPaths(config.authentication, absolute)
   for (const source of config.tenantSources) {

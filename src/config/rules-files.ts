@@ -4,7 +4,7 @@ import type { Draft, Located, Verdicts } from './draft.ts'
 import { fileFault } from './files.ts'
 import { isUrl } from './paths.ts'
 import { type Place, placeIn } from './problem.ts'
-import type { TenantConfig } from './schema.ts'
+import type { ListenerConfig, TenantConfig } from './schema.ts'
 
 /** Looks at each file once: thousands of tenants name the same authority. */
 export class FileFaults {
@@ -23,14 +23,7 @@ export class FileFaults {
 export function checkFiles(draft: Draft, verdicts: Verdicts): void {
   const files = new FileFaults()
   const check: Check = (path, place) => files.check(path, place, verdicts)
-  for (const { value, place } of draft.listeners) {
-    const tls = placeIn(place, 'tls')
-    for (const [index, { cert, key }] of (value.tls?.certificates ?? []).entries()) {
-      check(cert, placeIn(tls, 'certificates', index, 'cert'))
-      check(key, placeIn(tls, 'certificates', index, 'key'))
-    }
-    check(value.tls?.clientCa, placeIn(tls, 'clientCa'))
-  }
+  for (const listener of draft.listeners) checkListenerFiles(listener, check)
   for (const [index, { jwks }] of (draft.authentication?.jwt ?? []).entries()) {
     if (!isUrl(jwks)) check(jwks, placeIn(draft.root, 'authentication', 'jwt', index, 'jwks'))
   }
@@ -65,4 +58,21 @@ function checkTrustDomains({ authentication, root }: Draft, check: Check): void 
     check(ca, placeIn(place, 'ca'))
     if (jwks !== undefined && !isUrl(jwks)) check(jwks, placeIn(place, 'jwks'))
   }
+}
+
+function checkListenerFiles(
+  { value, place }: Located<ListenerConfig>,
+  check: (path: string, place: Place) => void,
+): void {
+  const { certificates = [], clientCa = [], crl = [] } = value.tls ?? {}
+  const tls = placeIn(place, 'tls')
+  for (const [index, { cert, key }] of certificates.entries()) {
+    check(cert, placeIn(tls, 'certificates', index, 'cert'))
+    check(key, placeIn(tls, 'certificates', index, 'key'))
+  }
+  // One alone may stand there without a list around it.
+  const [only, ...others] = clientCa
+  if (only !== undefined && others.length === 0) check(only, placeIn(tls, 'clientCa'))
+  else for (const [index, file] of clientCa.entries()) check(file, placeIn(tls, 'clientCa', index))
+  for (const [index, file] of crl.entries()) check(file, placeIn(tls, 'crl', index))
 }

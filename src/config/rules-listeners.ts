@@ -35,7 +35,7 @@ function checkClientCertificates(
   verdicts: Verdicts,
 ): void {
   if (!value.tls) return
-  const { clientCertificate, clientCa } = value.tls
+  const { clientCertificate, clientCa, crl } = value.tls
   const verifiable = clientCa !== undefined || hasAuthorities(draft.authentication?.spiffe)
   if (clientCertificate !== 'off' && !verifiable) {
     const message = `clientCertificate: ${clientCertificate} needs clientCa, the authorities to verify them against`
@@ -45,6 +45,10 @@ function checkClientCertificates(
     const message =
       'clientCa is not used while clientCertificate is off; allowed: optional or required'
     verdicts.warning(placeIn(place, 'tls', 'clientCa'), message)
+  }
+  if (clientCertificate === 'off' && crl.length > 0) {
+    const message = 'crl is not used while clientCertificate is off; allowed: optional or required'
+    verdicts.warning(placeIn(place, 'tls', 'crl'), message)
   }
 }
 

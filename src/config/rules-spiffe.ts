@@ -29,11 +29,10 @@ export function checkTrustDomains(draft: Draft, verdicts: Verdicts): void {
   if (trustDomain !== undefined) {
     names.claim(trustDomain, placeIn(place, 'trustDomain'))
     for (const { value, place: listener } of draft.listeners) {
-      const { clientCa } = value.tls ?? {}
-      if (clientCa !== undefined && trustDomains.length > 0) {
-        const at = placeIn(listener, 'tls', 'clientCa')
-        authorities.add({ domain: trustDomain, file: clientCa, place: at, mixed: true })
-      }
+      if (trustDomains.length === 0) continue
+      const at = placeIn(listener, 'tls', 'clientCa')
+      for (const file of value.tls?.clientCa ?? [])
+        authorities.add({ domain: trustDomain, file, place: at, mixed: true })
     }
   }
   for (const [index, domain] of trustDomains.entries()) {

@@ -98,6 +98,7 @@ class ProxyPrimary {
       tenants: config.metrics.tenants,
       live: this.#live,
       others: this.#keyExpiry.readers(),
+      now: () => systemClock.now(),
       backlog: () => {
         const { bytesPending, lagMs } = this.#shipper.status()
         return { bytes: bytesPending, lagMs }

@@ -2,10 +2,12 @@
  * What the primary and its workers say to each other, as JSON over the cluster channel.
  * Workers report once a second; all numbers are what came since the last report, unless it says otherwise.
  */
-import type { Config } from '../config/schema.ts'
+import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { UsageRecord } from '../contracts/usage-report.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
+import type { TlsMaterial } from './listener/tls-material.ts'
+import type { TicketSecrets } from './listener/tls-tickets.ts'
 
 /** What the primary tells a worker of the configuration once and for all; the tenants come by themselves. */
 export type WorkerConfig = Omit<Config, 'tenants'>
@@ -32,6 +34,9 @@ export type PrimaryMessage =
       readonly workers: number
       /** Of this proxy, the same in all of its workers: it knows by it whether a call has passed here before. */
       readonly instance: string
+      /** Of each listener with TLS; a worker that gets none reads the files itself, and makes secrets of its own. */
+      readonly tls?: readonly TlsMaterial[]
+      readonly tickets?: readonly TicketSecrets[]
     }
   /**
    * A piece of a change, of some `CHUNK_CHARS` at most. A change takes effect as a whole with its `last` piece, and not at
@@ -40,6 +45,14 @@ export type PrimaryMessage =
    */
   | (TenantChange & { readonly kind: 'tenants'; readonly last: boolean })
   | { readonly kind: 'quota-answers'; readonly answers: readonly QuotaAnswer[] }
+  /** The TLS of these listeners for handshakes from now on, with what the configuration says beside the files. */
+  | {
+      readonly kind: 'tls'
+      readonly listeners: readonly ListenerConfig[]
+      readonly materials: readonly TlsMaterial[]
+    }
+  /** Keys of session tickets from now on. */
+  | { readonly kind: 'tickets'; readonly secrets: readonly TicketSecrets[] }
   /** Stop accepting, end what can be ended, report a last time, exit. */
   | { readonly kind: 'drain' }
 
@@ -108,6 +121,17 @@ export interface WorkerReport {
   readonly usage: readonly UsageRecord[]
   readonly rejected: readonly {
     readonly reason: ErrorCode
+    readonly listener: string
+    readonly count: number
+  }[]
+  /** Handshakes that came to an end, full ones and resumed ones. */
+  readonly handshakes: readonly {
+    readonly listener: string
+    readonly full: number
+    readonly resumed: number
+  }[]
+  readonly handshakeFailures: readonly {
+    readonly reason: HandshakeFailure
     readonly listener: string
     readonly count: number
   }[]
@@ -193,6 +217,26 @@ export interface DurationHistogram {
   readonly counts: readonly number[]
   readonly sumMs: number
 }
+
+/** Why a TLS handshake failed. */
+export const HANDSHAKE_FAILURES = [
+  'timeout',
+  'client_closed',
+  'too_many',
+  'not_tls',
+  'protocol_version',
+  'no_shared_cipher',
+  'alpn',
+  'no_certificate',
+  'unknown_ca',
+  'certificate_expired',
+  'certificate_revoked',
+  'certificate_invalid',
+  'revocation_list',
+  'refused_by_client',
+  'other',
+] as const
+export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number]
 
 /** Upper bounds of the duration histograms. */
 export const DURATION_BUCKETS_MS: readonly number[] = [

@@ -116,6 +116,7 @@ await proxyTest(
       await client.until(() => client.ended || client.closed, 'the close')
       t.notMatch(client.text, 'HTTP')
     }
+    await eventually(() => proxy.rejected('tls_handshake_failed') === 4)
     t.equal(proxy.rejected('tls_handshake_failed'), 4)
   },
 )

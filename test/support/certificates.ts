@@ -42,9 +42,10 @@ export class TestAuthority {
     return this.#write(await issueServerCertificate(this.#pair, { names, addresses }, Date.now()))
   }
 
-  async tenant(tenant: string): Promise<CertificateFiles> {
+  /** As it would have been issued at `now`: good for a year from then. */
+  async tenant(tenant: string, now = Date.now()): Promise<CertificateFiles> {
     const spiffeId = `spiffe://example.org/tenant/${tenant}`
-    return this.#write(await issueTenantCertificate(this.#pair, { tenant, spiffeId }, Date.now()))
+    return this.#write(await issueTenantCertificate(this.#pair, { tenant, spiffeId }, now))
   }
 
   #write(pair: KeyedCertificate): CertificateFiles {

@@ -44,6 +44,8 @@ process.on('message', (message: PrimaryMessage) => {
       taken = taken.then(() => takeTenants(message))
       return
     case 'quota-answers':
+    case 'tls':
+    case 'tickets':
       return
     case 'drain':
       void drain()

@@ -23,9 +23,10 @@ export class ProxyLab {
   async proxy(
     input: Record<string, unknown>,
     deps: Parameters<typeof startProxy>[1] = {},
+    tls: Parameters<typeof startProxy>[2] = {},
   ): Promise<RunningProxy> {
     const listeners = [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }]
-    const proxy = await startProxy({ listeners, ...input }, deps)
+    const proxy = await startProxy({ listeners, ...input }, deps, tls)
     this.#proxies.push(proxy)
     return proxy
   }

@@ -11,7 +11,7 @@ import {
 } from '../../src/contracts/usage-report.ts'
 import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
 import { TenantTexts } from '../../src/proxy/primary/tenant-texts.ts'
-import { Worker, type WorkerDeps } from '../../src/proxy/worker/worker.ts'
+import { Worker, type WorkerDeps, type WorkerOptions } from '../../src/proxy/worker/worker.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
 import { journaledIn } from './journal-files.ts'
@@ -33,6 +33,8 @@ export interface RunningProxy {
   totals(filter?: (record: UsageRecord) => boolean): UsageTotals
   /** How often calls or connections were refused for `reason`. */
   rejected(reason?: string): number
+  /** How many TLS handshakes failed, by reason. */
+  handshakeFailures(): Record<string, number>
   reports(): readonly WorkerReport[]
   /** How often each limit was met, by its name. */
   limited(): Record<string, number>
@@ -60,6 +62,7 @@ export function proxyConfig(input: ConfigInput): Config {
 export async function startProxy(
   input: ConfigInput,
   deps: Partial<WorkerDeps> = {},
+  tls: WorkerOptions['tls'] = {},
 ): Promise<RunningProxy> {
   // Made by the worker once there is usage.
   const journal = join(tmpdir(), `amt-journal-${crypto.randomUUID()}`)
@@ -71,7 +74,7 @@ export async function startProxy(
   const logger = createLogger({ level: config.log.level, name: 'test' })
   const worker = new Worker(
     { clock: systemClock, logger, report: report => reports.push(report), ...deps },
-    { config, generation: 1, workers: 1 },
+    { config, generation: 1, workers: 1, tls },
   )
   const texts = new TenantTexts()
   const change: RunningProxy['change'] = async (next, limits, generation) => {
@@ -103,6 +106,13 @@ export async function startProxy(
         .flatMap(report => report.rejected)
         .filter(entry => reason === undefined || entry.reason === reason)
         .reduce((count, entry) => count + entry.count, 0)
+    },
+    handshakeFailures: () => {
+      worker.reportNow()
+      const counts: Record<string, number> = {}
+      for (const { reason, count } of reports.flatMap(report => report.handshakeFailures))
+        counts[reason] = (counts[reason] ?? 0) + count
+      return counts
     },
     reports: () => reports,
     limited: () => {

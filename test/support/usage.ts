@@ -30,6 +30,8 @@ export function emptyReport(): WorkerReport {
     kind: 'report',
     usage: [],
     rejected: [],
+    handshakes: [],
+    handshakeFailures: [],
     connections: [],
     limited: [],
     callDurations: [],

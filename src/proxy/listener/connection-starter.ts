@@ -3,7 +3,6 @@
  * socket is guarded here: against errors, against a peer that says nothing, and against the end of the worker.
  */
 import type { Socket } from 'node:net'
-import type { Server as TlsServer } from 'node:tls'
 import type { ProxyHeader } from '../../codec/proxy-protocol.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
@@ -34,8 +33,8 @@ export interface StartOptions {
   readonly scope: ListenerScope
   readonly protocol: 'auto' | 'http' | 'tcp'
   readonly proxyProtocol: 'off' | 'required'
-  /** Of a listener with TLS: a server that does handshakes and listens nowhere. */
-  readonly tls: TlsServer | undefined
+  /** Of a listener with TLS. */
+  readonly handshakes: Pick<HandshakeOptions, 'servers' | 'most'> | undefined
   readonly trusted: TrustedPeers
 }
 
@@ -44,18 +43,22 @@ export class ConnectionStarter {
   readonly #options: StartOptions
   readonly #connections: Set<Drainable>
   /** Of a listener with TLS. */
-  readonly #handshakes: Handshakes | undefined
+  readonly handshakes: Handshakes | undefined
 
   /** `connections` holds everything that is open, for the drain. */
   constructor(context: WorkerContext, options: StartOptions, connections: Set<Drainable>) {
     this.#context = context
     this.#options = options
     this.#connections = connections
-    const { tls, scope } = options
-    if (tls === undefined) return
+    const { handshakes, scope } = options
+    if (handshakes === undefined) return
     const secured: HandshakeOptions['secured'] = (socket, addresses, secure) =>
       this.#start(socket, addresses, secure)
-    this.#handshakes = new Handshakes(context, { listener: scope.index, tls, secured }, connections)
+    this.handshakes = new Handshakes(
+      context,
+      { ...handshakes, listener: scope.index, secured },
+      connections,
+    )
   }
 
   /** Takes an accepted socket. */
@@ -139,8 +142,8 @@ export class ConnectionStarter {
   }
 
   #secure(socket: Socket, addresses: Addresses): void {
-    if (this.#handshakes === undefined) this.#start(socket, addresses, undefined)
-    else this.#handshakes.start(socket, addresses)
+    if (this.handshakes === undefined) this.#start(socket, addresses, undefined)
+    else this.handshakes.start(socket, addresses)
   }
 
   #start(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {

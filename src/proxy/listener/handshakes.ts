@@ -1,90 +1,181 @@
 /** The TLS handshakes of a listener: from an accepted socket to one that is secured. */
 import type { Socket } from 'node:net'
-import type { TLSSocket, Server as TlsServer } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
+import { Timer } from '../../core/timer-wheel.ts'
+import { socketBeneath } from '../../runtime/tls-internals.ts'
 import { readClientCertificate } from '../credential/client-certificate.ts'
+import type { HandshakeFailure } from '../ipc.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
+import { failureOfError, failureOfVerification } from './handshake-failures.ts'
+import type { TlsServers } from './tls.ts'
 
 export interface HandshakeOptions {
   /** Index of the listener. */
   readonly listener: number
-  /** A server that does handshakes and listens nowhere. */
-  readonly tls: TlsServer
+  readonly servers: TlsServers
+  /** At once; a connection beyond is closed. */
+  readonly most: number
   /** Takes what is secured; the addresses are those that the handshake was started with. */
   readonly secured: (socket: TLSSocket, addresses: Addresses, secure: Secure) => void
-}
-
-interface Handshake extends Drainable {
-  readonly addresses: Addresses
 }
 
 export class Handshakes {
   readonly #context: WorkerContext
   readonly #options: HandshakeOptions
   readonly #connections: Set<Drainable>
-  /** By the addresses of their sockets. */
-  readonly #running = new Map<string, Handshake>()
+  readonly #running = new Map<Socket, Handshake>()
+  #servers: TlsServers
+  #most: number
 
   /** `connections` holds everything that is open, for the drain. */
   constructor(context: WorkerContext, options: HandshakeOptions, connections: Set<Drainable>) {
     this.#context = context
     this.#options = options
     this.#connections = connections
-    options.tls.on('secureConnection', socket => this.#secured(socket))
-    options.tls.on('tlsClientError', (_error, socket) => this.#failed(socket))
+    this.#servers = this.#listenTo(options.servers)
+    this.#most = options.most
+  }
+
+  /** From now on handshakes are those of `servers`; the running ones end with the certificates that they began with. */
+  use(servers: TlsServers, most: number): void {
+    this.#servers = this.#listenTo(servers)
+    this.#most = most
   }
 
   /** From here on the socket is guarded: it ends with the worker, or with its handshake. */
   start(socket: Socket, addresses: Addresses): void {
-    const key = addressKey(socket)
-    const destroy = (): void => {
+    if (this.#running.size >= this.#most) {
+      this.#count('too_many')
       socket.destroy()
+      return
     }
-    const handshake = { addresses, drain: destroy, destroy }
-    this.#running.set(key, handshake)
+    const handshake = new Handshake(socket, addresses)
+    this.#running.set(socket, handshake)
     this.#connections.add(handshake)
-    socket.once('close', () => this.#end(key))
-    this.#options.tls.emit('connection', socket)
+    const { wheel, clock, config } = this.#context
+    // From the first moment to the last: also a client that sends a byte now and then is through by then, or gone.
+    wheel.arm(handshake.timer, config.timeouts.handshake, clock.monotonic())
+    socket.once('close', () => this.#closed(socket))
+    // A client that sends no more can end no handshake; the TLS socket takes this over.
+    socket.allowHalfOpen = false
+    this.#servers.find('').emit('connection', socket)
+  }
+
+  #listenTo(servers: TlsServers): TlsServers {
+    for (const server of servers.all) {
+      server.on('secureConnection', socket => this.#secured(socket))
+      server.on('tlsClientError', (error, socket) => this.#failed(error, socket))
+    }
+    return servers
   }
 
   #secured(socket: TLSSocket): void {
-    this.#context.clock.refresh()
-    socket.on('error', ignore)
     const context = this.#context
-    const trustDomain = context.config.authentication.spiffe?.trustDomain
-    const certificate = readClientCertificate(socket, trustDomain, context.clock.now())
-    // A certificate that is shown must be valid, also where none is needed.
-    if (!socket.authorized && socket.getPeerX509Certificate() !== undefined) {
-      this.#failed(socket)
-      return
-    }
-    const addresses = this.#end(addressKey(socket))
-    if (addresses === undefined) {
+    context.clock.refresh()
+    socket.on('error', ignore)
+    socket.allowHalfOpen = true
+    const handshake = this.#end(socketBeneath(socket))
+    if (handshake === undefined) {
       socket.destroy()
       return
     }
-    this.#options.secured(socket, addresses, {
+    const trustDomain = context.config.authentication.spiffe?.trustDomain
+    const certificate = readClientCertificate(socket, trustDomain, context.clock.now())
+    const failure = certificate === undefined ? faultOf(socket) : undefined
+    if (failure !== undefined) {
+      this.#count(failure)
+      socket.destroy()
+      return
+    }
+    context.stats.handshake(this.#options.listener, socket.isSessionReused())
+    this.#options.secured(socket, handshake.addresses, {
       certificate,
       serverName: typeof socket.servername === 'string' ? socket.servername : '',
     })
   }
 
-  #failed(socket: TLSSocket): void {
-    this.#context.stats.rejected('tls_handshake_failed', this.#options.listener)
+  #failed(error: Error, socket: TLSSocket): void {
+    this.#ended(socketBeneath(socket), reasonOf(error, socket))
     socket.destroy()
   }
 
-  /** What is known of a connection whose handshake is over; undefined where it closed meanwhile. */
-  #end(key: string): Addresses | undefined {
-    const handshake = this.#running.get(key)
-    if (handshake === undefined) return undefined
-    this.#running.delete(key)
+  /** The socket closes before the TLS on top of it says why; where it says nothing, the client went. */
+  #closed(socket: Socket): void {
+    const handshake = this.#running.get(socket)
+    if (handshake === undefined) return
     this.#connections.delete(handshake)
-    return handshake.addresses
+    if (handshake.ending === undefined) setImmediate(() => this.#ended(socket, 'client_closed'))
+    else this.#ended(socket, handshake.ending)
+  }
+
+  #ended(socket: Socket | undefined, failure: HandshakeFailure | 'drained'): void {
+    const handshake = this.#end(socket)
+    if (handshake === undefined) return
+    const why = handshake.ending ?? failure
+    if (why !== 'drained') this.#count(why)
+  }
+
+  #count(failure: HandshakeFailure): void {
+    const { listener } = this.#options
+    this.#context.stats.rejected('tls_handshake_failed', listener)
+    this.#context.stats.handshakeFailed(failure, listener)
+  }
+
+  /** A handshake that is over, once. */
+  #end(socket: Socket | undefined): Handshake | undefined {
+    const handshake = socket && this.#running.get(socket)
+    if (socket === undefined || handshake === undefined) return undefined
+    this.#running.delete(socket)
+    this.#connections.delete(handshake)
+    this.#context.wheel.cancel(handshake.timer)
+    return handshake
   }
 }
 
-/** The same for an accepted socket and for the TLS socket on top of it. */
-function addressKey({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
-  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
+/** One that runs; it ends its socket where it takes too long, and with the worker. */
+class Handshake implements Drainable {
+  readonly addresses: Addresses
+  readonly timer = new Timer(this)
+  /** Why we ended it ourselves. */
+  ending: 'timeout' | 'drained' | undefined
+  readonly #socket: Socket
+
+  constructor(socket: Socket, addresses: Addresses) {
+    this.#socket = socket
+    this.addresses = addresses
+  }
+
+  timerExpired(): void {
+    this.ending = 'timeout'
+    this.#socket.destroy()
+  }
+
+  drain(): void {
+    this.ending = 'drained'
+    this.#socket.destroy()
+  }
+
+  destroy(): void {
+    this.drain()
+  }
+}
+
+/** A listener that needs a certificate ends the connection without an error where that does not verify. */
+function reasonOf({ code }: Error & { code?: string }, socket: TLSSocket): HandshakeFailure {
+  const { authorizationError } = socket as { authorizationError: unknown }
+  return typeof authorizationError === 'string'
+    ? failureOfVerification(authorizationError)
+    : failureOfError(code)
+}
+
+/** A certificate that is shown must be valid, also where none is needed. What it was once verified for it may be too old for now. */
+function faultOf(socket: TLSSocket): HandshakeFailure | undefined {
+  if (socket.authorized) return 'certificate_expired'
+  const { authorizationError } = socket as { authorizationError: unknown }
+  // No certificate was asked for.
+  if (typeof authorizationError !== 'string') return undefined
+  return socket.getPeerX509Certificate() === undefined
+    ? undefined
+    : failureOfVerification(authorizationError)
 }

@@ -1,10 +1,5 @@
 /** The listening sockets of a worker: one a shared listener, one a tenant address or one for all of a private one. */
 import { type AddressInfo, createServer, type Server } from 'node:net'
-import {
-  createServer as createTlsServer,
-  type TlsOptions,
-  type Server as TlsServer,
-} from 'node:tls'
 import type { ListenerConfig } from '../../config/schema.ts'
 import { describeListenError } from '../../runtime/node-errors.ts'
 import type { BoundAddress } from '../ipc.ts'
@@ -13,8 +8,10 @@ import { normalizeAddress } from '../tenant/ip-address.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Drainable } from './arrival.ts'
-import { ConnectionStarter } from './connection-starter.ts'
-import { serverTlsOptions } from './tls.ts'
+import { ConnectionStarter, type StartOptions } from './connection-starter.ts'
+import { TlsSide } from './tls.ts'
+import { furtherAuthorities, readTlsMaterial, type TlsMaterial } from './tls-material.ts'
+import { newTicketSecret, type TicketSecrets } from './tls-tickets.ts'
 import { TrustedPeers } from './trusted-peers.ts'
 
 /** What the kernel may hold for us while a turn of the event loop is long. */
@@ -30,46 +27,100 @@ interface Place {
 interface Listener {
   readonly config: ListenerConfig
   readonly starter: ConnectionStarter
+  /** Of a listener with TLS. */
+  readonly tls: TlsSide | undefined
   /** By host. */
   readonly servers: Map<string, { server: Server; bound: BoundAddress }>
+}
+
+/** What the primary knows of the TLS of all listeners; what is left out is read and made up here. */
+export interface GivenTls {
+  /** Where it is not that of the start any more. */
+  readonly listeners?: readonly ListenerConfig[] | undefined
+  readonly materials?: readonly TlsMaterial[] | undefined
+  readonly tickets?: readonly TicketSecrets[] | undefined
 }
 
 export class ListenerSet {
   readonly connections = new Set<Drainable>()
   readonly #context: WorkerContext
+  #given: GivenTls
   readonly #listeners: Listener[] = []
 
-  constructor(context: WorkerContext) {
+  constructor(context: WorkerContext, given: GivenTls = {}) {
     this.#context = context
+    this.#given = given
   }
 
   /** Reads certificates; binds nothing yet. Returns whole sentences about what is wrong. */
   prepare(): string[] {
-    const { listeners, timeouts, trustedProxies } = this.#context.config
+    const { listeners, trustedProxies } = this.#context.config
     const trusted = new TrustedPeers(trustedProxies)
     const problems: string[] = []
     for (const [index, config] of listeners.entries()) {
-      let options: TlsOptions | undefined
-      try {
-        options =
-          config.tls === undefined ? undefined : serverTlsOptions(config.tls, timeouts.handshake)
-      } catch (error) {
-        problems.push(
-          `listener "${config.name}": its certificates cannot be used: ${(error as Error).message}`,
-        )
+      const secured = this.#prepareTls(config)
+      if ('problems' in secured) {
+        problems.push(...secured.problems)
         continue
       }
-      const tls: TlsServer | undefined =
-        options === undefined ? undefined : createTlsServer({ ...options, allowHalfOpen: true })
       const { name, mode, protocol, proxyProtocol } = config
+      const { handshakes, tls } = secured
       const starter = new ConnectionStarter(
         this.#context,
-        { scope: { index, name, mode }, protocol, proxyProtocol, tls, trusted },
+        { scope: { index, name, mode }, protocol, proxyProtocol, handshakes, trusted },
         this.connections,
       )
-      this.#listeners.push({ config, starter, servers: new Map() })
+      this.#listeners.push({ config, starter, tls, servers: new Map() })
     }
     return problems
+  }
+
+  /** Certificates, authorities and the like for handshakes from now on. Returns what cannot be used; that stays as it was. */
+  useTls(configs: readonly ListenerConfig[], materials: readonly TlsMaterial[]): string[] {
+    this.#given = { ...this.#given, listeners: configs, materials }
+    return this.#listeners.flatMap(({ config: { name }, starter, tls }) => {
+      const settings = configs.find(each => each.name === name)?.tls
+      const material = materials.find(({ listener }) => listener === name)
+      if (tls === undefined || settings === undefined || material === undefined) return []
+      try {
+        starter.handshakes?.use(tls.serve(material, settings), settings.maxHandshakes)
+        return []
+      } catch (error) {
+        return [unusable(name, error)]
+      }
+    })
+  }
+
+  useTickets(secrets: readonly TicketSecrets[]): void {
+    this.#given = { ...this.#given, tickets: secrets }
+    for (const { config, tls } of this.#listeners) {
+      const own = secrets.find(({ listener }) => listener === config.name)
+      if (own !== undefined) tls?.rotate(own)
+    }
+  }
+
+  #prepareTls(config: ListenerConfig): PreparedTls {
+    const { name } = config
+    const { listeners, materials, tickets } = this.#given
+    const settings = listeners?.find(each => each.name === name)?.tls ?? config.tls
+    if (settings === undefined) return { tls: undefined, handshakes: undefined }
+    const given = materials?.find(({ listener }) => listener === name)
+    const read =
+      given === undefined
+        ? readTlsMaterial({ name, tls: settings }, furtherAuthorities(this.#context.config))
+        : { material: given }
+    if ('problems' in read) return read
+    const secrets = tickets?.find(({ listener }) => listener === name)
+    const unshared = { listener: name, current: newTicketSecret(), former: null }
+    const tls = new TlsSide(settings, secrets ?? unshared)
+    try {
+      return {
+        tls,
+        handshakes: { servers: tls.serve(read.material), most: settings.maxHandshakes },
+      }
+    } catch (error) {
+      return { problems: [unusable(name, error)] }
+    }
   }
 
   /** Binds what the configuration and the present tenants ask for. Returns what failed. */
@@ -175,6 +226,17 @@ function bindsEach(config: ListenerConfig): config is ListenerConfig & { mode: '
 
 function addressOf({ config }: Tenant): string | undefined {
   return config.address === undefined ? undefined : normalizeAddress(config.address)
+}
+
+type PreparedTls =
+  | { readonly problems: readonly string[] }
+  | {
+      readonly tls: TlsSide | undefined
+      readonly handshakes: StartOptions['handshakes']
+    }
+
+function unusable(listener: string, error: unknown): string {
+  return `listener "${listener}": its TLS cannot be used: ${(error as Error).message}`
 }
 
 function formatAddress(host: string, port: number): string {

@@ -1,34 +1,93 @@
-/** TLS on a listener: certificates by SNI, client certificates, ALPN. It makes contexts; sockets belong to others. */
-import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls'
-import type { ListenerConfig } from '../../config/schema.ts'
+/** TLS on a listener: its certificates, whom it trusts, its session tickets, ALPN. It makes servers that listen nowhere. */
+import { constants, createHash } from 'node:crypto'
+import type { SecureContext, SecureContextOptions, Server, TlsOptions } from 'node:tls'
 import { TLS_POLICY } from '../../runtime/certificates/tls-policy.ts'
+import { createListenerServer, useTicketKeys } from '../../runtime/tls-internals.ts'
+import { type CertificateNames, createContexts } from './tls-contexts.ts'
+import type { ListenerTls, TlsMaterial } from './tls-material.ts'
+import { TicketKeys, type TicketSecrets } from './tls-tickets.ts'
 
-type ListenerTls = NonNullable<ListenerConfig['tls']>
+/** RFC 8446, 4.6.1. */
+const LONGEST_SESSION_S = 604_800
 
-/** Reads the files of a listener. Throws the first problem of a file, with its path: they were there when the configuration was checked. */
-export function serverTlsOptions(tls: ListenerTls, handshakeTimeout: number): TlsOptions {
-  const ca = tls.clientCa === undefined ? undefined : readFileSync(tls.clientCa)
-  const shared = {
-    ...TLS_POLICY,
-    ...(ca === undefined ? {} : { ca }),
-  } as const
-  const contexts = new CertificateNames()
-  const pairs = tls.certificates.map(files => ({
-    cert: readFileSync(files.cert),
-    key: readFileSync(files.key),
-  }))
-  for (const pair of pairs) contexts.add(pair.cert, createSecureContext({ ...shared, ...pair }))
+/** Servers of one listener, which do handshakes and listen nowhere. */
+export interface TlsServers {
+  /** Whether it takes the name that a client asks for to choose one. */
+  readonly needName: boolean
+  readonly all: readonly Server[]
+  /** `''` for a client that asks for none. */
+  find(name: string): Server
+}
+
+export class TlsSide {
+  #tls: ListenerTls
+  #secrets: TicketSecrets
+  #keys: TicketKeys | undefined
+
+  constructor(tls: ListenerTls, secrets: TicketSecrets) {
+    this.#tls = tls
+    this.#secrets = secrets
+  }
+
+  /** For handshakes from now on. Throws what OpenSSL says where the material cannot be used. */
+  serve(material: TlsMaterial, tls: ListenerTls = this.#tls): TlsServers {
+    const trust = trustOf(material, tls)
+    const names = createContexts(material, {
+      // A second lock beside the key: OpenSSL takes no session of another context (at most 32 bytes).
+      sessionIdContext: trust.slice(0, 32),
+      ...ticketOptions(tls),
+    })
+    const keys = tls.tickets === 'off' ? undefined : new TicketKeys(trust, this.#secrets)
+    if (keys !== undefined) for (const context of names.contexts) useTicketKeys(context, keys)
+    const servers = serversOf(names, tls)
+    this.#tls = tls
+    this.#keys = keys
+    return servers
+  }
+
+  rotate(secrets: TicketSecrets): void {
+    this.#secrets = secrets
+    this.#keys?.rotate(secrets)
+  }
+}
+
+function ticketOptions({ tickets }: ListenerTls): SecureContextOptions {
+  if (tickets === 'off')
+    return { secureOptions: TLS_POLICY.secureOptions | constants.SSL_OP_NO_TICKET }
+  const seconds = Math.ceil((2 * tickets.rotate) / 1_000)
+  return { sessionTimeout: Math.min(LONGEST_SESSION_S, seconds) }
+}
+
+function serversOf(names: CertificateNames, tls: ListenerTls): TlsServers {
+  const { contexts, first } = names
+  if (names.exchangeable) {
+    const server = createListenerServer(
+      {
+        ...handshakeOptions(tls),
+        // A way from OpenSSL to here and back, which a listener with one certificate can save.
+        ...(contexts.length === 1
+          ? {}
+          : { SNICallback: (name: string, done: SniDone) => done(null, names.find(name)) }),
+      },
+      first,
+    )
+    return { needName: false, all: [server], find: () => server }
+  }
+  const servers = new Map(
+    contexts.map(context => [context, createListenerServer(handshakeOptions(tls), context)]),
+  )
+  const all = [...servers.values()]
+  return { needName: true, all, find: name => servers.get(names.find(name)) as Server }
+}
+
+type SniDone = (error: Error | null, context?: SecureContext) => void
+
+function handshakeOptions(tls: ListenerTls): TlsOptions {
   return {
-    ...shared,
-    ...pairs[0],
-    handshakeTimeout,
-    honorCipherOrder: true,
+    allowHalfOpen: true,
     requestCert: tls.clientCertificate !== 'off',
     // An optional certificate that does not verify is refused after the handshake, where it can be told from none.
     rejectUnauthorized: tls.clientCertificate === 'required',
-    SNICallback: (name, done) => done(null, contexts.find(name)),
     ALPNCallback: ({ protocols }) => chooseProtocol(protocols),
   }
 }
@@ -42,26 +101,11 @@ export function chooseProtocol(offered: readonly string[]): string | undefined {
   return offered.find(protocol => protocol !== 'h2')
 }
 
-/** Which context serves a name: exact before wildcard, the first certificate with the name before later ones. */
-class CertificateNames {
-  readonly #contexts = new Map<string, SecureContext>()
-  #fallback: SecureContext | undefined
-
-  add(pem: Buffer, context: SecureContext): void {
-    this.#fallback ??= context
-    for (const name of dnsNames(new X509Certificate(pem))) {
-      if (!this.#contexts.has(name)) this.#contexts.set(name, context)
-    }
-  }
-
-  find(name: string): SecureContext | undefined {
-    const lower = name.toLowerCase()
-    const dot = lower.indexOf('.')
-    return this.#contexts.get(lower) ?? this.#contexts.get(`*${lower.slice(dot)}`) ?? this.#fallback
-  }
-}
-
-function dnsNames(certificate: X509Certificate): string[] {
-  const names = certificate.subjectAltName?.match(/DNS:[^,"]+/g) ?? []
-  return names.map(name => name.slice('DNS:'.length).trim().toLowerCase())
+/** Everything that decides whom a handshake lets in, and where: a session from under another trust is none. */
+function trustOf(
+  { listener, authorities, revocationLists }: TlsMaterial,
+  { clientCertificate }: ListenerTls,
+): string {
+  const parts = [listener, clientCertificate, authorities, revocationLists]
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 }

@@ -1,7 +1,13 @@
 /** What a worker counts besides usage: refusals, limits that bit, durations. Taken and emptied with each report. */
 import type { ErrorCode } from '../../core/errors.ts'
 import { CODE_CLASSES } from '../../core/routability.ts'
-import { DURATION_BUCKETS_MS, type DurationHistogram, type WorkerReport } from '../ipc.ts'
+import {
+  DURATION_BUCKETS_MS,
+  type DurationHistogram,
+  HANDSHAKE_FAILURES,
+  type HandshakeFailure,
+  type WorkerReport,
+} from '../ipc.ts'
 
 const CODES = CODE_CLASSES.length
 const BUCKETS = DURATION_BUCKETS_MS.length + 1
@@ -36,10 +42,54 @@ export class Durations {
   }
 }
 
+/** TLS handshakes of each listener, by how they ended. */
+class HandshakeCounts {
+  readonly #listeners: readonly string[]
+  #full: Float64Array
+  #resumed: Float64Array
+  #failed: Float64Array
+
+  constructor(listeners: readonly string[]) {
+    this.#listeners = listeners
+    this.#full = new Float64Array(listeners.length)
+    this.#resumed = new Float64Array(listeners.length)
+    this.#failed = new Float64Array(listeners.length * HANDSHAKE_FAILURES.length)
+  }
+
+  done(listener: number, resumed: boolean): void {
+    const counts = resumed ? this.#resumed : this.#full
+    counts[listener]! += 1
+  }
+
+  failed(reason: HandshakeFailure, listener: number): void {
+    this.#failed[listener * HANDSHAKE_FAILURES.length + HANDSHAKE_FAILURES.indexOf(reason)]! += 1
+  }
+
+  take(): Pick<WorkerReport, 'handshakes' | 'handshakeFailures'> {
+    const handshakes = this.#listeners
+      .map((listener, index) => ({
+        listener,
+        full: this.#full[index] as number,
+        resumed: this.#resumed[index] as number,
+      }))
+      .filter(({ full, resumed }) => full + resumed > 0)
+    const handshakeFailures = this.#listeners.flatMap((listener, index) =>
+      HANDSHAKE_FAILURES.map((reason, at) => ({
+        reason,
+        listener,
+        count: this.#failed[index * HANDSHAKE_FAILURES.length + at] as number,
+      })).filter(({ count }) => count > 0),
+    )
+    for (const counts of [this.#full, this.#resumed, this.#failed]) counts.fill(0)
+    return { handshakes, handshakeFailures }
+  }
+}
+
 export class WorkerStats {
   readonly callDurations = new Durations()
   readonly upstreamDurations = new Durations()
   readonly #listeners: readonly string[]
+  readonly #handshakes: HandshakeCounts
   /** By listener index. */
   readonly #rejected: Map<ErrorCode, number>[]
   /** By tenant id, then by limit; a tenant appears with the first limit that bites, and goes with the next report. */
@@ -48,11 +98,20 @@ export class WorkerStats {
   constructor(listeners: readonly string[]) {
     this.#listeners = listeners
     this.#rejected = listeners.map(() => new Map())
+    this.#handshakes = new HandshakeCounts(listeners)
   }
 
   rejected(reason: ErrorCode, listener: number): void {
     const counts = this.#rejected[listener] as Map<ErrorCode, number>
     counts.set(reason, (counts.get(reason) ?? 0) + 1)
+  }
+
+  handshake(listener: number, resumed: boolean): void {
+    this.#handshakes.done(listener, resumed)
+  }
+
+  handshakeFailed(reason: HandshakeFailure, listener: number): void {
+    this.#handshakes.failed(reason, listener)
   }
 
   limited(tenant: string, limit: string): void {
@@ -61,7 +120,15 @@ export class WorkerStats {
     this.#limited.set(tenant, counts)
   }
 
-  take(): Pick<WorkerReport, 'rejected' | 'limited' | 'callDurations' | 'upstreamDurations'> {
+  take(): Pick<
+    WorkerReport,
+    | 'rejected'
+    | 'handshakes'
+    | 'handshakeFailures'
+    | 'limited'
+    | 'callDurations'
+    | 'upstreamDurations'
+  > {
     const rejected = this.#rejected.flatMap((counts, listener) =>
       [...counts].map(([reason, count]) => ({
         reason,
@@ -76,6 +143,7 @@ export class WorkerStats {
     this.#limited = new Map()
     return {
       rejected,
+      ...this.#handshakes.take(),
       limited,
       callDurations: this.callDurations.take(),
       upstreamDurations: this.upstreamDurations.take(),

@@ -14,6 +14,7 @@ import {
   type Sample,
 } from './metric-tables.ts'
 import { ALLOCATION_RESULTS, type AllocationResult } from './quota-relay.ts'
+import { TlsMetrics } from './tls-metrics.ts'
 import { TokenMetrics } from './token-metrics.ts'
 
 export const OTHER_TENANTS = '_other'
@@ -26,6 +27,8 @@ export interface MetricsOptions {
   /** This many tenants get their own label, in the order of their first use; the rest is summed. */
   readonly tenants: number
   readonly live: LiveState
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
   /** Usage that is not yet in the ledger: size on disk, and age of the oldest in ms. */
   readonly backlog: () => { readonly bytes: number; readonly lagMs: number }
   /** Of parts that keep their figures themselves. */
@@ -48,6 +51,7 @@ export class ProxyMetrics {
   readonly #allocations = new CounterTable()
   readonly #callDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly #upstreamDurations = new HistogramTable(DURATION_BUCKETS_MS)
+  readonly tls: TlsMetrics
   readonly #journal: JournalMetrics
   readonly #tokens: TokenMetrics
   readonly #expositions: Expositions
@@ -63,12 +67,14 @@ export class ProxyMetrics {
     for (const result of ['hit', 'miss', 'reject']) this.#jwtCache.add({ result }, 0)
     this.#journal = new JournalMetrics(options.live)
     this.#tokens = new TokenMetrics(options.live)
+    this.tls = new TlsMetrics({ now: options.now })
     this.#expositions = new Expositions([
       ...this.#trafficReaders(),
       ...this.#stateReaders(),
       ...this.#journal.readers(),
       ...this.#tokens.readers(),
       ...(options.others ?? []),
+      ...this.tls.readers(),
     ])
   }
 
@@ -107,6 +113,7 @@ export class ProxyMetrics {
     }
     this.#journal.record(report.journal)
     this.#tokens.record(report.tokenIssuers)
+    this.tls.record(report)
     for (const result of ['hit', 'miss', 'reject'] as const) {
       this.#jwtCache.add({ result }, report.jwtCache[result])
     }

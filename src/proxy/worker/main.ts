@@ -12,6 +12,10 @@ let worker: Worker | undefined
 let taken: Promise<void> = Promise.resolve()
 const primary = process.ppid
 
+function current(): Worker | undefined {
+  return worker ?? starting
+}
+
 /** Resolves when the last message has left this process. */
 let sent: Promise<void> = Promise.resolve()
 
@@ -30,7 +34,7 @@ async function leave(): Promise<void> {
 }
 
 function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
-  const { config, generation, workers, instance } = message
+  const { config, generation, workers, instance, tls: materials, tickets } = message
   const logger = createLogger({ level: config.log.level, name: 'worker' })
   return new Worker(
     {
@@ -42,7 +46,7 @@ function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
         if (process.ppid !== primary) process.exit(0)
       },
     },
-    { config, generation, workers, instance },
+    { config, generation, workers, instance, tls: { materials, tickets } },
   )
 }
 
@@ -60,7 +64,7 @@ async function start(created: Worker, problems: readonly string[]): Promise<void
 }
 
 async function takeTenants(message: Extract<PrimaryMessage, { kind: 'tenants' }>): Promise<void> {
-  const problems = await (worker ?? starting)?.takeTenants(message)
+  const problems = await current()?.takeTenants(message)
   // Nobody waits for an answer to a piece.
   if (problems === undefined) return
   if (worker !== undefined) send({ kind: 'applied', generation: message.generation, problems })
@@ -71,6 +75,12 @@ function receive(message: PrimaryMessage): void {
   switch (message.kind) {
     case 'start':
       starting = create(message)
+      return
+    case 'tls':
+      current()?.applyTls(message.listeners, message.materials)
+      return
+    case 'tickets':
+      current()?.applyTickets(message.secrets)
       return
     case 'tenants':
       // One after the other, also where one of them takes long.

@@ -4,6 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
 import { capsOf } from '../../config/http1-schema.ts'
+import type { ListenerConfig } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import { sameConfig } from '../../core/same-config.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
@@ -27,7 +28,9 @@ import type {
 import type { JournalDisk } from '../journal/journal-disk.ts'
 import { UsageJournal } from '../journal/usage-journal.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
-import { ListenerSet } from '../listener/listener-set.ts'
+import { type GivenTls, ListenerSet } from '../listener/listener-set.ts'
+import type { TlsMaterial } from '../listener/tls-material.ts'
+import type { TicketSecrets } from '../listener/tls-tickets.ts'
 import { OperationMatcher } from '../metering/operations.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
@@ -74,6 +77,8 @@ export interface WorkerOptions {
   readonly workers: number
   /** The same in all workers of a proxy, see `pseudonymOf`; made up where there is no primary to say it. */
   readonly instance?: string
+  /** TLS of the listeners; what is left out is read and made up by the worker itself. */
+  readonly tls?: GivenTls
 }
 
 export type StartResult =
@@ -94,7 +99,7 @@ export class Worker {
   constructor(deps: WorkerDeps, options: WorkerOptions) {
     this.#report = deps.report
     this.#context = createContext(deps, options)
-    this.#listeners = new ListenerSet(this.#context)
+    this.#listeners = new ListenerSet(this.#context, options.tls)
     this.#census = new EndpointCensus(this.#context.runtimes)
   }
 
@@ -154,6 +159,16 @@ export class Worker {
       runtimes.end(tenant)
     }
     if (!sameLimits) runtimes.endAll()
+  }
+
+  /** For handshakes from now on; those that cannot be used leave the former in place. */
+  applyTls(listeners: readonly ListenerConfig[], materials: readonly TlsMaterial[]): void {
+    for (const problem of this.#listeners.useTls(listeners, materials))
+      this.#context.logger.error({ problem }, 'TLS of a listener cannot be used; the former stays')
+  }
+
+  applyTickets(secrets: readonly TicketSecrets[]): void {
+    this.#listeners.useTickets(secrets)
   }
 
   quotaAnswers(answers: readonly QuotaAnswer[]): void {

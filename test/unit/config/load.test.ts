@@ -58,7 +58,7 @@ log: { access: access.log }
   const at = (name: string): string => `${directory}/${name}`
   t.match(loadValid(at('amt.yaml')), {
     listeners: [
-      { tls: { certificates: [{ cert: at('c'), key: at('certs/k') }], clientCa: at('c') } },
+      { tls: { certificates: [{ cert: at('c'), key: at('certs/k') }], clientCa: [at('c')] } },
     ],
     authentication: { jwt: [{ jwks: at('c') }, { jwks: 'https://b.example/jwks' }] },
     tenants: [{ deployment: { tls: { ca: at('c'), cert: at('c'), key: at('certs/k') } } }],

@@ -10,7 +10,7 @@ function setUp(tenants = 200) {
   const clock = new FakeClock()
   const live = new LiveState(clock)
   const backlog = { bytes: 0, lagMs: 0 }
-  const metrics = new ProxyMetrics({ tenants, live, backlog: () => backlog })
+  const metrics = new ProxyMetrics({ tenants, live, now: () => 0, backlog: () => backlog })
   return { clock, live, metrics, backlog }
 }
 
