@@ -27,3 +27,16 @@ export function patternDomainOf(pattern: string): string | undefined {
   // With any segment in place of "*" it must be an id.
   return trustDomainOf(`${pattern.slice(0, -1)}x`)
 }
+/**
+ * Whether `uri` means to be a SPIFFE id, valid or not. Schemes are compared without case (RFC 3986, section 3.1), so that
+ * a spelling that we do not take is refused as an id, and does not pass for some other URI.
+ */
+export function claimsSpiffeId(uri: string): boolean {
+  return /^spiffe:/i.test(uri)
+}
+
+/** The trust domain that `uri` means to be of, whether or not it is an id; `''` where it means to be none. */
+export function claimedTrustDomain(uri: string): string {
+  if (!claimsSpiffeId(uri)) return ''
+  return (/^spiffe:\/\/([^/?#]{1,255})/i.exec(uri)?.[1] ?? '').toLowerCase()
+}

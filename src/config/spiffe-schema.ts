@@ -30,7 +30,10 @@ const trustDomain = z.strictObject({
     .describe('At least one of them must be in the `aud` claim of a JWT-SVID; needed with `jwks`.'),
   clockSkew: duration()
     .prefault('60s')
-    .describe('By how much `exp` and `nbf` of a JWT-SVID may be off.'),
+    .describe('By how much `exp`, `nbf` and `iat` of a JWT-SVID may be off.'),
+  maxStale: duration()
+    .prefault('24h')
+    .describe('How long the last keys are used while `jwks` cannot be reached.'),
 })
 
 /** There is at least one trust domain; the rules see to that. */

@@ -1,5 +1,5 @@
 /** Finds out whose credentials a call carries. What the connection code uses of this folder. */
-import type { JwtIssuerConfig } from '../../config/schema.ts'
+import type { JwtIssuerConfig, SpiffeConfig } from '../../config/schema.ts'
 import type { CredentialResult } from '../classify/classify.ts'
 import type { TokenIssuerFigures, WorkerReport } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
@@ -23,6 +23,7 @@ export const DEFAULT_AUTHENTICATOR_OPTIONS: AuthenticatorOptions = {
 export interface AuthenticatorDeps {
   readonly directory: TenantDirectory
   readonly issuers: readonly JwtIssuerConfig[]
+  readonly spiffe?: SpiffeConfig | undefined
   readonly log: ProblemLog
 }
 
@@ -47,7 +48,7 @@ export class Authenticator {
   ) {
     this.#directory = deps.directory
     this.#jwt = new JwtChecker(deps, options.jwt)
-    this.#jwt.setIssuers(deps.issuers)
+    this.#jwt.setIssuers(deps.issuers, deps.spiffe)
     this.#apiKeys = new ApiKeys(deps, options.apiKeyCache)
   }
 
@@ -63,9 +64,9 @@ export class Authenticator {
     this.#apiKeys.setDirectory(directory)
   }
 
-  setIssuers(issuers: readonly JwtIssuerConfig[]): void {
+  setIssuers(issuers: readonly JwtIssuerConfig[], spiffe?: SpiffeConfig): void {
     this.#epoch += 1
-    this.#jwt.setIssuers(issuers)
+    this.#jwt.setIssuers(issuers, spiffe)
   }
 
   takeJwtCounters(): JwtCounters {

@@ -1,6 +1,12 @@
 import { readFileSync, statSync } from 'node:fs'
 import type { KeySet } from './key-set.ts'
-import { KeyHolder, type KeySource, MAX_JWKS_BYTES, type ProblemLog } from './key-source.ts'
+import {
+  KeyHolder,
+  type KeySource,
+  type KeyUse,
+  MAX_JWKS_BYTES,
+  type ProblemLog,
+} from './key-source.ts'
 
 const FILE_CHECK_MS = 1_000
 
@@ -12,9 +18,9 @@ export class FileKeySource implements KeySource {
   /** Of the file whose content is in use. */
   #version = ''
 
-  constructor(path: string, log: ProblemLog) {
+  constructor(path: string, log: ProblemLog, use?: KeyUse) {
     this.#path = path
-    this.#holder = new KeyHolder(path, log)
+    this.#holder = new KeyHolder(path, log, use)
   }
 
   current(nowMs: number): KeySet | undefined {

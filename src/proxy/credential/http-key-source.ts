@@ -5,6 +5,7 @@ import {
   KeyHolder,
   type KeySource,
   type KeySourceOptions,
+  type KeyUse,
   MAX_JWKS_BYTES,
   type ProblemLog,
 } from './key-source.ts'
@@ -18,6 +19,7 @@ export interface HttpKeySourceDeps {
   /** Shared with other sources; not closed here. */
   readonly agent: Dispatcher
   readonly budget: FetchBudget
+  readonly use?: KeyUse
   readonly options: KeySourceOptions & {
     /** How long keys stay in use after they went stale and cannot be fetched anew. */
     readonly maxStaleMs: number
@@ -45,7 +47,7 @@ export class HttpKeySource implements KeySource {
   constructor(url: string, deps: HttpKeySourceDeps) {
     this.#url = url
     this.#deps = deps
-    this.#holder = new KeyHolder(url, deps.log)
+    this.#holder = new KeyHolder(url, deps.log, deps.use)
   }
 
   current(nowMs: number): KeySet | undefined {

@@ -5,9 +5,9 @@ import { claimAt, claimPathOf, textsOf } from '../../core/claim-path.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { Claims } from '../tenant/jwt-bindings.ts'
 import type { Tenant } from '../tenant/tenant.ts'
-import { expiryOf, faultOf } from './jwt-claims.ts'
+import { expiryOf, faultOf, type JwtFields } from './jwt-claims.ts'
 import type { KeySet, VerificationKey } from './key-set.ts'
-import type { KeySource } from './key-source.ts'
+import type { KeySource, KeyUse } from './key-source.ts'
 import type {
   Arrival,
   IssuerDeps,
@@ -19,7 +19,18 @@ import type {
 import type { UnverifiedJwt } from './unverified-jwt.ts'
 
 /** Whose a verified token is. */
-type Mapping = (claims: Claims, directory: TenantDirectory) => Tenant | undefined
+export type Mapping = (claims: Claims, directory: TenantDirectory) => Tenant | undefined
+
+/** What is checked of the tokens of an issuer. */
+export interface TokenChecks extends JwtFields {
+  /** What `iss` must be; `undefined` where it is not looked at. */
+  readonly issuer: string | undefined
+  readonly jwks: string
+  readonly maxStale: number
+  readonly keyUse?: KeyUse
+  /** What must hold beside everything that holds for JWTs of all kinds. */
+  readonly fits?: (unverified: UnverifiedJwt) => boolean
+}
 
 interface Mapped {
   readonly rules: IssuerRules
@@ -67,29 +78,26 @@ export function jwtRulesOfTenant(config: TenantJwtIssuerConfig, tenantId: string
   }
 }
 
-class JwtIssuer implements TokenIssuer {
+/** One that signs with keys of a key set. Made by the rules of its kind. */
+export class JwtIssuer implements TokenIssuer {
   readonly rules: IssuerRules
   readonly owner: string
   closed = false
   usedAtMs = 0
   epoch = -1
   underWay = 0
-  readonly #config: JwtIssuerConfig | TenantJwtIssuerConfig
+  readonly #config: TokenChecks
   readonly #mapping: Mapping
   readonly #keys: KeySource
   readonly #deps: IssuerDeps
 
-  constructor(
-    config: JwtIssuerConfig | TenantJwtIssuerConfig,
-    { rules, owner, mapping }: Mapped,
-    deps: IssuerDeps,
-  ) {
+  constructor(config: TokenChecks, { rules, owner, mapping }: Mapped, deps: IssuerDeps) {
     this.rules = rules
     this.owner = owner
     this.#config = config
     this.#mapping = mapping
     this.#deps = deps
-    this.#keys = deps.keySources.create(config.jwks, config.maxStale)
+    this.#keys = deps.keySources.create(config.jwks, config.maxStale, config.keyUse)
   }
 
   close(): void {
@@ -106,6 +114,8 @@ class JwtIssuer implements TokenIssuer {
   }
 
   fault(unverified: UnverifiedJwt, nowMs: number): JwtFailure | undefined {
+    const { fits } = this.#config
+    if (fits?.(unverified) === false) return 'credential_invalid'
     return faultOf(unverified, this.#config, nowMs)
   }
 
@@ -154,7 +164,7 @@ class JwtIssuer implements TokenIssuer {
     try {
       await jwtVerify(token, key.resolve, {
         algorithms,
-        issuer,
+        ...(issuer === undefined ? {} : { issuer }),
         audience: audiences,
         clockTolerance: clockSkew / 1_000,
         currentDate: new Date(nowMs),

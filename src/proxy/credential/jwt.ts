@@ -2,7 +2,7 @@
  * JSON Web Tokens. A token is verified once and then known until it expires, its key leaves the key set, or its issuer
  * leaves the configuration: RS256 costs 27 µs, ES256 85, a lookup by the whole token under 1.
  */
-import type { JwtIssuerConfig } from '../../config/schema.ts'
+import type { JwtIssuerConfig, SpiffeConfig } from '../../config/schema.ts'
 import type { CredentialResult } from '../classify/classify.ts'
 import type { TokenIssuerFigures } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
@@ -102,11 +102,11 @@ export class JwtChecker {
   }
 
   /**
-   * Those of the service. An issuer whose configuration is unchanged keeps its keys and its verified tokens. Throws for
+   * Those of the service, and the trust domains whose JWT-SVIDs are taken. An issuer whose configuration is unchanged keeps its keys and its verified tokens. Throws for
    * one that is there twice.
    */
-  setIssuers(configs: readonly JwtIssuerConfig[]): void {
-    this.#index = new IssuerIndex(configs)
+  setIssuers(configs: readonly JwtIssuerConfig[], spiffe?: SpiffeConfig): void {
+    this.#index = new IssuerIndex(configs, spiffe)
     this.#epoch += 1
     this.#rules += 1
   }

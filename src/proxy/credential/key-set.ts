@@ -9,6 +9,9 @@ const MAX_KEYS = 1_000
 /** A token without `kid` is tried against so many keys. Each costs a verification, and the sender chooses to send none. */
 const MAX_TRIALS = 8
 
+/** In the key set of a SPIFFE trust domain: keys with this use, and no others, sign JWT-SVIDs. */
+export const JWT_SVID_USE = 'jwt-svid'
+
 /** One key. The object stays the same across refreshes for as long as the issuer publishes the same key. */
 export interface VerificationKey {
   readonly kid: string | undefined
@@ -36,9 +39,10 @@ export class KeySet {
 
   /**
    * Reads a JWKS document. Keys that cannot be used (symmetric or private, of an unknown type) are left out, as RFC 7517
-   * section 5 asks. Keys that `previous` has as well are taken from it. Returns what is wrong where it is no key set.
+   * section 5 asks. Keys that `previous` has as well are taken from it. Returns what is wrong where it is no key set. With
+   * `use`, only keys that are for it count.
    */
-  static parse(text: string, previous?: KeySet): KeySet | string {
+  static parse(text: string, previous?: KeySet, use?: typeof JWT_SVID_USE): KeySet | string {
     let document: unknown
     try {
       document = JSON.parse(text)
@@ -51,7 +55,7 @@ export class KeySet {
     const known = previous === undefined ? undefined : previous.#byText
     const byText = new Map<string, VerificationKey>()
     for (const candidate of keys as readonly unknown[]) {
-      const jwk = publicKeyOf(candidate)
+      const jwk = use === undefined ? publicKeyOf(candidate) : keyForSvids(candidate)
       if (jwk === undefined) continue
       const id = JSON.stringify(jwk)
       byText.set(id, known?.get(id) ?? verificationKey(jwk))
@@ -81,6 +85,15 @@ function publicKeyOf(candidate: unknown): JWK | undefined {
   const jwk: Record<string, unknown> = {}
   for (const member of MEMBERS) if (candidate[member] !== undefined) jwk[member] = candidate[member]
   return jwk
+}
+
+/** JWT-SVID section 6: `use` and `kid` are there; an entry that says less, or something else, is ignored. */
+function keyForSvids(candidate: unknown): JWK | undefined {
+  const jwk = publicKeyOf(candidate)
+  if (jwk?.use !== JWT_SVID_USE || typeof jwk.kid !== 'string' || jwk.kid === '') return undefined
+  // jose knows no use but `sig`, and takes a key without one.
+  const { use: _, ...rest } = jwk
+  return rest
 }
 
 function verificationKey(jwk: JWK): VerificationKey {

@@ -2,7 +2,10 @@
  * Where an issuer's keys come from: a file, or HTTP. Nothing happens without calls: there is no timer, keys are looked
  * after when somebody needs them. One source serves one issuer and is closed by whoever made it.
  */
-import { KeySet } from './key-set.ts'
+import { type JWT_SVID_USE, KeySet } from './key-set.ts'
+
+/** Which keys of a set count, where not all do: see `KeySet.parse`. */
+export type KeyUse = typeof JWT_SVID_USE | undefined
 
 /** `nowMs` is the time of the call everywhere, so that a test can move it. */
 export interface KeySource {
@@ -38,18 +41,20 @@ export class KeyHolder {
   keys: KeySet | undefined = undefined
   readonly #location: string
   readonly #log: ProblemLog
+  readonly #use: KeyUse
   #text: string | undefined = undefined
   #loggedAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(location: string, log: ProblemLog) {
+  constructor(location: string, log: ProblemLog, use?: KeyUse) {
     this.#location = location
     this.#log = log
+    this.#use = use
   }
 
   /** Returns whether `text` is a key set. Text that is none changes nothing; the same text keeps the same `KeySet`. */
   replace(text: string, nowMs: number): boolean {
     if (text === this.#text) return true
-    const parsed = KeySet.parse(text, this.keys)
+    const parsed = KeySet.parse(text, this.keys, this.#use)
     if (typeof parsed === 'string') {
       this.problem(`the key set ${parsed}`, nowMs)
       return false

@@ -2,7 +2,7 @@ import { Agent } from 'undici'
 import { FetchBudget, type FetchLimits } from './fetch-budget.ts'
 import { FileKeySource } from './file-key-source.ts'
 import { HttpKeySource } from './http-key-source.ts'
-import type { KeySource, KeySourceOptions, ProblemLog } from './key-source.ts'
+import type { KeySource, KeySourceOptions, KeyUse, ProblemLog } from './key-source.ts'
 
 /** Connections to one server of keys: it may serve those of thousands of tenants. */
 const CONNECTIONS = 8
@@ -21,14 +21,15 @@ export class KeySources {
   }
 
   /** `location`: an http(s) URL or a path; `maxStaleMs`: how long keys are used that cannot be fetched anew. Opens nothing yet. */
-  create(location: string, maxStaleMs: number): KeySource {
-    if (!/^https?:\/\//i.test(location)) return new FileKeySource(location, this.#log)
+  create(location: string, maxStaleMs: number, use?: KeyUse): KeySource {
+    if (!/^https?:\/\//i.test(location)) return new FileKeySource(location, this.#log, use)
     const { fetchTimeoutMs } = this.#options
     this.#agent ??= new Agent({ connections: CONNECTIONS, connect: { timeout: fetchTimeoutMs } })
     return new HttpKeySource(location, {
       log: this.#log,
       agent: this.#agent,
       budget: this.budget,
+      use,
       options: { ...this.#options, maxStaleMs },
     })
   }

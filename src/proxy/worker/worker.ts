@@ -299,6 +299,7 @@ function createContext(
     authenticator: new Authenticator({
       directory,
       issuers: config.authentication.jwt,
+      spiffe: config.authentication.spiffe,
       log: logger,
     }),
     runtimes: new TenantRuntimes(() => context, workers),
