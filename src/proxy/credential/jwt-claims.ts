@@ -42,7 +42,7 @@ function hasKnownHeader(header: UnverifiedJwt['header'], rules: JwtFields): bool
     // RFC 7515 section 4.1.11: what is critical must be understood, and no extension is understood here.
     !Object.hasOwn(header, 'crit') &&
     // RFC 7797 section 7: a JWT is never of the kind whose payload is not encoded.
-    (own(header, 'b64') ?? true) === true &&
+    (!Object.hasOwn(header, 'b64') || header['b64'] === true) &&
     hasType(own(header, 'typ'), rules)
   )
 }

@@ -6,7 +6,6 @@ import type { JwtIssuerConfig, SpiffeConfig } from '../../config/schema.ts'
 import type { CredentialResult } from '../classify/classify.ts'
 import type { TokenIssuerFigures } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
-import type { Claims } from '../tenant/jwt-bindings.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import { type AdmissionRefusal, CheckAdmission, sourceOf } from './check-admission.ts'
 import { IssuerIndex } from './issuer-index.ts'
@@ -231,12 +230,16 @@ export class JwtChecker {
       return true
     }
     // Its signature was checked, so its claims can be read from it again: that is cheaper than to keep them.
+    const { issuer } = known
     const unverified = readUnverified(token)
-    if (unverified === undefined || this.#find(unverified, nowMs) !== known.issuer) {
+    // Whoever asked for this issuer first under this configuration has looked it up.
+    const same =
+      issuer.epoch === this.#epoch || (unverified && this.#find(unverified, nowMs)) === issuer
+    if (unverified === undefined || !same || issuer.closed) {
       this.#known.delete(token)
       return false
     }
-    known.tenant = this.#tenantOf(known.issuer, unverified.claims)
+    known.tenant = issuer.tenantOf(unverified.claims, this.#directory)
     known.epoch = this.#epoch
     known.rules = this.#rules
     return true
@@ -262,7 +265,7 @@ export class JwtChecker {
 
   #accept(token: string, issuer: TokenIssuer, verified: VerifiedJwt): Tenant | JwtFailure {
     const { key, keys, expiresAtMs, claims } = verified
-    const tenant = this.#tenantOf(issuer, claims)
+    const tenant = issuer.tenantOf(claims, this.#directory)
     this.#live.prove(issuer)
     const [epoch, rules] = [this.#epoch, this.#rules]
     this.#known.set(token, { issuer, key, keys, expiresAtMs, epoch, rules, tenant })
@@ -274,10 +277,6 @@ export class JwtChecker {
     const untilMs = nowMs + NEGATIVE_MS
     this.#refused.set(token, { result, untilMs, epoch: this.#epoch, issuer, keys })
     return this.#count(result, 'miss')
-  }
-
-  #tenantOf(issuer: TokenIssuer, claims: Claims): Tenant | undefined {
-    return issuer.tenantOf(claims, this.#directory)
   }
 
   #stillHolds({ untilMs, epoch, issuer, keys }: Refused, nowMs: number): boolean {

@@ -104,6 +104,28 @@ await test('serves stale keys while the issuer is down, and asks it again now an
   t.equal(kids(await source.load(later + 5_000)), 'k2')
 })
 
+await test('serves stale keys for so long while the issuer is down, and no longer', async t => {
+  const { server, source } = await overHttp(t)
+  await source.load(NOW)
+  server.answer = response => response.writeHead(503).end()
+  const stale = NOW + 10 * MINUTE
+  t.equal(kids(await source.load(stale + DAY - 1)), 'k1')
+  t.equal(kids(source.current(stale + DAY - 1)), 'k1')
+  t.equal(source.current(stale + DAY), undefined)
+  t.equal(await source.load(stale + DAY + MINUTE), undefined)
+  server.answer = response => response.end(JSON.stringify({ keys: [second.jwk] }))
+  t.equal(kids(await source.load(stale + DAY + 2 * MINUTE)), 'k2')
+})
+
+await test('keys of a clock that is set back are fetched anew', async t => {
+  const { server, source } = await overHttp(t)
+  await source.load(NOW)
+  server.keys = [second.jwk]
+  t.equal(kids(await source.load(NOW - 60 * MINUTE)), 'k2')
+  t.equal(kids(source.current(NOW - 59 * MINUTE)), 'k2')
+  t.equal(server.requests, 2)
+})
+
 await test('an issuer that was never reached has no keys, and is not asked with every call', async t => {
   const { server, source } = await overHttp(t)
   server.answer = response => {
