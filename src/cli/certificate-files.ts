@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import {
   certificateDigest,
+  type IssueOptions,
   issueTenantCertificate,
   type KeyedCertificate,
 } from '../runtime/certificates/issue.ts'
@@ -32,9 +33,10 @@ export interface TenantFiles {
 export async function tenantFiles(
   authority: KeyedCertificate,
   { dir, tenant, trustDomain, password }: TenantSubject,
+  options: IssueOptions = {},
 ): Promise<TenantFiles> {
   const spiffeId = `spiffe://${trustDomain}/tenant/${tenant}`
-  const made = await issueTenantCertificate(authority, { tenant, spiffeId }, Date.now())
+  const made = await issueTenantCertificate(authority, { tenant, spiffeId }, Date.now(), options)
   const pkcs12 = await createPkcs12(made, { password, name: tenant, authority: authority.cert })
   return {
     files: [

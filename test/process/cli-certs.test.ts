@@ -8,6 +8,7 @@ import { connect, createServer, type TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
 import { t, test } from 'tap'
 import { runAmt } from '../support/amt.ts'
+import { skipWithout } from '../support/program.ts'
 
 // Many whole programs are started, on a machine that may be busy.
 t.setTimeout(300_000)
@@ -139,6 +140,137 @@ await test('PKCS#12 opens with its password alone, and holds key and chain', asy
   await t.rejects(open('wrong'))
 })
 
+const P12 = { password: 'amt 12', args: ['--password', 'amt 12'] }
+
+await test('Java imports the PKCS#12 files, of both kinds of keys', {
+  skip: skipWithout({ keytool: 'openjdk-17-jre-headless' }),
+}, async t => {
+  const cwd = t.testdir()
+  await runAmt(['certs', 'init'], { cwd })
+  for (const type of ['ec', 'rsa']) {
+    await runAmt(['certs', 'tenant', '--tenant', type, '--key-type', type, ...P12.args], { cwd })
+    await execute(
+      'keytool',
+      ['-importkeystore', '-noprompt', '-srckeystore', `certs/${type}.p12`, '-srcstorepass', P12.password, '-srcstoretype', 'PKCS12', '-destkeystore', 'store.p12', '-deststorepass', 'changeit'],
+      { cwd },
+    )
+  }
+  const list = ['-list', '-v', '-keystore', 'store.p12', '-storepass', 'changeit']
+  const { stdout } = await execute('keytool', list, { cwd })
+  t.match(stdout, 'Alias name: ec')
+  t.match(stdout, 'Alias name: rsa')
+  t.equal(stdout.match(/Entry type: PrivateKeyEntry/g)?.length, 2)
+  t.equal(stdout.match(/Certificate chain length: 2/g)?.length, 2)
+})
+
+await test('browsers (NSS) import the PKCS#12 files, of both kinds of keys', {
+  skip: skipWithout({ pk12util: 'libnss3-tools', certutil: 'libnss3-tools' }),
+}, async t => {
+  const cwd = t.testdir({ nss: {} })
+  const nss = async (program: string, ...args: string[]): Promise<string> =>
+    (await execute(program, [...args, '-d', 'sql:nss'], { cwd })).stdout
+  await nss('certutil', '-N', '--empty-password')
+  await runAmt(['certs', 'init'], { cwd })
+  await nss('certutil', '-A', '-n', 'ca', '-t', 'TC,,', '-i', 'certs/ca.crt')
+  for (const type of ['ec', 'rsa']) {
+    await runAmt(['certs', 'tenant', '--tenant', type, '--key-type', type, ...P12.args], { cwd })
+    await nss('pk12util', '-i', `certs/${type}.p12`, '-W', P12.password)
+    t.match(await nss('certutil', '-K'), new RegExp(`${type} .*${type}\n`))
+    t.match(await nss('certutil', '-V', '-n', type, '-u', 'C'), 'certificate is valid')
+  }
+})
+
+await test('a certificate is good for as many days as were asked for, and may have an RSA key', async t => {
+  const cwd = t.testdir()
+  for (const args of [
+    ['init', '--days', '20', '--key-type', 'rsa'],
+    ['server', '--days', '2'],
+    ['tenant', '--tenant', 'acme', '--days', '1', '--key-type', 'rsa'],
+  ]) {
+    const { code, stderr } = await runAmt(['certs', ...args], { cwd })
+    t.equal(code, 0, stderr)
+  }
+  for (const [name, days, type] of [
+    ['ca', 20, 'rsa'],
+    ['server', 2, 'ec'],
+    ['acme', 1, 'rsa'],
+  ] as const) {
+    const certificate = new X509Certificate(await readFile(join(cwd, 'certs', `${name}.crt`)))
+    const left = (certificate.validToDate.getTime() - Date.now()) / 86_400_000
+    t.ok(Math.abs(left - days) < 0.1, `${name}: ${left} days left`)
+    t.equal(certificate.publicKey.asymmetricKeyType, type)
+    if (type === 'rsa') t.equal(certificate.publicKey.asymmetricKeyDetails?.modulusLength, 3_072)
+  }
+  const verify = ['verify', '-x509_strict', '-CAfile', 'certs/ca.crt']
+  t.match(await openssl(cwd, ...verify, 'certs/server.crt', 'certs/acme.crt'), 'acme.crt: OK')
+})
+
+await test('revoke makes a list, adds to it and renews it', async t => {
+  const cwd = t.testdir()
+  for (const args of [
+    ['init'],
+    ['server'],
+    ['tenant', '--tenant', 'a'],
+    ['tenant', '--tenant', 'b'],
+  ])
+    await runAmt(['certs', ...args], { cwd })
+  const revoke = (...args: string[]): ReturnType<typeof runAmt> =>
+    runAmt(['certs', 'revoke', ...args], { cwd })
+  const list = (): Promise<string> =>
+    openssl(cwd, 'crl', '-in', 'certs/ca.crl', '-CAfile', 'certs/ca.crt', '-noout', '-text')
+  const count = (text: string): number => text.match(/Serial Number/g)?.length ?? 0
+
+  const first = await revoke()
+  t.match(first.stdout, 'It has 0 certificates, and is good for 30 days.')
+  t.match(first.stdout, 'crl: [ certs/ca.crl ]')
+  t.match(await list(), 'No Revoked Certificates')
+  t.match((await revoke('certs/a.crt', '--days', '3')).stdout, 'It has one certificate')
+  const one = await list()
+  t.equal(count(one), 1)
+  const { serialNumber } = new X509Certificate(await readFile(join(cwd, 'certs', 'a.crt')))
+  t.match(one, `Serial Number: ${serialNumber}`)
+  await revoke('certs/a.crt', 'certs/b.crt')
+  const both = await list()
+  t.equal(count(both), 2, 'nothing is lost, and nothing is there twice')
+  t.match(both, /CRL Number: \n\s+3\n/)
+  t.match((await revoke()).stdout, 'It has 2 certificates')
+
+  await runAmt(['certs', 'init', '--dir', 'other'], { cwd })
+  await runAmt(['certs', 'server', '--dir', 'other'], { cwd })
+  await writeFile(join(cwd, 'other', 'ca.crl'), await readFile(join(cwd, 'certs', 'ca.crl')))
+  const cases: [string[], string][] = [
+    [['certs/none.crt'], 'certs/none.crt cannot be read as a certificate'],
+    [['certs/a.key'], 'certs/a.key cannot be read as a certificate'],
+    [['other/server.crt'], 'other/server.crt was not issued by this authority'],
+    [['--dir', 'other'], 'other/ca.crl cannot be added to: it was not signed by this authority'],
+    [['--days', '0'], 'a number from 1 to 36500'],
+  ]
+  for (const [args, wanted] of cases) {
+    const { code, stderr } = await revoke(...args)
+    t.equal(code, 2, args.join(' '))
+    t.match(stderr, wanted)
+  }
+  t.equal(count(await list()), 2, 'a mistake changes nothing')
+})
+
+await test('an authority that cannot issue is refused with the reason', async t => {
+  const cwd = t.testdir()
+  for (const dir of ['certs', 'other']) await runAmt(['certs', 'init', '--dir', dir], { cwd })
+  const file = async (name: string): Promise<string> => readFile(join(cwd, name), 'utf8')
+  const key = await file('certs/ca.key')
+  const tryWith = async (name: string, content: string, wanted: string): Promise<void> => {
+    await writeFile(join(cwd, 'certs', name), content)
+    const { code, stderr } = await runAmt(['certs', 'server'], { cwd })
+    t.equal(code, 2)
+    t.match(stderr, `no authority in certs: ${wanted}`)
+    t.notOk(stderr.includes(key.split('\n')[1] ?? ''), 'no key in the error')
+  }
+  await tryWith('ca.key', await file('other/ca.key'), 'ca.key is not the key of ca.crt')
+  await tryWith('ca.key', 'nonsense', '')
+  await runAmt(['certs', 'server', '--dir', 'other'], { cwd })
+  await tryWith('ca.crt', await file('other/server.crt'), 'ca.crt is not the certificate of')
+})
+
 await test('keys are for their owner only', async t => {
   const cwd = t.testdir()
   await runAmt(['certs', 'init'], { cwd })
@@ -172,6 +304,8 @@ await test('wrong values and a missing authority end with 2 and say what to do',
     [['tenant', '--tenant', 'a', '--password', ''], 'password'],
     [['server', '--ip', '10.0.0.256'], 'IP address'],
     [['server', '--name', 'a..b'], 'host name'],
+    [['server', '--days', '1.5'], 'a number from 1 to 36500'],
+    [['server', '--key-type', 'dsa'], 'Allowed choices are ec, rsa'],
   ]
   for (const [args, wanted] of cases) {
     const { code, stderr } = await runAmt(['certs', ...args], { cwd })

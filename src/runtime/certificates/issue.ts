@@ -1,41 +1,42 @@
 /**
- * A development authority and the certificates that it issues: EC P-256, X.509 v3 as RFC 5280 wants it, tenants' ones as
- * X.509-SVID wants them.
+ * A development authority and the certificates that it issues: X.509 v3 as RFC 5280 wants it, tenants' ones as X.509-SVID
+ * wants them.
  */
 import { Buffer } from 'node:buffer'
-import { createHash, createPrivateKey, KeyObject, randomBytes, X509Certificate } from 'node:crypto'
-import { type BaseBlock, BitString, Integer, OctetString, Utf8String } from 'asn1js'
+import { createHash, KeyObject, randomBytes, X509Certificate } from 'node:crypto'
+import { BitString, Integer, OctetString, Utf8String } from 'asn1js'
 import {
   AttributeTypeAndValue,
-  AuthorityKeyIdentifier,
   BasicConstraints,
   Certificate,
-  Extension,
+  type Extension,
   ExtKeyUsage,
   GeneralName,
   GeneralNames,
-  id_AuthorityKeyIdentifier,
   id_BasicConstraints,
   id_ExtKeyUsage,
   id_KeyUsage,
   id_SubjectAltName,
   id_SubjectKeyIdentifier,
   RelativeDistinguishedNames,
-  Time,
-  TimeType,
 } from 'pkijs'
 import { ipv4Octets, ipv6Groups } from '../../codec/ip-address.ts'
+import { type KeyType, newKeys, signingKey } from './key-types.ts'
+import {
+  authorityKeyIdentifier,
+  BACKDATE_MS,
+  DAY_MS,
+  extension,
+  keyIdOf,
+  time,
+} from './x509-parts.ts'
 
-const DAY_MS = 86_400_000
-const AUTHORITY_DAYS = 3_650
-const LEAF_DAYS = 365
-/** Clocks of the machines that see a new certificate may be behind. */
-const BACKDATE_MS = 5 * 60_000
+export const AUTHORITY_DAYS = 3_650
+export const LEAF_DAYS = 365
 
 const COMMON_NAME = '2.5.4.3'
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
-const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const
 
 /** Kinds of `GeneralName` (RFC 5280, 4.2.1.6). */
 const ALTERNATIVE = { dns: 2, uri: 6, ip: 7 } as const
@@ -53,10 +54,22 @@ export interface KeyedCertificate {
   readonly key: string
 }
 
-/** A new authority, good for ten years. */
-export async function createAuthority(commonName: string, now: number): Promise<KeyedCertificate> {
-  const keys = await newKeys()
-  const certificate = await blank(keys, commonName, now, AUTHORITY_DAYS)
+/** What may be said of anything that is made. */
+export interface IssueOptions {
+  /** How long it is good from now on. */
+  readonly days?: number
+  /** Of the new key; `ec` by default. */
+  readonly keyType?: KeyType
+}
+
+/** A new authority, good for ten years by default. */
+export async function createAuthority(
+  commonName: string,
+  now: number,
+  { days = AUTHORITY_DAYS, keyType = 'ec' }: IssueOptions = {},
+): Promise<KeyedCertificate> {
+  const keys = await newKeys(keyType)
+  const certificate = await blank(keys, commonName, now, days)
   certificate.issuer = certificate.subject
   const keyId = await certificate.getKeyHash()
   certificate.extensions = [
@@ -73,11 +86,12 @@ export interface ServerSubject {
   readonly addresses: readonly string[]
 }
 
-/** A certificate for a listener, good for a year. Rejects with a `RangeError` for an address that is none. */
+/** A certificate for a listener, good for a year by default. Rejects with a `RangeError` for an address that is none. */
 export async function issueServerCertificate(
   authority: KeyedCertificate,
   { names, addresses }: ServerSubject,
   now: number,
+  options: IssueOptions = {},
 ): Promise<KeyedCertificate> {
   const subject = names[0] ?? addresses[0]
   if (subject === undefined) throw new RangeError('a server certificate needs a name or an address')
@@ -85,18 +99,25 @@ export async function issueServerCertificate(
     ...names.map(value => new GeneralName({ type: ALTERNATIVE.dns, value })),
     ...addresses.map(addressName),
   ]
-  return issueLeaf(authority, { subject, usage: SERVER_AUTH, alternatives, now })
+  return issueLeaf(authority, { subject, usage: SERVER_AUTH, alternatives, now, ...options })
 }
 
-/** A tenant's client certificate with that SPIFFE id, good for a year. */
+/** A tenant's client certificate with that SPIFFE id, good for a year by default. */
 export async function issueTenantCertificate(
   authority: KeyedCertificate,
   { tenant, spiffeId }: { readonly tenant: string; readonly spiffeId: string },
   now: number,
+  options: IssueOptions = {},
 ): Promise<KeyedCertificate> {
   // X.509-SVID: exactly one URI, and no other name that a verifier might take for the identity.
   const alternatives = [new GeneralName({ type: ALTERNATIVE.uri, value: spiffeId })]
-  return issueLeaf(authority, { subject: tenant, usage: CLIENT_AUTH, alternatives, now })
+  return issueLeaf(authority, {
+    subject: tenant,
+    usage: CLIENT_AUTH,
+    alternatives,
+    now,
+    ...options,
+  })
 }
 
 /** `sha256:<hex>` of the DER form: what `certificate:` credentials pin. */
@@ -104,7 +125,7 @@ export function certificateDigest(cert: string): string {
   return `sha256:${createHash('sha256').update(new X509Certificate(cert).raw).digest('hex')}`
 }
 
-interface Leaf {
+interface Leaf extends IssueOptions {
   readonly subject: string
   readonly usage: string
   readonly alternatives: GeneralName[]
@@ -113,13 +134,13 @@ interface Leaf {
 
 async function issueLeaf(
   authority: KeyedCertificate,
-  { subject, usage, alternatives, now }: Leaf,
+  { subject, usage, alternatives, now, days = LEAF_DAYS, keyType = 'ec' }: Leaf,
 ): Promise<KeyedCertificate> {
   const issuer = Certificate.fromBER(new X509Certificate(authority.cert).raw)
   const signer = await signingKey(authority.key)
-  const keys = await newKeys()
+  const keys = await newKeys(keyType)
   // A common name holds 64 characters at most (RFC 5280, appendix A.1); the names that count are in subjectAltName.
-  const certificate = await blank(keys, subject.slice(0, 64), now, LEAF_DAYS)
+  const certificate = await blank(keys, subject.slice(0, 64), now, days)
   certificate.issuer = issuer.subject
   certificate.extensions = [
     extension(id_BasicConstraints, new BasicConstraints({ cA: false }), true),
@@ -165,31 +186,11 @@ async function signed(
   }
 }
 
-async function newKeys(): Promise<CryptoKeyPair> {
-  return crypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify'])
-}
-
-async function signingKey(pem: string): Promise<CryptoKey> {
-  const key = createPrivateKey(pem)
-  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
-    throw new RangeError('the key of the authority is not one of EC P-256')
-  }
-  const der = key.export({ type: 'pkcs8', format: 'der' })
-  return crypto.subtle.importKey('pkcs8', der, KEY_ALGORITHM, false, ['sign'])
-}
-
 /** Positive, without a leading zero byte, more than 64 random bits (CA/Browser Forum, 7.1). */
 function serialNumber(): Buffer {
   const bytes = randomBytes(16)
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40
   return bytes
-}
-
-/** Until 2049 a UTCTime, from 2050 on a GeneralizedTime, neither with parts of a second (RFC 5280, 4.1.2.5). */
-function time(at: number): Time {
-  const value = new Date(at - (at % 1_000))
-  const type = value.getUTCFullYear() < 2050 ? TimeType.UTCTime : TimeType.GeneralizedTime
-  return new Time({ type, value })
 }
 
 function addressName(address: string): GeneralName {
@@ -200,27 +201,10 @@ function addressName(address: string): GeneralName {
   return new GeneralName({ type: ALTERNATIVE.ip, value })
 }
 
-function extension(
-  extnID: string,
-  value: BaseBlock | { toSchema(): BaseBlock },
-  critical = false,
-): Extension {
-  const block = 'toSchema' in value ? value.toSchema() : value
-  return new Extension({ extnID, critical, extnValue: block.toBER() })
-}
-
 /** SHA-1 of a public key's bits: method 1 of RFC 5280, 4.2.1.2. It names a key and protects nothing. */
 function keyIdentifiers(subject: BufferSource, authority: BufferSource): Extension[] {
-  const keyIdentifier = new OctetString({ valueHex: authority })
   return [
     extension(id_SubjectKeyIdentifier, new OctetString({ valueHex: subject })),
-    extension(id_AuthorityKeyIdentifier, new AuthorityKeyIdentifier({ keyIdentifier })),
+    authorityKeyIdentifier(authority),
   ]
-}
-
-/** As it stands in the certificate of an authority, which need not be of our making. */
-async function keyIdOf(issuer: Certificate): Promise<BufferSource> {
-  const found = issuer.extensions?.find(({ extnID }) => extnID === id_SubjectKeyIdentifier)
-  const value: unknown = found?.parsedValue
-  return value instanceof OctetString ? value.getValue() : issuer.getKeyHash()
 }
