@@ -3,6 +3,7 @@
  * Encryption" in "Message Flow"): eight bytes in plain, answered with one. Pure.
  */
 
+export const POSTGRES_REQUEST_BYTES: number = 8
 /** Its answer is `S`, and then TLS; or `N`. */
 export const SSL_REQUEST: Buffer = Buffer.from('0000000804d2162f', 'hex')
 /** For GSSAPI; its answer is `G`, or `N`. */
@@ -18,12 +19,12 @@ export type PostgresRequest =
 
 /** Looks at the first bytes; what may stand behind a request is the caller's business, and suspicious. */
 export function readPostgresRequest(bytes: Buffer): PostgresRequest {
-  if (begins(bytes, SSL_REQUEST)) return bytes.length < SSL_REQUEST.length ? 'more' : 'ssl'
-  if (begins(bytes, GSS_REQUEST)) return bytes.length < GSS_REQUEST.length ? 'more' : 'gss'
+  if (begins(bytes, SSL_REQUEST)) return bytes.length < POSTGRES_REQUEST_BYTES ? 'more' : 'ssl'
+  if (begins(bytes, GSS_REQUEST)) return bytes.length < POSTGRES_REQUEST_BYTES ? 'more' : 'gss'
   return 'other'
 }
 
 function begins(bytes: Buffer, request: Buffer): boolean {
-  const look = Math.min(bytes.length, request.length)
+  const look = Math.min(bytes.length, POSTGRES_REQUEST_BYTES)
   return bytes.compare(request, 0, look, 0, look) === 0
 }

@@ -43,6 +43,7 @@ export class ClaimsIndex {
   readonly #referring = new Map<string, Set<Owner>>()
   #addresses = 0
   #hosts = 0
+  #passthrough = 0
 
   constructor(options: ClaimsOptions) {
     this.#options = options
@@ -56,6 +57,11 @@ export class ClaimsIndex {
   /** How many tenants have hosts. */
   get hosts(): number {
     return this.#hosts
+  }
+
+  /** How many tenants have hosts, and end TLS themselves. */
+  get passthrough(): number {
+    return this.#passthrough
   }
 
   get size(): number {
@@ -121,9 +127,10 @@ export class ClaimsIndex {
     if (withBlocks) this.#blocks.remove(new Set(owners))
   }
 
-  #count({ address, hosts }: TenantConfig, by: 1 | -1): void {
+  #count({ address, hosts, passthrough }: TenantConfig, by: 1 | -1): void {
     if (address !== undefined) this.#addresses += by
     if (hosts.length > 0) this.#hosts += by
+    if (hosts.length > 0 && passthrough) this.#passthrough += by
   }
 
   #refer(owner: Owner, config: TenantConfig, verdicts: Verdicts): void {

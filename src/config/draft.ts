@@ -30,9 +30,10 @@ export interface Draft {
 
 /** What the rules for the service need to know of the tenants. */
 export interface TenantCensus {
-  /** How many have an address, and how many have hosts. */
+  /** How many have an address, how many have hosts, and how many of these end TLS themselves. */
   readonly addresses: number
   readonly hosts: number
+  readonly passthrough: number
 }
 
 export interface Verdicts {

@@ -14,16 +14,17 @@ interface Binding extends HostPort {
 }
 
 export function checkListeners(draft: Draft, tenants: TenantCensus, verdicts: Verdicts): void {
-  const names = new Claims()
-  const hostsPossible = (draft.tenantSources ?? []).length > 0 || tenants.hosts > 0
+  const listenerNames = new Claims()
+  const unknown = (draft.tenantSources ?? []).length > 0
+  const names = { ended: unknown || tenants.hosts > 0, passed: unknown || tenants.passthrough > 0 }
   for (const listener of draft.listeners) {
     const place = placeIn(listener.place, 'name')
     const { name } = listener.value
-    const first = names.claim(name, place)
+    const first = listenerNames.claim(name, place)
     if (first) verdicts.problem(place, `the name ${name} is also that of ${mention(first)}`)
     checkClientCertificates(listener, draft, verdicts)
     checkProxyProtocol(listener, draft, verdicts)
-    checkRoutable(listener, hostsPossible, verdicts)
+    checkRoutable(listener, names, verdicts)
   }
   checkCollisions(draft, verdicts)
   if (tenants.addresses === 0) warnOfPrivateListeners(draft, verdicts)
@@ -67,17 +68,18 @@ function checkProxyProtocol(
 /** On a shared TCP listener only a client certificate or the server name of TLS can say whose a connection is. */
 function checkRoutable(
   { value, place }: Located<ListenerConfig>,
-  hostsPossible: boolean,
+  /** Whether some name can lead to a tenant where TLS is ended, and where it is passed on. */
+  names: { readonly ended: boolean; readonly passed: boolean },
   verdicts: Verdicts,
 ): void {
   if (value.mode !== 'shared' || value.protocol !== 'tcp') return
   if (value.tls && value.tls.clientCertificate !== 'off') return
-  if (value.tls && hostsPossible) return
+  if (value.tls === undefined ? names.passed : names.ended) return
   // The header can say through which private link a connection came, and which name was asked for.
   if (value.proxyProtocol === 'required') return
   const message =
     'protocol: tcp on a shared listener without client certificates: no connection could ever be routed; ' +
-    'allowed: tls with clientCertificate optional or required, proxyProtocol: required, protocol auto or http, or mode private'
+    'allowed: tls with clientCertificate optional or required, proxyProtocol: required, protocol auto or http, mode private, or tenants with passthrough'
   verdicts.problem(placeIn(place, 'protocol'), message)
 }
 

@@ -11,6 +11,7 @@ import { checkTenantFiles, type FileFaults } from './rules-files.ts'
 import { checkIdentity } from './rules-identity.ts'
 import { checkTenantIssuers, type ServiceIssuers, serviceIssuers } from './rules-issuers.ts'
 import { PrivatePorts } from './rules-listeners.ts'
+import { checkPassthrough } from './rules-passthrough.ts'
 import { TenantQuotaRules } from './rules-quotas.ts'
 import { spiffeFault, trustDomainNames } from './rules-spiffe.ts'
 import type { CredentialConfig, JwtIssuerConfig, TenantConfig } from './schema.ts'
@@ -46,6 +47,7 @@ export class TenantRules {
     checkApiKeys(tenant, verdicts)
     checkDeployment(tenant, verdicts)
     checkIdentity(tenant, verdicts)
+    checkPassthrough(tenant, verdicts)
     checkTenantFiles(tenant, files, verdicts)
     this.#quotas.check(tenant, verdicts)
     this.#ports.check(tenant, verdicts)

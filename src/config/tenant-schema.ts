@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { TENANT_ID_HINT, TENANT_ID_PATTERN } from '../core/tenant-id.ts'
 import { credential } from './credential-schema.ts'
 import { deployment } from './deployment-schema.ts'
+import { hostName } from './host-form.ts'
 import { tenantJwtIssuer } from './jwt-schema.ts'
 import { bandwidth, rate, size } from './quantities.ts'
 import { quotas } from './quota-schema.ts'
@@ -38,17 +39,12 @@ export const tenantSchema = z.strictObject({
     .optional()
     .describe('Address of the tenant in private mode.'),
   hosts: z
-    .array(
-      z
-        .string()
-        .regex(
-          /^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/,
-          'must be a host name in lower case, "*." may stand first',
-        ),
-    )
+    .array(hostName())
     .max(1_000)
     .default([])
-    .describe('Names that belong to this tenant alone: traffic to them needs no credential.'),
+    .describe(
+      'Names that belong to this tenant alone: traffic to them needs no credential. `*.` first stands for any names below.',
+    ),
   credentials: z
     .array(credential)
     .max(1_000)
@@ -66,6 +62,12 @@ export const tenantSchema = z.strictObject({
   deployment: deployment.describe(
     'The deployment of the application that serves this tenant and no other.',
   ),
+  passthrough: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The tenant brings its own TLS: TLS to its hosts is carried to its deployment as it is, never ended here.',
+    ),
   connect: z
     .boolean()
     .default(false)

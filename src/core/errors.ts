@@ -56,6 +56,7 @@ export const ERRORS = {
   credential_ambiguous: { source: 'downstream', http: 400, grpc: 13, flag: 'UAEX', title: 'more than one credential of a kind was sent' },
   credential_check_unavailable: { source: 'proxy', http: 503, grpc: 14, flag: 'UAEX', title: 'the credential cannot be checked at the moment' },
   tenant_mismatch: { source: 'downstream', http: 403, grpc: 7, flag: 'UAEX', title: 'the credential belongs to another tenant than the address, name or certificate' },
+  misdirected_request: { source: 'downstream', http: 421, grpc: 7, flag: 'UAEX', title: 'this connection was made for another name' },
   loop_detected: { source: 'downstream', http: 508, grpc: 9, flag: 'LOOP', title: 'the call has passed this proxy before' },
   tenant_disabled: { source: 'downstream', http: 403, grpc: 7, flag: 'UAEX', title: 'this tenant is disabled' },
   // Limits.

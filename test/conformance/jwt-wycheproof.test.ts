@@ -39,6 +39,7 @@ const tenant: TenantConfig = {
   deployment: { endpoints: ['http://127.0.0.1:9'] },
   limits: {},
   connect: false,
+  passthrough: false,
   quotas: [],
   disabled: false,
 }

@@ -30,6 +30,10 @@ export interface Evidence {
   readonly apiKey: CredentialResult
   /** Owner of `Host` or `:authority`, without HTTP of the SNI name. */
   readonly hostTenant?: Tenant | undefined
+  /** Owner of the SNI name of TLS that was ended. With HTTP it routes nothing, and nothing may contradict it. */
+  readonly serverTenant?: Tenant | undefined
+  /** Whether TLS was ended, here or before. */
+  readonly secure?: boolean
 }
 
 /** Frozen; there is one object an error. */
@@ -74,6 +78,8 @@ export function classify(evidence: Evidence): Verdict {
       mode === 'shared' && (jwt ?? apiKey) !== undefined ? 'credential_invalid' : 'unroutable',
     )
   }
+  if (differs(evidence.serverTenant, tenant) || isOpened(evidence, tenant))
+    return refused('misdirected_request')
   return tenant.disabled ? refused('tenant_disabled') : tenant.routedBy(routability)
 }
 
@@ -86,6 +92,11 @@ function sharedRoutability(
   if (certificateTenant !== undefined) return 'l4'
   if (credential) return 'l7'
   return hostTenant && 'private'
+}
+
+/** Whether it is traffic of a tenant with TLS of its own, and yet we can read it: it was meant for somebody else. */
+function isOpened({ http, secure }: Evidence, { passthrough }: Tenant): boolean {
+  return passthrough && (http || secure === true)
 }
 
 function differs(a: Tenant | 'tenant_mismatch' | undefined, b: Tenant | undefined): boolean {

@@ -1,5 +1,6 @@
 import type { CredentialResult, Evidence } from '../classify/classify.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
+import { normalizeServerName } from '../tenant/host-name.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import { type ClientCertificate, ownerOfCertificate } from './client-certificate.ts'
 
@@ -47,6 +48,10 @@ export interface EvidenceOptions {
   readonly certificate: ClientCertificate | undefined
   /** Address of the peer; '' where it says nothing of who sends (`trustedProxies`). Checks of tokens are counted by it. */
   readonly source: string
+  /** The SNI name of TLS that was ended, here or at a balancer that says so; `''` where there is none. */
+  readonly serverName: string
+  /** Whether it was. */
+  readonly secure: boolean
   /** Of the connection. */
   readonly memo: CredentialMemo
 }
@@ -62,10 +67,13 @@ export class CallEvidence implements Evidence {
   readonly source: string
   readonly #arrival: ArrivalClaims
   readonly #certificate: ClientCertificate | undefined
+  readonly #serverName: string
+  readonly secure: boolean
   #generation = Number.NaN
   addressTenant: Tenant | 'tenant_mismatch' | undefined = undefined
   linkTenant: Tenant | 'tenant_mismatch' | undefined = undefined
   certificateTenant: Tenant | 'tenant_mismatch' | undefined = undefined
+  serverTenant: Tenant | undefined = undefined
   jwt: CredentialResult = undefined
   apiKey: CredentialResult = undefined
   /** Set by the owner for each call, from the directory that `Authenticator.directory` is then. */
@@ -83,6 +91,8 @@ export class CallEvidence implements Evidence {
     this.source = options.source
     this.#arrival = options.arrival
     this.#certificate = options.certificate
+    this.#serverName = normalizeServerName(options.serverName)
+    this.secure = options.secure
   }
 
   /** Whether another tenant has got the address or the link since the connection came. */
@@ -101,8 +111,9 @@ export class CallEvidence implements Evidence {
   }
 
   /**
-   * Finds the owners of address, private link and certificate anew if `directory` is another one than before. A connection lives longer
-   * than a snapshot: with tenants of two snapshots a changed tenant would contradict itself, and a removed one live on.
+   * Finds the owners of address, private link, certificate and SNI name anew if `directory` is another one than before. A
+   * connection lives longer than a snapshot: with tenants of two snapshots a changed tenant would contradict itself, and a
+   * removed one live on.
    */
   resolve(directory: TenantDirectory): void {
     if (this.#generation === directory.generation) return
@@ -113,6 +124,7 @@ export class CallEvidence implements Evidence {
     this.linkTenant = link === '' ? undefined : stillOf(linkOwner, directory.byPrivateLink(link))
     this.certificateTenant =
       this.#certificate === undefined ? undefined : ownerOfCertificate(this.#certificate, directory)
+    this.serverTenant = this.#serverName === '' ? undefined : directory.byHost(this.#serverName)
   }
 }
 

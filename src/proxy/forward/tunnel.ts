@@ -16,9 +16,12 @@ import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { ConnectionAccount, type Downstream, endsOf } from './downstream.ts'
+import { PostgresGreeting, type PostgresPreamble } from './postgres-greeting.ts'
 
 /** What may be kept of a client that speaks before its deployment is reached. */
 const MAX_EARLY_BYTES = 64 * 1024
+
+const NO_PREAMBLE: PostgresPreamble = { received: 0, sent: 0 }
 
 export class Tunnel implements PoolUser, Receiver, Sender {
   readonly #context: WorkerContext
@@ -37,6 +40,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   #earlyBytes = 0
   #attempts = 0
   #connected = false
+  #preamble: PostgresPreamble | undefined
   #ingress = 0
   #egress = 0
   #upstreamBlocked = false
@@ -69,8 +73,12 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     socket.on('close', () => this.#close())
   }
 
-  /** Connects, and begins to read; `first` is what detection has read. */
-  start(first: Buffer | undefined): void {
+  /**
+   * Connects, and begins to read; `first` is what has been read already, and `preamble` what was said before it that the
+   * deployment has yet to be told.
+   */
+  start(first: Buffer | undefined, preamble?: PostgresPreamble): void {
+    this.#preamble = preamble
     const { tenant, routability } = this.#verdict
     if (this.#context.journal.refusing) {
       this.#fail('journal_unavailable')
@@ -120,7 +128,18 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   }
 
   upstreamConnected(): void {
+    const preamble = this.#preamble
+    if (preamble === undefined || this.#upstream === undefined) this.#begin()
+    else {
+      const granted = (): void => this.#begin(preamble)
+      new PostgresGreeting(this.#context, this.#upstream, { tunnel: this, granted }).start()
+    }
+  }
+
+  #begin({ received, sent }: PostgresPreamble = NO_PREAMBLE): void {
     this.#connected = true
+    if (received > 0) this.#countIngress(received)
+    if (sent > 0) this.#countEgress(sent)
     const early = this.#early
     this.#early = []
     for (const chunk of early) this.#send(chunk, chunk.length, OWN_MEMORY)
@@ -130,14 +149,9 @@ export class Tunnel implements PoolUser, Receiver, Sender {
 
   #send(bytes: Buffer, length: number, lender: Lender): void {
     const upstream = this.#upstream
-    const { row } = this.#account
-    if (upstream === undefined || row === undefined) return
-    const { meter, clock } = this.#context
+    if (upstream === undefined || this.#account.row === undefined) return
     this.#touch()
-    this.#ingress += length
-    meter.ingress(row, length)
-    this.#runtime.quotas?.received(length, clock.monotonic())
-    const wait = this.#runtime.limiter.ingress.spend(length, clock.monotonic())
+    const wait = this.#countIngress(length)
     upstream.outbox.bytes(bytes, 0, length, lender)
     this.#upstreamBlocked = !upstream.flush()
     if (wait >= 1) this.#rest(wait)
@@ -173,6 +187,16 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   drained(): void {
     this.#downstreamBlocked = false
     if (!this.#resting) this.#upstream?.resume()
+  }
+
+  #countIngress(bytes: number): number {
+    const { row } = this.#account
+    if (row === undefined) return 0
+    const { meter, clock } = this.#context
+    this.#ingress += bytes
+    meter.ingress(row, bytes)
+    this.#runtime.quotas?.received(bytes, clock.monotonic())
+    return this.#runtime.limiter.ingress.spend(bytes, clock.monotonic())
   }
 
   /** Before they go to the socket: what the kernel will take of them cannot be known before. */

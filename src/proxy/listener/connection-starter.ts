@@ -3,6 +3,7 @@
  * socket is guarded here: against errors, against a peer that says nothing, and against the end of the worker.
  */
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { ProxyHeader } from '../../codec/proxy-protocol.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
@@ -15,19 +16,20 @@ import {
 } from '../credential/call-evidence.ts'
 import type { Downstream, ListenerScope } from '../forward/downstream.ts'
 import { Http1Connection } from '../forward/http1-connection.ts'
+import type { PostgresPreamble } from '../forward/postgres-greeting.ts'
 import { Tunnel } from '../forward/tunnel.ts'
-import { normalizeHost } from '../tenant/host-name.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
 import { type Detected, Detection } from './detection.ts'
 import { type HandshakeOptions, Handshakes } from './handshakes.ts'
 import { ProxyHeaderReader } from './proxy-header-reader.ts'
+import { type Opening, TlsOpening } from './tls-opening.ts'
 import type { TrustedPeers } from './trusted-peers.ts'
 
 /** HTTP/2 with prior knowledge: empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 §6.8, §7). */
 const HTTP2_REFUSAL = Buffer.from('0000000400000000000000080700000000000000000000000d', 'hex')
-/** How long a client may take to read that and close. */
-const HTTP2_REFUSAL_MS = 1_000
+/** How long a client may take to read why it is refused, and close. */
+const REFUSAL_MS = 1_000
 
 export interface StartOptions {
   readonly scope: ListenerScope
@@ -123,11 +125,11 @@ export class ConnectionStarter {
     const { addressOwner, linkOwner } = addresses.claims
     const nobodys = addressOwner === undefined && linkOwner === undefined
     if (nobodys && this.#options.scope.mode === 'private') this.#refuse(socket, 'unroutable')
-    else this.#secure(socket, addresses)
+    else this.#open(socket, addresses)
   }
 
   /** Ends `socket` with the worker until the function that it returns is called, or the socket closes. */
-  #guard(socket: Socket): () => void {
+  #guard(socket: Duplex): () => void {
     const destroy = (): void => {
       socket.destroy()
     }
@@ -139,6 +141,53 @@ export class ConnectionStarter {
     this.#connections.add(guard)
     socket.on('close', letGo)
     return letGo
+  }
+
+  /** Before TLS is ended it must be known that it is to be ended here. */
+  #open(socket: Socket, addresses: Addresses): void {
+    const { scope, protocol } = this.#options
+    const { directory } = this.#context
+    if (directory.hasPassthrough && this.#isOfPassthrough(addresses)) {
+      this.#startTunnel(socket, addresses, undefined)
+      return
+    }
+    const ends = this.handshakes !== undefined
+    const postgres = protocol !== 'http'
+    const looks = ends
+      ? postgres || directory.hasPassthrough
+      : postgres && scope.mode === 'shared' && directory.hasPassthrough
+    if (!looks) {
+      this.#secure(socket, addresses)
+      return
+    }
+    const done = (opening: Opening): void => this.#opened(socket, addresses, opening)
+    new TlsOpening(this.#context, socket, this.#connections, { ends, postgres, done }).start()
+  }
+
+  /** All that comes to the address, or through the private link, of a tenant with TLS of its own is its own. */
+  #isOfPassthrough({ claims: { addressOwner, linkOwner } }: Addresses): boolean {
+    const owner = addressOwner ?? linkOwner
+    return owner !== undefined && this.#context.directory.byId(owner)?.passthrough === true
+  }
+
+  #opened(socket: Socket, addresses: Addresses, opening: Opening): void {
+    switch (opening.kind) {
+      case 'handshake':
+      case 'plain':
+        this.#secure(socket, addresses)
+        return
+      case 'passthrough':
+        this.#startPassthrough(socket, addresses, opening)
+        return
+      case 'refused':
+        this.#refuseOpening(socket, opening)
+    }
+  }
+
+  #refuseOpening(socket: Socket, { why, alert }: Opening & { kind: 'refused' }): void {
+    const ends = this.handshakes !== undefined
+    if (why === 'client_closed' && !ends) socket.destroy()
+    else this.#refuse(socket, ends ? 'tls_handshake_failed' : 'unroutable', alert)
   }
 
   #secure(socket: Socket, addresses: Addresses): void {
@@ -160,7 +209,7 @@ export class ConnectionStarter {
   #detect(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
     const detected = (found: Detected, first: Buffer): void => {
       if (found === 'http1') this.#startHttp(socket, addresses, secure, first)
-      else if (found === 'http2') this.#refuseHttp2(socket)
+      else if (found === 'http2') this.#refuse(socket, 'http2_unsupported', HTTP2_REFUSAL)
       else this.#startTunnel(socket, addresses, secure, first)
     }
     new Detection(this.#context, socket, this.#connections, detected).start()
@@ -182,14 +231,29 @@ export class ConnectionStarter {
     secure: Secure | undefined,
     first?: Buffer,
   ): void {
-    const { directory } = this.#context
     const downstream = this.#downstream(socket, addresses, secure, false)
     const { evidence } = downstream
+    evidence.resolve(this.#context.directory)
+    evidence.hostTenant = evidence.serverTenant
+    this.#tunnel(downstream, first)
+  }
+
+  #startPassthrough(socket: Socket, addresses: Addresses, asked: Passthrough): void {
+    const { directory } = this.#context
+    const downstream = this.#downstream(socket, addresses, undefined, false)
+    const { evidence } = downstream
     evidence.resolve(directory)
-    // Where TLS ends at a balancer, the name that the client asked for comes in the PROXY header.
-    const name = secure?.serverName ?? addresses.facts?.authority
-    evidence.hostTenant = name === undefined ? undefined : directory.byHost(normalizeHost(name))
-    const verdict = classify(evidence)
+    evidence.hostTenant = directory.byHost(asked.serverName)
+    this.#tunnel(downstream, asked.first, asked.preamble)
+  }
+
+  #tunnel(downstream: Downstream, first?: Buffer, preamble?: PostgresPreamble): void {
+    const { socket } = downstream
+    if (this.#context.draining) {
+      socket.destroy()
+      return
+    }
+    const verdict = classify(downstream.evidence)
     if (verdict.kind === 'refused') {
       this.#refuse(socket, verdict.error)
       return
@@ -198,7 +262,7 @@ export class ConnectionStarter {
       this.#connections.delete(tunnel),
     )
     this.#connections.add(tunnel)
-    tunnel.start(first)
+    tunnel.start(first, preamble)
   }
 
   #downstream(
@@ -210,12 +274,13 @@ export class ConnectionStarter {
     const { scope, trusted } = this.#options
     const certificate = secure?.certificate
     const isTrusted = trusted.has(peer)
+    const isSecure = secure !== undefined || facts?.ssl?.tls === true
     return {
       socket,
       listener: scope,
       peerAddress: peer,
       ends,
-      secure: secure !== undefined || facts?.ssl?.tls === true,
+      secure: isSecure,
       trusted: isTrusted,
       clientCertificate: certificate?.xfcc ?? '',
       evidence: new CallEvidence({
@@ -223,33 +288,34 @@ export class ConnectionStarter {
         http,
         arrival: claims,
         certificate,
+        // Where TLS ends at a balancer, the name that the client asked for comes in the PROXY header.
+        serverName: secure?.serverName ?? facts?.authority ?? '',
+        secure: isSecure,
         source: isTrusted ? '' : peer,
         memo: new CredentialMemo(),
       }),
     }
   }
 
-  #refuseHttp2(socket: Socket): void {
+  /** Closes it; `parting` is what the client may still read. */
+  #refuse(socket: Duplex, code: ErrorCode, parting?: Buffer): void {
+    this.#context.stats.rejected(code, this.#options.scope.index)
+    if (parting === undefined) {
+      socket.destroy()
+      return
+    }
     const { wheel, clock } = this.#context
-    this.#reject('http2_unsupported')
     this.#guard(socket)
-    socket.end(HTTP2_REFUSAL)
+    socket.end(parting)
     // What the client says meanwhile is thrown away: unread bytes would reset the connection before it has the answer.
     socket.resume()
     const timer = new Timer({ timerExpired: () => socket.destroy() })
-    wheel.arm(timer, HTTP2_REFUSAL_MS, clock.monotonic())
+    wheel.arm(timer, REFUSAL_MS, clock.monotonic())
     socket.on('close', () => wheel.cancel(timer))
   }
-
-  #refuse(socket: Socket, code: ErrorCode): void {
-    this.#reject(code)
-    socket.destroy()
-  }
-
-  #reject(code: ErrorCode): void {
-    this.#context.stats.rejected(code, this.#options.scope.index)
-  }
 }
+
+type Passthrough = Extract<Opening, { kind: 'passthrough' }>
 
 function localAddress(socket: Socket): string {
   return plainAddress(socket.localAddress)

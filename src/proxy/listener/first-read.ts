@@ -38,15 +38,19 @@ export class FirstRead implements Drainable {
 
   /** `ms` is the time for all of it. With the last call of the reader the socket is paused, and nobody listens to it. */
   start(ms: number): void {
-    const context = this.#context
     const socket = this.#socket
     this.#connections.add(this)
     socket.on('data', this.#look)
     socket.on('end', this.#ended)
     socket.on('close', this.destroy)
-    context.wheel.arm(this.#timer, ms, context.clock.monotonic())
+    this.allow(ms)
     // Whoever has read before has left it paused.
     socket.resume()
+  }
+
+  /** Gives it another `ms`, from now. */
+  allow(ms: number): void {
+    this.#context.wheel.arm(this.#timer, ms, this.#context.clock.monotonic())
   }
 
   readonly #look = (chunk: Buffer): void => {

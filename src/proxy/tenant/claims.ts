@@ -19,6 +19,8 @@ export const CLAIM_TABLES = [
   'privateLinks',
   /** Issuers that are a tenant's own. */
   'issuers',
+  /** Tenants that end TLS themselves. Key: the id. */
+  'passthrough',
 ] as const
 
 export type ClaimTable = (typeof CLAIM_TABLES)[number]
@@ -48,6 +50,7 @@ export function claimsOf(config: TenantConfig): Claim[] {
   }
   for (const { issuer } of config.jwt) claims.push({ table: 'issuers', key: issuer })
   for (const credential of config.credentials) claims.push(claimOf(credential))
+  if (config.passthrough) claims.push({ table: 'passthrough', key: config.id })
   return claims
 }
 

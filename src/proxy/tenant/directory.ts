@@ -148,6 +148,11 @@ export class TenantDirectory {
     return this.#swap(draft, generation)
   }
 
+  /** Whether some tenant ends TLS itself: only then names in a ClientHello are of interest. */
+  get hasPassthrough(): boolean {
+    return !this.#hasNone('passthrough')
+  }
+
   *tenants(): Generator<Tenant> {
     for (const [, tenant] of this.#tables.ids.entries(this.#version)) yield tenant
   }

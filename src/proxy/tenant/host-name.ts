@@ -1,6 +1,6 @@
 /**
  * The form in which host names are compared: lower case, without port and without the dot of the root.
- * `fieldValue` is `Host`, `:authority` or an SNI name. A value that no tenant can own (not ASCII, too long) gives `''`;
+ * `fieldValue` is `Host` or `:authority`. A value that no tenant can own (not ASCII, too long) gives `''`;
  * what else is odd about it is left as it is, and so equals no configured name.
  */
 export function normalizeHost(fieldValue: string): string {
@@ -20,6 +20,11 @@ export function normalizeHost(fieldValue: string): string {
   }
   const name = end === fieldValue.length ? fieldValue : fieldValue.slice(0, end)
   return upper ? name.toLowerCase() : name
+}
+
+/** The same of an SNI name, which has no port (RFC 6066 section 3): one that has is nobody's. */
+export function normalizeServerName(name: string): string {
+  return name.includes(':') ? '' : normalizeHost(name)
 }
 
 /** A name has at most 253 characters (RFC 1035), then come a dot, a colon and five digits. */

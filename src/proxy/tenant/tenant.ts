@@ -23,6 +23,8 @@ export class Tenant {
   readonly text: string
   /** Here as well since classifying asks with every call. */
   readonly disabled: boolean
+  /** Whether it ends TLS itself; here for the same reason. */
+  readonly passthrough: boolean
   /** False as soon as a newer snapshot has no such tenant, or another object for it. */
   current = true
   #config: TenantConfig | undefined = undefined
@@ -37,6 +39,7 @@ export class Tenant {
     this.text = text
     this.id = config.id
     this.disabled = config.disabled
+    this.passthrough = config.passthrough
   }
 
   /** Read from the text each time, unless it is held: some 5 µs. */

@@ -197,7 +197,7 @@ mixer: { token: 0123456789abcdef-token }
     expected: [
       '4:11: tenants[0].id: must be 1 to 63 of a-z, 0-9 and "-", not "Acme"',
       '4:26: tenants[0].address: must be an IP address, not "localhost"',
-      '4:45: tenants[0].hosts[0]: must be a host name in lower case, "*." may stand first, not "A.example"',
+      '4:45: tenants[0].hosts[0]: must be a host name in lower case, "*." may stand first: a.example, not "A.example"',
       '4:82: tenants[0].deployment.endpoints: must have at least 1 entry',
       '5:5: tenants[1]: must be a map of keys, not "acme"',
     ],

@@ -220,6 +220,54 @@ tenants:
     ],
   },
   {
+    name: 'a tenant with passthrough has nothing that would need to read its traffic',
+    yaml: `${LISTENERS}authentication: { spiffe: { trustDomain: example.org } }
+tenants:
+  - { id: a, passthrough: true, hosts: [a.example], deployment: { endpoints: [tcp://127.0.0.1:5432] } }
+  - { id: b, passthrough: true, ${DEPLOYMENT} }
+  - id: c
+    passthrough: true
+    hosts: [c.example]
+    connect: true
+    credentials: [{ spiffe: spiffe://example.org/c }, { privateLink: { aws: vpce-0123456789abcdef0 } }]
+    deployment: { endpoints: [tls://127.0.0.1:1, https://127.0.0.1:2, tcp://127.0.0.1:3], health: { path: / } }
+    limits: { requests: 1/s, body: 1KiB, ingress: 1MiB/s }
+    quotas: [{ name: n, of: calls, amount: 1, per: day }, { name: m, of: bytes, amount: 1KiB, per: day }]
+`,
+    problems: [
+      '6:27: tenants[1].passthrough: passthrough: true needs hosts, the names by which TLS is this tenant’s, an address, or a privateLink',
+      '6:59: tenants[1].deployment.endpoints[0]: http://127.0.0.1:9101: with passthrough: true the deployment gets the bytes of the client as they are, TLS included; allowed: tcp',
+      '10:14: tenants[2].connect: with passthrough: true nothing of the traffic of this tenant is read, so no CONNECT is ever seen',
+      '11:19: tenants[2].credentials[0]: with passthrough: true nothing of the traffic of this tenant is read, so this is never seen; allowed: privateLink, hosts and address',
+      '12:31: tenants[2].deployment.endpoints[0]: tls://127.0.0.1:1: with passthrough: true the deployment gets the bytes of the client as they are, TLS included; allowed: tcp',
+      '12:50: tenants[2].deployment.endpoints[1]: https://127.0.0.1:2: with passthrough: true the deployment gets the bytes of the client as they are, TLS included; allowed: tcp',
+      '12:107: tenants[2].deployment.health.path: with passthrough: true checks are connections; leave the path out, HTTP within TLS is not asked for',
+    ],
+  },
+  {
+    name: 'hosts are names in ASCII and lower case, and what is meant is said',
+    yaml: tenants(
+      'id: a, hosts: [Shop.example, münchen.example, "*.MÜNCHEN.example", 10.0.0.1, "*.0.0.1", 0x7f.1, "[::1]", a.b., a_b.example, "a.*.b", "*", "x.example:443", "http://x.example"]',
+      `id: b, hosts: [${'a'.repeat(64)}.example, xn--mnchen-3ya.example, "*.localhost", a1.2b]`,
+    ),
+    problems: [
+      '4:22: tenants[0].hosts[0]: must be a host name in lower case, "*." may stand first: shop.example, not "Shop.example"',
+      '4:36: tenants[0].hosts[1]: must be a host name in lower case, "*." may stand first: xn--mnchen-3ya.example, not "münchen.example"',
+      '4:53: tenants[0].hosts[2]: must be a host name in lower case, "*." may stand first: *.xn--mnchen-3ya.example, not "*.MÜNCHEN.example"',
+      '4:74: tenants[0].hosts[3]: must be a name: an IP address is no name, the address of a tenant stands under `address`, not "10.0.0.1"',
+      '4:84: tenants[0].hosts[4]: must be a name: an IP address is no name, the address of a tenant stands under `address`, not "*.0.0.1"',
+      '4:95: tenants[0].hosts[5]: must be a name: an IP address is no name, the address of a tenant stands under `address`, not "0x7f.1"',
+      '4:103: tenants[0].hosts[6]: must be a host name in lower case, "*." may stand first, not "[::1]"',
+      '4:112: tenants[0].hosts[7]: must be a host name in lower case, "*." may stand first: a.b, not "a.b."',
+      '4:118: tenants[0].hosts[8]: must be a host name in lower case, "*." may stand first, not "a_b.example"',
+      '4:131: tenants[0].hosts[9]: must be a host name in lower case, "*." may stand first, not "a.*.b"',
+      '4:140: tenants[0].hosts[10]: must be a host name in lower case, "*." may stand first, not "*"',
+      '4:145: tenants[0].hosts[11]: must be a host name in lower case, "*." may stand first, not "x.example:443"',
+      '4:162: tenants[0].hosts[12]: must be a host name in lower case, "*." may stand first, not "http://x.example"',
+      '5:22: tenants[1].hosts[0]: must be a host name in lower case, "*." may stand first, not "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example"',
+    ],
+  },
+  {
     name: 'a shared TCP listener has something to route by',
     yaml: `listeners:
   - { name: a, mode: shared, address: 127.0.0.1:1, protocol: tcp }
@@ -228,7 +276,7 @@ tenants:
 `,
     problems: ['3:62', '4:62'].map(
       (position, index) =>
-        `${position}: listeners[${index}].protocol: protocol: tcp on a shared listener without client certificates: no connection could ever be routed; allowed: tls with clientCertificate optional or required, proxyProtocol: required, protocol auto or http, or mode private`,
+        `${position}: listeners[${index}].protocol: protocol: tcp on a shared listener without client certificates: no connection could ever be routed; allowed: tls with clientCertificate optional or required, proxyProtocol: required, protocol auto or http, mode private, or tenants with passthrough`,
     ),
   },
   {

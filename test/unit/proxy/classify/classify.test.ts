@@ -22,6 +22,7 @@ function config(id: string): TenantConfig {
     deployment,
     limits: {},
     connect: false,
+    passthrough: false,
     quotas: [],
     disabled: false,
   }
@@ -144,6 +145,65 @@ const ROWS: readonly (readonly [name: string, evidence: Partial<Evidence>, expec
   ['a tunnel with an SNI name', { http: false, hostTenant: acme }, 'acme private'],
   ['a tunnel with a token, which it cannot have', { http: false, jwt: acme }, 'unroutable'],
 ]
+
+/** Ends TLS itself. */
+const own = new Tenant(3, { ...config('own'), passthrough: true })
+
+const NAMED_ROWS: typeof ROWS = [
+  ['a call for the name of its TLS', { hostTenant: acme, serverTenant: acme }, 'acme private'],
+  [
+    'a call for another name than that of its TLS',
+    { hostTenant: globex, serverTenant: acme },
+    'misdirected_request',
+  ],
+  [
+    'a key of another than the name of its TLS',
+    { apiKey: globex, serverTenant: acme },
+    'misdirected_request',
+  ],
+  [
+    'a token of another than the name of its TLS',
+    { jwt: globex, serverTenant: acme },
+    'misdirected_request',
+  ],
+  [
+    'a certificate of another than the name of its TLS',
+    { certificateTenant: globex, serverTenant: acme },
+    'misdirected_request',
+  ],
+  [
+    'the address of another than the name of its TLS',
+    { mode: 'private', addressTenant: globex, serverTenant: acme },
+    'misdirected_request',
+  ],
+  ['the name of TLS alone, with HTTP', { serverTenant: acme }, 'unroutable'],
+  [
+    'the name of TLS beside a contradiction',
+    { jwt: acme, hostTenant: globex, serverTenant: acme },
+    'tenant_mismatch',
+  ],
+  [
+    'a tunnel for the name of its TLS',
+    { http: false, secure: true, hostTenant: acme, serverTenant: acme },
+    'acme private',
+  ],
+  ['a tunnel to a tenant with passthrough', { http: false, hostTenant: own }, 'own private'],
+  ['its address', { http: false, mode: 'private', addressTenant: own }, 'own private'],
+  [
+    'its name, where TLS was ended',
+    { http: false, secure: true, hostTenant: own, serverTenant: own },
+    'misdirected_request',
+  ],
+  ['its name, with HTTP', { hostTenant: own }, 'misdirected_request'],
+  ['its id in a token', { jwt: own }, 'misdirected_request'],
+  ['its address, with HTTP', { mode: 'private', addressTenant: own }, 'misdirected_request'],
+]
+
+await test('a call that contradicts the name of its TLS, or a tenant with passthrough, is misdirected', async t => {
+  for (const [name, evidence, expected] of NAMED_ROWS) {
+    t.equal(outcome({ ...NOTHING, ...evidence }), expected, name)
+  }
+})
 
 await test('routes and refuses as the table says', async t => {
   for (const [name, evidence, expected] of ROWS) {

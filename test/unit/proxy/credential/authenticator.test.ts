@@ -49,7 +49,14 @@ async function setUp(t: Test) {
 function newEvidence(memo = new CredentialMemo(), address = ''): CallEvidence {
   const mode = address === '' ? 'shared' : 'private'
   const connection = { mode, arrival: { ...NO_CLAIMS, address }, source: '192.0.2.1' } as const
-  return new CallEvidence({ ...connection, http: true, certificate: undefined, memo })
+  return new CallEvidence({
+    ...connection,
+    http: true,
+    certificate: undefined,
+    serverName: '',
+    secure: false,
+    memo,
+  })
 }
 
 /** `jwt apiKey`, then `A` and `K` where Authorization and the key's field are ours. */

@@ -81,6 +81,7 @@ export function tenantConfig(id: string, rest: Partial<TenantConfig> = {}): Tena
     deployment,
     limits: {},
     connect: false,
+    passthrough: false,
     quotas: [],
     disabled: false,
     ...rest,

@@ -25,6 +25,7 @@ function tenant(index: number, id: string): Tenant {
     deployment,
     limits: {},
     connect: false,
+    passthrough: false,
     quotas: [],
     disabled: false,
   }

@@ -13,6 +13,7 @@ function tenant(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
     deployment,
     limits: {},
     connect: false,
+    passthrough: false,
     quotas: [],
     disabled: false,
     ...rest,
@@ -245,6 +246,7 @@ function big(i: number, disabled = false): TenantConfig {
     deployment: { endpoints: ['http://127.0.0.1:9'] },
     limits: {},
     connect: false,
+    passthrough: false,
     quotas: [],
     disabled,
   }
