@@ -57,6 +57,8 @@ export const ERRORS = {
   credential_check_unavailable: { source: 'proxy', http: 503, grpc: 14, flag: 'UAEX', title: 'the credential cannot be checked at the moment' },
   tenant_mismatch: { source: 'downstream', http: 403, grpc: 7, flag: 'UAEX', title: 'the credential belongs to another tenant than the address, name or certificate' },
   misdirected_request: { source: 'downstream', http: 421, grpc: 7, flag: 'UAEX', title: 'this connection was made for another name' },
+  svid_invalid: { source: 'downstream', http: 401, grpc: 16, flag: 'UAEX', title: 'the client certificate has a SPIFFE id and is no valid X.509-SVID' },
+  svid_untrusted: { source: 'downstream', http: 401, grpc: 16, flag: 'UAEX', title: 'the issuer of the client certificate does not speak for the trust domain of its SPIFFE id' },
   loop_detected: { source: 'downstream', http: 508, grpc: 9, flag: 'LOOP', title: 'the call has passed this proxy before' },
   tenant_disabled: { source: 'downstream', http: 403, grpc: 7, flag: 'UAEX', title: 'this tenant is disabled' },
   // Limits.

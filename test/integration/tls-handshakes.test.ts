@@ -52,7 +52,10 @@ async function proxyWith(
 
 /** A certificate of the tenant, as an authority of OpenSSL issues it. */
 function acmeOf(authority: OpensslAuthority): IssuedFiles {
-  return authority.client('acme', `subjectAltName=URI:${ACME_ID}\nextendedKeyUsage=clientAuth`)
+  return authority.client(
+    'acme',
+    `subjectAltName=URI:${ACME_ID}\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth`,
+  )
 }
 
 function kindOf(certificate: string): string {
@@ -177,7 +180,10 @@ await proxyTest('why a client certificate was refused is counted', async (t, lab
   const ca = OpensslAuthority.root(t)
   const stranger = acmeOf(OpensslAuthority.root(t))
   const forServers = ca.server(['acme.test'])
-  const wrongUse = ca.client('acme', `subjectAltName=URI:${ACME_ID}\nextendedKeyUsage=serverAuth`)
+  const wrongUse = ca.client(
+    'acme',
+    `subjectAltName=URI:${ACME_ID}\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth`,
+  )
   for (const clientCertificate of ['optional', 'required']) {
     const proxy = await proxyWith(lab, {
       certificates: [forServers],

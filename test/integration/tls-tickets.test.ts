@@ -282,7 +282,10 @@ for (const version of VERSIONS) {
       if (WITHOUT_OPENSSL !== false) return t.comment(WITHOUT_OPENSSL)
       const ca = OpensslAuthority.root(t)
       const server = ca.server(['acme.test'])
-      const client = ca.client('acme', `subjectAltName=URI:${ACME_ID}\nextendedKeyUsage=clientAuth`)
+      const client = ca.client(
+        'acme',
+        `subjectAltName=URI:${ACME_ID}\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth`,
+      )
       const settings = (crl: string): Record<string, unknown> => ({
         clientCertificate: 'optional',
         clientCa: ca.certPath,

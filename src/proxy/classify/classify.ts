@@ -24,8 +24,8 @@ export interface Evidence {
   readonly addressTenant?: Tenant | 'tenant_mismatch' | undefined
   /** The same of the private link of a cloud through which it came. */
   readonly linkTenant?: Tenant | 'tenant_mismatch' | undefined
-  /** Owner of the verified client certificate; a certificate that names two owners is a mismatch in itself. */
-  readonly certificateTenant?: Tenant | 'tenant_mismatch' | undefined
+  /** Owner of the verified client certificate; an `ErrorCode` where it names two owners, or an id that it does not prove. */
+  readonly certificateTenant?: Tenant | ErrorCode | undefined
   readonly jwt: CredentialResult
   readonly apiKey: CredentialResult
   /** Owner of `Host` or `:authority`, without HTTP of the SNI name. */
@@ -51,6 +51,7 @@ export function classify(evidence: Evidence): Verdict {
   const apiKey = http ? evidence.apiKey : undefined
   if (typeof jwt === 'string' && jwt !== 'foreign') return refused(jwt)
   if (typeof apiKey === 'string' && apiKey !== 'foreign') return refused(apiKey)
+  if (typeof certificateTenant === 'string') return refused(certificateTenant)
 
   const jwtTenant = typeof jwt === 'object' ? jwt : undefined
   const keyTenant = typeof apiKey === 'object' ? apiKey : undefined

@@ -72,8 +72,8 @@ export class CallEvidence implements Evidence {
   #generation = Number.NaN
   addressTenant: Tenant | 'tenant_mismatch' | undefined = undefined
   linkTenant: Tenant | 'tenant_mismatch' | undefined = undefined
-  certificateTenant: Tenant | 'tenant_mismatch' | undefined = undefined
   serverTenant: Tenant | undefined = undefined
+  certificateTenant: Evidence['certificateTenant'] = undefined
   jwt: CredentialResult = undefined
   apiKey: CredentialResult = undefined
   /** Set by the owner for each call, from the directory that `Authenticator.directory` is then. */

@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls'
 import { Timer } from '../../core/timer-wheel.ts'
 import { socketBeneath } from '../../runtime/tls-internals.ts'
 import { readClientCertificate } from '../credential/client-certificate.ts'
+import type { ClientTrust } from '../credential/client-trust.ts'
 import type { HandshakeFailure } from '../ipc.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
@@ -64,13 +65,14 @@ export class Handshakes {
 
   #listenTo(servers: TlsServers): TlsServers {
     for (const server of servers.all) {
-      server.on('secureConnection', socket => this.#secured(socket))
+      server.on('secureConnection', socket => this.#secured(socket, servers.trust))
       server.on('tlsClientError', (error, socket) => this.#failed(error, socket))
     }
     return servers
   }
 
-  #secured(socket: TLSSocket): void {
+  /** `trust`: that of the server with which the handshake began. */
+  #secured(socket: TLSSocket, trust: ClientTrust): void {
     const context = this.#context
     context.clock.refresh()
     socket.on('error', ignore)
@@ -80,8 +82,7 @@ export class Handshakes {
       socket.destroy()
       return
     }
-    const trustDomain = context.config.authentication.spiffe?.trustDomain
-    const certificate = readClientCertificate(socket, trustDomain, context.clock.now())
+    const certificate = readClientCertificate(socket, trust, context.clock.now())
     const failure = certificate === undefined ? faultOf(socket) : undefined
     if (failure !== undefined) {
       this.#count(failure)

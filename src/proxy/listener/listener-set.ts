@@ -112,7 +112,11 @@ export class ListenerSet {
     if ('problems' in read) return read
     const secrets = tickets?.find(({ listener }) => listener === name)
     const unshared = { listener: name, current: newTicketSecret(), former: null }
-    const tls = new TlsSide(settings, secrets ?? unshared)
+    const tls = new TlsSide(
+      settings,
+      secrets ?? unshared,
+      this.#context.config.authentication.spiffe,
+    )
     try {
       return {
         tls,

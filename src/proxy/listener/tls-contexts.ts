@@ -11,7 +11,7 @@ type Keyed = TlsMaterial['certificates'][number]
  * the same for all of them.
  */
 export function createContexts(
-  { certificates, authorities, revocationLists }: Omit<TlsMaterial, 'listener'>,
+  { certificates, authorities, revocationLists }: Omit<TlsMaterial, 'listener' | 'trustDomains'>,
   session: SecureContextOptions = {},
 ): CertificateNames {
   const shared: SecureContextOptions = {

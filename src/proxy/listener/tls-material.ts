@@ -20,6 +20,8 @@ export interface TlsMaterial {
   readonly certificates: readonly { readonly cert: string; readonly key: string }[]
   /** One certificate each. */
   readonly authorities: readonly string[]
+  /** For each of them, in the same order, the trust domain whose SPIFFE ids it may sign; null: none. */
+  readonly trustDomains: readonly (string | null)[]
   /** One list each. */
   readonly revocationLists: readonly string[]
 }
@@ -29,20 +31,31 @@ export type ReadMaterial =
   /** Whole sentences. */
   | { readonly problems: readonly string[] }
 
+/** Authorities for client certificates that do not stand in the `tls` of a listener. */
+export interface FurtherAuthorities {
+  /** The trust domain that those in `clientCa` speak for; `undefined`: none. */
+  readonly clientCaDomain: string | undefined
+  readonly files: readonly { readonly file: string; readonly trustDomain: string }[]
+}
+
+const NO_FURTHER: FurtherAuthorities = { clientCaDomain: undefined, files: [] }
+
 /**
- * Reads and checks everything that the listener's TLS names. `further` are files beside `clientCa`, PEM as well:
- * their authorities are trusted to sign client certificates, too.
+ * Reads and checks everything that the listener's TLS names. The authorities of `further` are trusted to sign client
+ * certificates, too.
  */
 export function readTlsMaterial(
   { name, tls }: { readonly name: string; readonly tls: ListenerTls },
-  further: readonly string[] = [],
+  further: FurtherAuthorities = NO_FURTHER,
 ): ReadMaterial {
   const reader = new MaterialReader()
   const asked = tls.clientCertificate !== 'off'
   const material: TlsMaterial = {
     listener: name,
     certificates: tls.certificates.map(files => reader.pair(files)),
-    authorities: asked ? reader.authorities([...(tls.clientCa ?? []), ...further]) : [],
+    ...(asked
+      ? reader.authorities(tls.clientCa ?? [], further)
+      : { authorities: [], trustDomains: [] }),
     revocationLists: asked ? reader.revocationLists(tls.crl) : [],
   }
   if (reader.problems.length === 0) reader.check(() => createContexts(material))
@@ -52,18 +65,23 @@ export function readTlsMaterial(
     : { problems: problems.map(problem => `listener "${name}": ${problem}`) }
 }
 
-/**
- * Files with authorities for client certificates beside the listeners' own `clientCa`, for all listeners that ask for
- * certificates: those of the trust domains.
- */
-export function furtherAuthorities({ authentication }: Pick<Config, 'authentication'>): string[] {
-  return authentication.spiffe?.trustDomains.flatMap(({ ca }) => ca ?? []) ?? []
+/** Those of the trust domains, for all listeners that ask for certificates. */
+export function furtherAuthorities({
+  authentication: { spiffe },
+}: Pick<Config, 'authentication'>): FurtherAuthorities {
+  const domains = spiffe?.trustDomains ?? []
+  return {
+    clientCaDomain: spiffe?.trustDomain,
+    files: domains.flatMap(({ name, ca }) =>
+      ca === undefined ? [] : [{ file: ca, trustDomain: name }],
+    ),
+  }
 }
 
 /** Every file that `tls` names; a change of any of them may change the material. */
-export function filesOf(tls: ListenerTls, further: readonly string[] = []): string[] {
+export function filesOf(tls: ListenerTls, further: FurtherAuthorities = NO_FURTHER): string[] {
   const pairs = tls.certificates.flatMap(({ cert, key }) => [cert, key])
-  return [...pairs, ...(tls.clientCa ?? []), ...further, ...tls.crl]
+  return [...pairs, ...(tls.clientCa ?? []), ...further.files.map(({ file }) => file), ...tls.crl]
 }
 
 /**
@@ -100,13 +118,31 @@ class MaterialReader {
     return pair
   }
 
-  authorities(files: readonly string[]): string[] {
-    return files.flatMap(file => {
-      const found = readPemCertificates(this.#read(file).toString('latin1'))
-      if (typeof found !== 'string') return found.map(String)
-      this.problems.push(`${file} ${found}`)
-      return []
-    })
+  authorities(
+    clientCa: readonly string[],
+    { clientCaDomain, files }: FurtherAuthorities,
+  ): Pick<TlsMaterial, 'authorities' | 'trustDomains'> {
+    const domains = new Map<string, string | null>()
+    const own = clientCa.map(file => ({ file, trustDomain: clientCaDomain ?? null }))
+    for (const { file, trustDomain } of [...own, ...files]) {
+      for (const pem of this.#certificates(file)) {
+        const former = domains.get(pem) ?? null
+        // An authority may stand in `clientCa` as well; but one that speaks for two trust domains binds neither.
+        if (former !== null && trustDomain !== null && former !== trustDomain)
+          this.problems.push(
+            `an authority in ${file} would speak for the trust domains ${former} and ${trustDomain}`,
+          )
+        domains.set(pem, trustDomain ?? former)
+      }
+    }
+    return { authorities: [...domains.keys()], trustDomains: [...domains.values()] }
+  }
+
+  #certificates(file: string): string[] {
+    const found = readPemCertificates(this.#read(file).toString('latin1'))
+    if (typeof found !== 'string') return found.map(String)
+    this.problems.push(`${file} ${found}`)
+    return []
   }
 
   revocationLists(files: readonly string[]): string[] {

@@ -1,8 +1,10 @@
 /** TLS on a listener: its certificates, whom it trusts, its session tickets, ALPN. It makes servers that listen nowhere. */
 import { constants, createHash } from 'node:crypto'
 import type { SecureContext, SecureContextOptions, Server, TlsOptions } from 'node:tls'
+import type { SpiffeConfig } from '../../config/schema.ts'
 import { TLS_POLICY } from '../../runtime/certificates/tls-policy.ts'
 import { createListenerServer, useTicketKeys } from '../../runtime/tls-internals.ts'
+import { ClientTrust, type SpeakingAuthority } from '../credential/client-trust.ts'
 import { type CertificateNames, createContexts } from './tls-contexts.ts'
 import type { ListenerTls, TlsMaterial } from './tls-material.ts'
 import { TicketKeys, type TicketSecrets } from './tls-tickets.ts'
@@ -12,6 +14,8 @@ const LONGEST_SESSION_S = 604_800
 
 /** Servers of one listener, which do handshakes and listen nowhere. */
 export interface TlsServers {
+  /** Whose client certificates they take. */
+  readonly trust: ClientTrust
   /** Whether it takes the name that a client asks for to choose one. */
   readonly needName: boolean
   readonly all: readonly Server[]
@@ -20,11 +24,13 @@ export interface TlsServers {
 }
 
 export class TlsSide {
+  readonly #spiffe: SpiffeConfig | undefined
   #tls: ListenerTls
   #secrets: TicketSecrets
   #keys: TicketKeys | undefined
 
-  constructor(tls: ListenerTls, secrets: TicketSecrets) {
+  constructor(tls: ListenerTls, secrets: TicketSecrets, spiffe: SpiffeConfig | undefined) {
+    this.#spiffe = spiffe
     this.#tls = tls
     this.#secrets = secrets
   }
@@ -32,14 +38,17 @@ export class TlsSide {
   /** For handshakes from now on. Throws what OpenSSL says where the material cannot be used. */
   serve(material: TlsMaterial, tls: ListenerTls = this.#tls): TlsServers {
     const trust = trustOf(material, tls)
+    const clientTrust = new ClientTrust(this.#spiffe, speakersOf(material))
+    // A resumed session has lost its chain, which is what tells one trust domain from another.
+    const resumable = tls.tickets !== 'off' && !clientTrust.divided
     const names = createContexts(material, {
       // A second lock beside the key: OpenSSL takes no session of another context (at most 32 bytes).
       sessionIdContext: trust.slice(0, 32),
-      ...ticketOptions(tls),
+      ...ticketOptions(resumable ? tls.tickets : 'off'),
     })
-    const keys = tls.tickets === 'off' ? undefined : new TicketKeys(trust, this.#secrets)
+    const keys = resumable ? new TicketKeys(trust, this.#secrets) : undefined
     if (keys !== undefined) for (const context of names.contexts) useTicketKeys(context, keys)
-    const servers = serversOf(names, tls)
+    const servers = { ...serversOf(names, tls), trust: clientTrust }
     this.#tls = tls
     this.#keys = keys
     return servers
@@ -51,14 +60,14 @@ export class TlsSide {
   }
 }
 
-function ticketOptions({ tickets }: ListenerTls): SecureContextOptions {
+function ticketOptions(tickets: ListenerTls['tickets']): SecureContextOptions {
   if (tickets === 'off')
     return { secureOptions: TLS_POLICY.secureOptions | constants.SSL_OP_NO_TICKET }
   const seconds = Math.ceil((2 * tickets.rotate) / 1_000)
   return { sessionTimeout: Math.min(LONGEST_SESSION_S, seconds) }
 }
 
-function serversOf(names: CertificateNames, tls: ListenerTls): TlsServers {
+function serversOf(names: CertificateNames, tls: ListenerTls): Omit<TlsServers, 'trust'> {
   const { contexts, first } = names
   if (names.exchangeable) {
     const server = createListenerServer(
@@ -101,11 +110,18 @@ export function chooseProtocol(offered: readonly string[]): string | undefined {
   return offered.find(protocol => protocol !== 'h2')
 }
 
+function speakersOf({ authorities, trustDomains }: TlsMaterial): SpeakingAuthority[] {
+  return authorities.map((certificate, index) => ({
+    certificate,
+    trustDomain: trustDomains[index] ?? undefined,
+  }))
+}
+
 /** Everything that decides whom a handshake lets in, and where: a session from under another trust is none. */
 function trustOf(
-  { listener, authorities, revocationLists }: TlsMaterial,
+  { listener, authorities, trustDomains, revocationLists }: TlsMaterial,
   { clientCertificate }: ListenerTls,
 ): string {
-  const parts = [listener, clientCertificate, authorities, revocationLists]
+  const parts = [listener, clientCertificate, authorities, trustDomains, revocationLists]
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 }

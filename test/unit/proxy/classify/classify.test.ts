@@ -57,6 +57,21 @@ const ROWS: readonly (readonly [name: string, evidence: Partial<Evidence>, expec
     { certificateTenant: acme, apiKey: globex },
     'tenant_mismatch',
   ],
+  [
+    'a certificate that is no valid SVID, whatever else there is',
+    { certificateTenant: 'svid_invalid', jwt: acme, hostTenant: acme },
+    'svid_invalid',
+  ],
+  [
+    'an SVID that its issuer does not speak for',
+    { certificateTenant: 'svid_untrusted', apiKey: acme },
+    'svid_untrusted',
+  ],
+  [
+    'the same at an address',
+    { mode: 'private', addressTenant: acme, certificateTenant: 'svid_untrusted' },
+    'svid_untrusted',
+  ],
   ['a certificate of two tenants', { certificateTenant: 'tenant_mismatch' }, 'tenant_mismatch'],
   ['an expired token', { jwt: 'credential_expired' }, 'credential_expired'],
   [

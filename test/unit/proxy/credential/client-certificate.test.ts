@@ -1,95 +1,52 @@
-import { KeyObject, X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
-import { Set as Asn1Set, Integer, Sequence, Utf8String } from 'asn1js'
-import {
-  AttributeTypeAndValue,
-  BasicConstraints,
-  Certificate,
-  Extension,
-  GeneralName,
-  GeneralNames,
-  id_BasicConstraints,
-  id_SubjectAltName,
-  RelativeDistinguishedNames,
-  Time,
-} from 'pkijs'
 import { test } from 'tap'
 import type { CredentialConfig } from '../../../../src/config/schema.ts'
 import {
   type ClientCertificate,
   ownerOfCertificate,
   readClientCertificate,
+  type VerifiedPeer,
 } from '../../../../src/proxy/credential/client-certificate.ts'
+import { ClientTrust } from '../../../../src/proxy/credential/client-trust.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
+import {
+  attribute,
+  authority,
+  type CertificateParts,
+  dns,
+  issue,
+  mail,
+  svid,
+  uri,
+} from '../../../support/custom-certificate.ts'
 import { tenantConfig } from './token-issuer.ts'
 
 const DAY_MS = 86_400_000
 const NOW = Date.now()
 const ID = 'spiffe://example.org/tenant/acme'
-const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const
-const keys = await crypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify'])
 
-/** Kinds of names (RFC 5280, 4.2.1.6) with one byte a character. */
-const name = (type: 1 | 2 | 6, value: string): GeneralName =>
-  new GeneralName({ type, value: Buffer.from(value, 'utf8').toString('latin1') })
-const mail = (value: string): GeneralName => name(1, value)
-const dns = (value: string): GeneralName => name(2, value)
-const uri = (value: string): GeneralName => name(6, value)
+/** As a listener without trust domains of their own has it: its authorities are those of the one trust domain. */
+const TRUST = new ClientTrust({ trustDomain: 'example.org', trustDomains: [] }, [
+  { certificate: '', trustDomain: 'example.org' },
+])
 
-const ATTRIBUTE = { CN: '2.5.4.3', C: '2.5.4.6', O: '2.5.4.10' } as const
-const attribute = (kind: keyof typeof ATTRIBUTE, value: string): AttributeTypeAndValue =>
-  new AttributeTypeAndValue({ type: ATTRIBUTE[kind], value: new Utf8String({ value }) })
-
-interface CertificateParts {
-  readonly subject?: AttributeTypeAndValue[]
-  readonly altNames?: GeneralName[]
-  readonly ca?: boolean
-  readonly endsAt?: number
-}
-
-/** A self-signed certificate with whatever in it; nothing is checked. */
-async function certificateOf({
-  subject = [attribute('CN', 'acme')],
-  altNames = [],
-  ca = false,
-  endsAt = NOW + DAY_MS,
-}: CertificateParts): Promise<X509Certificate> {
-  const extensions = [extension(id_BasicConstraints, new BasicConstraints({ cA: ca }))]
-  if (altNames.length > 0)
-    extensions.push(extension(id_SubjectAltName, new GeneralNames({ names: altNames })))
-  const certificate = new Certificate({
-    version: 2,
-    serialNumber: new Integer({ value: 1 }),
-    subject: nameOf(subject),
-    notBefore: new Time({ value: new Date(NOW - 2 * DAY_MS) }),
-    notAfter: new Time({ value: new Date(endsAt) }),
-    extensions,
-  })
-  certificate.issuer = certificate.subject
-  await certificate.subjectPublicKeyInfo.importKey(keys.publicKey)
-  await certificate.sign(keys.privateKey, 'SHA-256')
-  return new X509Certificate(Buffer.from(certificate.toSchema().toBER()))
-}
-
-/** Each attribute by itself, as nearly everybody has it; pkijs writes them as one of several parts. */
-function nameOf(attributes: readonly AttributeTypeAndValue[]): RelativeDistinguishedNames {
-  const value = attributes.map(part => new Asn1Set({ value: [part.toSchema()] }))
-  return RelativeDistinguishedNames.fromBER(new Sequence({ value }).toBER())
-}
-
-function extension(extnID: string, value: BasicConstraints | GeneralNames): Extension {
-  return new Extension({ extnID, extnValue: value.toSchema().toBER() })
+function peer(certificate: X509Certificate | undefined, authorized = true): VerifiedPeer {
+  return {
+    authorized,
+    getPeerX509Certificate: () => certificate,
+    isSessionReused: () => false,
+  }
 }
 
 async function read(
   parts: CertificateParts,
   authorized = true,
 ): Promise<ClientCertificate | undefined> {
-  const certificate = await certificateOf(parts)
-  const socket = { authorized, getPeerX509Certificate: () => certificate }
-  return readClientCertificate(socket, 'example.org', NOW)
+  const { x509 } = await issue(parts)
+  return readClientCertificate(peer(x509, authorized), TRUST, NOW)
 }
 
 await test('takes the SPIFFE id of an X.509-SVID', async t => {
@@ -97,47 +54,79 @@ await test('takes the SPIFFE id of an X.509-SVID', async t => {
   t.equal((await read({ altNames: [dns('acme.example.com'), uri(ID)] }))?.spiffeId, ID)
 })
 
-await test('takes no SPIFFE id from anything else', async t => {
-  const cases: readonly (readonly [string, CertificateParts])[] = [
-    ['no name', {}],
-    ['two URIs', { altNames: [uri(ID), uri('spiffe://example.org/tenant/globex')] }],
-    ['the same URI twice', { altNames: [uri(ID), uri(ID)] }],
-    ['another URI beside it', { altNames: [uri(ID), uri('https://example.org')] }],
-    ['an authority', { altNames: [uri(ID)], ca: true }],
-    ['another trust domain', { altNames: [uri('spiffe://example.com/tenant/acme')] }],
-    ['a longer trust domain', { altNames: [uri('spiffe://example.org.evil.com/tenant/acme')] }],
-    ['a port', { altNames: [uri('spiffe://example.org:443/tenant/acme')] }],
-    ['a user', { altNames: [uri('spiffe://example.org@evil.com/tenant/acme')] }],
-    ['a dot segment', { altNames: [uri('spiffe://example.org/tenant/x/../acme')] }],
-    ['an empty segment', { altNames: [uri('spiffe://example.org/tenant//acme')] }],
-    ['a slash at the end', { altNames: [uri(`${ID}/`)] }],
-    ['an escape', { altNames: [uri('spiffe://example.org/tenant/%61cme')] }],
-    ['a query', { altNames: [uri(`${ID}?x`)] }],
-    ['no path', { altNames: [uri('spiffe://example.org')] }],
-    ['a NUL', { altNames: [uri(`${ID}\0.evil`)] }],
-    ['a line break', { altNames: [uri(`${ID}\n`)] }],
-    ['capitals', { altNames: [uri('SPIFFE://example.org/tenant/acme')] }],
-    ['too long', { altNames: [uri(`${ID}/${'x'.repeat(2_048)}`)] }],
-    ['an id in a DNS name', { altNames: [dns(`x, URI:${ID}`)] }],
-    ['an id after a quote in a DNS name', { altNames: [dns(`x", URI:${ID}`)] }],
-    ['an id in a mail address', { altNames: [mail(`a@b, URI:${ID}`)] }],
-    ['an id within a URI', { altNames: [uri(`http://x, URI:${ID}`)] }],
-    ['an id in the subject', { subject: [attribute('CN', ID)] }],
+await test('takes no SPIFFE id from anything else, and says why where one is claimed', async t => {
+  const cases: readonly (readonly [string, CertificateParts, string | undefined])[] = [
+    ['no name', {}, undefined],
+    [
+      'two URIs',
+      { altNames: [uri(ID), uri('spiffe://example.org/tenant/globex')] },
+      'svid_invalid',
+    ],
+    ['another URI beside it', { altNames: [uri(ID), uri('https://example.org')] }, 'svid_invalid'],
+    ['an authority', { altNames: [uri(ID)], authority: true }, 'svid_invalid'],
+    ['no key usage', { altNames: [uri(ID)], keyUsage: 'absent' }, 'svid_invalid'],
+    [
+      'another trust domain',
+      { altNames: [uri('spiffe://example.com/tenant/acme')] },
+      'svid_untrusted',
+    ],
+    [
+      'a longer trust domain',
+      { altNames: [uri('spiffe://example.org.evil.com/x')] },
+      'svid_untrusted',
+    ],
+    ['a port', { altNames: [uri('spiffe://example.org:443/tenant/acme')] }, 'svid_invalid'],
+    ['a user', { altNames: [uri('spiffe://example.org@evil.com/tenant/acme')] }, 'svid_invalid'],
+    ['a dot segment', { altNames: [uri('spiffe://example.org/tenant/x/../acme')] }, 'svid_invalid'],
+    ['a NUL', { altNames: [uri(`${ID}\0.evil`)] }, 'svid_invalid'],
+    ['capitals', { altNames: [uri('SPIFFE://example.org/tenant/acme')] }, 'svid_invalid'],
+    ['an id in a DNS name', { altNames: [dns(`x, URI:${ID}`)] }, undefined],
+    ['an id after a quote in a DNS name', { altNames: [dns(`x", URI:${ID}`)] }, undefined],
+    ['an id in a mail address', { altNames: [mail(`a@b, URI:${ID}`)] }, undefined],
+    ['an id within a URI', { altNames: [uri(`http://x, URI:${ID}`)] }, undefined],
+    ['an id in the subject', { subject: [attribute('CN', ID)] }, undefined],
   ]
-  for (const [name, parts] of cases) t.equal((await read(parts))?.spiffeId, undefined, name)
+  for (const [name, parts, fault] of cases) {
+    const certificate = await read(parts)
+    t.equal(certificate?.spiffeId, undefined, name)
+    t.equal(certificate?.fault, fault, name)
+  }
 })
 
-await test('takes no SPIFFE id where no trust domain is configured', async t => {
-  const certificate = await certificateOf({ altNames: [uri(ID)] })
-  const socket = { authorized: true, getPeerX509Certificate: () => certificate }
-  t.equal(readClientCertificate(socket, undefined, NOW)?.spiffeId, undefined)
+await test('where SPIFFE is not configured, a certificate is no more than a certificate', async t => {
+  for (const parts of [{ altNames: [uri(ID)] }, { altNames: [uri(ID), uri(ID)] }]) {
+    const { x509 } = await issue(parts)
+    const read = readClientCertificate(peer(x509), ClientTrust.none, NOW)
+    t.match(read, { spiffeId: undefined, fault: undefined, foreign: false })
+  }
 })
 
 await test('reads nothing from a certificate that was not verified, has expired or is not there', async t => {
   t.equal(await read({ altNames: [uri(ID)] }, false), undefined)
   t.equal(await read({ altNames: [uri(ID)], endsAt: NOW - DAY_MS }), undefined)
-  const none = { authorized: true, getPeerX509Certificate: () => undefined }
-  t.equal(readClientCertificate(none, 'example.org', NOW), undefined)
+  t.equal(readClientCertificate(peer(undefined), TRUST, NOW), undefined)
+})
+
+await test('a bad SVID is nobody, also where it is pinned: the strongest evidence never silently wins', async t => {
+  const owner = (certificate: ClientCertificate | undefined): unknown => {
+    if (certificate === undefined) throw new Error('not read')
+    const pin: CredentialConfig = { certificate: `sha256:${certificate.digest}` }
+    const spiffe: CredentialConfig = { spiffe: 'spiffe://example.org/*' }
+    const unpinned = TenantDirectory.compile([tenantConfig('globex', { credentials: [spiffe] })], 1)
+    const pinned = TenantDirectory.compile([tenantConfig('acme', { credentials: [pin] })], 1)
+    const found = ownerOfCertificate(certificate, pinned)
+    return [ownerOfCertificate(certificate, unpinned), typeof found === 'object' ? found.id : found]
+  }
+  const twoIds = await read({ altNames: [uri(ID), uri(ID)] })
+  t.same(owner(twoIds), ['svid_invalid', 'svid_invalid'])
+  // Nobody here can say whether a foreign id is true, but whose this very certificate is, the operator has said.
+  const foreign = await read({ altNames: [uri('spiffe://example.com/x')] })
+  t.same(owner(foreign), ['svid_untrusted', 'acme'])
+  // An id of our own trust domain that its authority has not signed is a forgery.
+  const trust = new ClientTrust({ trustDomain: 'example.org', trustDomains: [] }, [])
+  const { x509 } = await issue({ altNames: [uri(ID)] })
+  t.same(owner(readClientCertificate(peer(x509), trust, NOW)), ['svid_untrusted', 'svid_untrusted'])
+  t.same(owner(await read({})), [undefined, 'acme'], 'what is no SVID may be pinned')
 })
 
 await test('finds the owner by digest or id, and none where they contradict each other', async t => {
@@ -207,12 +196,12 @@ await test('gives the hash alone where a certificate holds too much text', async
 })
 
 await test('reads the certificate of a real connection', async t => {
-  const ca = (await certificateOf({ altNames: [uri(ID)] })).toString()
-  const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' })
+  const ca = await authority('ca')
+  const { cert, key } = await svid(ID, ca)
   const server = createServer({
     key,
-    cert: ca,
-    ca,
+    cert,
+    ca: ca.cert,
     requestCert: true,
     rejectUnauthorized: true,
   })
@@ -220,19 +209,13 @@ await test('reads the certificate of a real connection', async t => {
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const accepted = once(server, 'secureConnection') as Promise<[TLSSocket]>
-  const client = connect({
-    port,
-    host: '127.0.0.1',
-    key,
-    cert: ca,
-    rejectUnauthorized: false,
-  })
+  const client = connect({ port, host: '127.0.0.1', key, cert, rejectUnauthorized: false })
   t.teardown(() => {
     client.destroy()
     server.close()
   })
   const [socket] = await accepted
-  const certificate = readClientCertificate(socket, 'example.org', NOW)
+  const certificate = readClientCertificate(socket, TRUST, NOW)
   socket.destroy()
   t.equal(certificate?.spiffeId, ID)
 })
