@@ -1,5 +1,6 @@
 /** The validator's issues as sentences for the person who wrote the file: what is wrong, what is allowed. */
 import type { z } from 'zod'
+import { API_KEY_PREFIX } from '../core/api-key.ts'
 import { type JsonSchema, plainSchema } from './json-schema.ts'
 import { type Path, type Place, type ProblemList, quote } from './problem.ts'
 import { nearest } from './suggestion.ts'
@@ -67,7 +68,9 @@ export class IssueReporter {
 function foundText({ source, path }: Place): string {
   const { text } = source.locate(path)
   const key = path.includes('headers') ? 'token' : path.findLast(step => typeof step === 'string')
-  return text === undefined || SECRET_KEYS.has(key ?? '') ? '' : `, not ${quote(text)}`
+  // A key in any other place was put there by mistake.
+  if (text === undefined || SECRET_KEYS.has(key ?? '') || text.includes(API_KEY_PREFIX)) return ''
+  return `, not ${quote(text)}`
 }
 
 function explain(issue: Issue, base: Checked): Finding[] {

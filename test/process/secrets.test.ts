@@ -106,6 +106,7 @@ function* requests(secrets: Secrets): Generator<string> {
   // Those that can be told from other text, in paths and ids that would be logged.
   for (const secret of [good, secrets.expired, secrets.mistyped, secrets.cut, token]) {
     yield head(`GET /keys/${secret}/more HTTP/1.1`, `x-api-key: ${good}`)
+    yield head(`${secret} / HTTP/1.1`, `x-api-key: ${good}`)
     yield head(`GET /keys/${encoded(secret)} HTTP/1.1`, `x-api-key: ${good}`)
     yield head('GET / HTTP/1.1', `x-request-id: ${secret}`, `x-api-key: ${good}`)
   }
@@ -194,10 +195,16 @@ await test('no key and no token is in any output', async t => {
   settings.tenants[0]?.credentials.push(
     { apiKey: secrets.unknown },
     { apiKey: digestOf('x'), label: secrets.unknown },
+    { apiKey: digestOf('y'), expires: secrets.unknown },
+    secrets.unknown as never,
+    { apikey: secrets.unknown },
+    { certificate: secrets.unknown },
+    { spiffe: secrets.unknown },
   )
   await writeFile(join(folder, 'proxy.yaml'), JSON.stringify(settings))
   const refused = await (await fetch(`${admin}/reload`, { method: 'POST' })).text()
   t.match(refused, 'configuration_refused')
+  t.equal(refused.match(/proxy\.yaml:/g)?.length, 7, 'each is a problem')
 
   const outputs: Record<string, string> = { answers: problems, tenant: shown, reload: refused }
   for (const path of ['/config', '/tenants', '/metrics', '/reconcile', '/readyz'])
