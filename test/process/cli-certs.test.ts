@@ -151,7 +151,20 @@ await test('Java imports the PKCS#12 files, of both kinds of keys', {
     await runAmt(['certs', 'tenant', '--tenant', type, '--key-type', type, ...P12.args], { cwd })
     await execute(
       'keytool',
-      ['-importkeystore', '-noprompt', '-srckeystore', `certs/${type}.p12`, '-srcstorepass', P12.password, '-srcstoretype', 'PKCS12', '-destkeystore', 'store.p12', '-deststorepass', 'changeit'],
+      [
+        '-importkeystore',
+        '-noprompt',
+        '-srckeystore',
+        `certs/${type}.p12`,
+        '-srcstorepass',
+        P12.password,
+        '-srcstoretype',
+        'PKCS12',
+        '-destkeystore',
+        'store.p12',
+        '-deststorepass',
+        'changeit',
+      ],
       { cwd },
     )
   }
