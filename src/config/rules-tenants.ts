@@ -110,9 +110,16 @@ type JwtBinding = Extract<CredentialConfig, { jwt: unknown }>['jwt']
 
 function checkAddress({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {
   const { address } = value
-  if (address === undefined || !['0.0.0.0', '::'].includes(canonicalAddress(address))) return
-  const message = `${address} is no address of one tenant but of all`
-  verdicts.problem(placeIn(place, 'address'), message)
+  if (address === undefined) return
+  const canonical = canonicalAddress(address)
+  if (['0.0.0.0', '::'].includes(canonical))
+    verdicts.problem(placeIn(place, 'address'), `${address} is no address of one tenant but of all`)
+  // fe80::/10, of which each interface has its own: whoever is on another one would be this tenant, too.
+  if (/^fe[89ab][0-9a-f]:/.test(canonical))
+    verdicts.problem(
+      placeIn(place, 'address'),
+      `${address} is link-local: each interface of a machine can have it, so it tells no tenant from another`,
+    )
 }
 
 /** Something that belongs to one tenant alone. */

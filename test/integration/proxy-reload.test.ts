@@ -141,22 +141,3 @@ await proxyTest(
     await t.rejects(lab.clientAt(port, '127.0.2.1'), { code: 'ECONNREFUSED' })
   },
 )
-
-await proxyTest(
-  'an address that cannot be bound is a problem, and what runs goes on',
-  async (t, lab) => {
-    const deployment = await lab.deployment()
-    const proxy = await lab.proxy({
-      listeners: [{ name: 'own', mode: 'private', port: 0, protocol: 'tcp' }],
-      tenants: [tenant('acme', deployment, { address: '127.0.2.1' })],
-    })
-    const problems = await apply(proxy, 2, [
-      tenant('acme', deployment, { address: '127.0.2.1' }),
-      tenant('globex', deployment, { address: '192.0.2.1' }),
-    ])
-    t.match(problems, [/listener "own": 192\.0\.2\.1:0: this machine does not have the address/])
-    const client = await lab.clientAt(proxy.port('own'), '127.0.2.1')
-    await client.send('one')
-    t.equal(await (await deployment.next()).readBytes(3), 'one')
-  },
-)

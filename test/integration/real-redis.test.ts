@@ -80,30 +80,35 @@ await test('Redis over mTLS on a shared listener', { skip: WITHOUT_REDIS }, asyn
   await compareLedger(t, amt, upstream)
 })
 
-await test('Redis on private addresses, without any authentication', {
-  skip: WITHOUT_REDIS,
-}, async t => {
-  const upstream = await startUpstreams(t)
-  const addresses: PerTenant<string> = { acme: '127.0.6.1', globex: '127.0.6.2' }
-  const amt = await startAmt(t, t.testdir(), {
-    listeners: [{ name: 'private', mode: 'private', port: 0, protocol: 'tcp' }],
-    tenants: TENANTS.map(id => ({
-      id,
-      address: addresses[id],
-      deployment: { endpoints: [`tcp://127.0.0.1:${upstream[id].port}`] },
-    })),
-  })
-  const downstream = {
-    acme: await countingRelay(t, amt.address('private', 'acme')),
-    globex: await countingRelay(t, amt.address('private', 'globex')),
-  }
-  const clients = perTenant(id => new RedisCli(['-p', String(downstream[id].port)]))
+for (const bind of ['each', 'wildcard'] as const) {
+  const name = `Redis on private addresses of IPv4 and IPv6, without any authentication (bind: ${bind})`
+  await test(name, { skip: WITHOUT_REDIS }, async t => {
+    const upstream = await startUpstreams(t)
+    const addresses: PerTenant<string> = { acme: '127.0.6.1', globex: '::1' }
+    const amt = await startAmt(t, t.testdir(), {
+      listeners: [{ name: 'private', mode: 'private', port: 0, bind, protocol: 'tcp' }],
+      tenants: TENANTS.map(id => ({
+        id,
+        address: addresses[id],
+        deployment: { endpoints: [`tcp://127.0.0.1:${upstream[id].port}`] },
+      })),
+    })
+    const placeOf = (id: Tenant): { host: string; port: number } =>
+      bind === 'each'
+        ? amt.address('private', id)
+        : { host: addresses[id], port: amt.address('private').port }
+    const downstream = {
+      acme: await countingRelay(t, placeOf('acme')),
+      globex: await countingRelay(t, placeOf('globex')),
+    }
+    const clients = perTenant(id => new RedisCli(['-p', String(downstream[id].port)]))
 
-  await useRedis(t, clients)
-  await followRedis(t, clients, amt, downstream)
-  await compareLedger(t, amt, downstream)
-  t.same(snapshot(upstream), snapshot(downstream), 'a tunnel changes no byte')
-})
+    await useRedis(t, clients)
+    await followRedis(t, clients, amt, downstream)
+    await compareLedger(t, amt, downstream)
+    t.same(snapshot(upstream), snapshot(downstream), 'a tunnel changes no byte')
+  })
+}
 
 /** What applications do with Redis, as both tenants at once and with the same keys. */
 async function useRedis(t: Test, clients: PerTenant<RedisCli>): Promise<void> {

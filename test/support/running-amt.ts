@@ -118,7 +118,8 @@ function addressOf(
   const found = bound.find(entry => entry.listener === listener && entry.tenant === tenant)
   if (!found) throw new Error(`${listener} is not bound: ${JSON.stringify(bound)}`)
   const colon = found.address.lastIndexOf(':')
-  return { host: found.address.slice(0, colon), port: Number(found.address.slice(colon + 1)) }
+  const host = found.address.slice(0, colon).replace(/^\[|\]$/g, '')
+  return { host, port: Number(found.address.slice(colon + 1)) }
 }
 
 /** What the ledger of the mixer at `url` holds, grouped `by` these; by default of this hour and the one before. */

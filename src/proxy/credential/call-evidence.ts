@@ -95,9 +95,14 @@ export class CallEvidence implements Evidence {
     this.secure = options.secure
   }
 
-  /** Whether another tenant has got the address or the link since the connection came. */
-  get changedHands(): boolean {
-    return this.addressTenant === 'tenant_mismatch' || this.linkTenant === 'tenant_mismatch'
+  /**
+   * Whether no call of the connection can be anybody's any more: another tenant has got the address or the link since it
+   * came, or where they alone decide nobody has them.
+   */
+  get stranded(): boolean {
+    const { addressTenant, linkTenant } = this
+    if (addressTenant === 'tenant_mismatch' || linkTenant === 'tenant_mismatch') return true
+    return this.mode === 'private' && addressTenant === undefined && linkTenant === undefined
   }
 
   /** Whether `Authorization` carried one of our credentials: then the deployment does not see it, unless asked for. */

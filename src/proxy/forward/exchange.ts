@@ -151,7 +151,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       // The client has to come again to be whose the address is now.
-      if (evidence.changedHands) this.#keepAlive = false
+      if (evidence.stranded) this.#keepAlive = false
       this.#refuse(verdict.error, 0)
       return
     }

@@ -415,6 +415,13 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     if (!this.#exchange.active && this.#waitingBytes === 0) this.#finish()
   }
 
+  /** Where the connection is meant for nobody any more, the running call is the last one. */
+  directoryChanged(): void {
+    const { evidence } = this.downstream
+    evidence.resolve(this.context.authenticator.directory)
+    if (evidence.stranded) this.drain()
+  }
+
   // Fields of their own, not one table by reason: three look-ups a call by a variable name, which V8 cannot inline.
 
   /** The client rests for `ms`, by the bandwidth of its tenant. */

@@ -4,10 +4,12 @@ import type { ProxyFacts } from '../../codec/proxy-tlv.ts'
 import type { ArrivalClaims } from '../credential/call-evidence.ts'
 import type { ClientCertificate } from '../credential/client-certificate.ts'
 
-/** Something that can be told that the worker ends. */
+/** Something that can be told that the worker ends, or that its tenants have changed. */
 export interface Drainable {
   drain(): void
   destroy(): void
+  /** Other tenants may have the address or the private link that it came by. */
+  directoryChanged?(): void
 }
 
 /** Where a connection comes from; with a PROXY header what that says. */

@@ -1,5 +1,9 @@
-/** The listening sockets of a worker: one a shared listener, one a tenant address or one for all of a private one. */
-import { type AddressInfo, createServer, type Server } from 'node:net'
+/**
+ * The listening sockets of a worker: one a shared listener, and for private ones one for all addresses or one an address of
+ * a tenant.
+ */
+import type { Socket } from 'node:net'
+import { keyOfPrivateLink } from '../../config/private-link-schema.ts'
 import type { ListenerConfig } from '../../config/schema.ts'
 import { describeListenError } from '../../runtime/node-errors.ts'
 import type { BoundAddress } from '../ipc.ts'
@@ -7,30 +11,24 @@ import type { DirectorySwap } from '../tenant/directory.ts'
 import { normalizeAddress } from '../tenant/ip-address.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import { AddressSockets, LISTENER_FAILED } from './address-sockets.ts'
 import type { Drainable } from './arrival.ts'
 import { ConnectionStarter, type StartOptions } from './connection-starter.ts'
+import { formatAddress, type ListeningSocket, listenOn } from './listening-socket.ts'
 import { TlsSide } from './tls.ts'
 import { furtherAuthorities, readTlsMaterial, type TlsMaterial } from './tls-material.ts'
 import { newTicketSecret, type TicketSecrets } from './tls-tickets.ts'
 import { TrustedPeers } from './trusted-peers.ts'
-
-/** What the kernel may hold for us while a turn of the event loop is long. */
-const BACKLOG = 1_024
-
-/** Where to listen, and for whom. */
-interface Place {
-  readonly host: string
-  readonly port: number
-  readonly tenant: string | undefined
-}
 
 interface Listener {
   readonly config: ListenerConfig
   readonly starter: ConnectionStarter
   /** Of a listener with TLS. */
   readonly tls: TlsSide | undefined
-  /** By host. */
-  readonly servers: Map<string, { server: Server; bound: BoundAddress }>
+  /** Of a private listener with `bind: each`. */
+  readonly addresses: AddressSockets | undefined
+  /** Of any other. */
+  socket: ListeningSocket | undefined
 }
 
 /** What the primary knows of the TLS of all listeners; what is left out is read and made up here. */
@@ -70,7 +68,17 @@ export class ListenerSet {
         { scope: { index, name, mode }, protocol, proxyProtocol, handshakes, trusted },
         this.connections,
       )
-      this.#listeners.push({ config, starter, tls, servers: new Map() })
+      const accept = (socket: Socket): void => starter.accept(socket)
+      const addresses =
+        config.mode === 'private' && config.bind === 'each'
+          ? new AddressSockets(this.#context, {
+              name,
+              port: config.port,
+              accept,
+              openFiles: () => this.#openFiles,
+            })
+          : undefined
+      this.#listeners.push({ config, starter, tls, addresses, socket: undefined })
     }
     return problems
   }
@@ -131,89 +139,79 @@ export class ListenerSet {
   async bind(): Promise<string[]> {
     const problems: string[] = []
     for (const listener of this.#listeners) {
-      // Not all at once: ten thousand addresses are ten thousand messages to the primary.
-      for (const place of this.#places(listener.config)) await this.#open(listener, place, problems)
-    }
-    return problems
-  }
-
-  /** After a change of the tenants: binds the addresses that are new, and lets go of those that are nobody's now. */
-  async rebind({ left, entered }: Pick<DirectorySwap, 'left' | 'entered'>): Promise<string[]> {
-    const problems: string[] = []
-    const each = this.#listeners.filter(({ config }) => bindsEach(config))
-    if (each.length === 0) return problems
-    const hosts = new Set([...left, ...entered].map(addressOf).filter(host => host !== undefined))
-    for (const host of hosts) {
-      const tenant = this.#context.directory.byAddress(host)?.id
-      for (const listener of each) {
-        const { config } = listener
-        if (tenant === undefined) this.#close(listener, host)
-        else if (bindsEach(config))
-          await this.#open(listener, { host, port: config.port, tenant }, problems)
+      if (listener.addresses === undefined) problems.push(...(await this.#listen(listener)))
+      else {
+        const hosts = [...this.#context.directory.addresses()].map(([host]) => host)
+        problems.push(...(await listener.addresses.follow(hosts)))
       }
     }
     return problems
   }
 
-  #close(listener: Listener, host: string): void {
-    listener.servers.get(host)?.server.close()
-    listener.servers.delete(host)
+  /**
+   * After a change of the tenants: binds the addresses that are new, and lets go of those that are nobody's now. Kept
+   * connections at an address or a private link of another tenant than before end with their running call. Returns what failed.
+   */
+  async rebind({ left, entered }: Pick<DirectorySwap, 'left' | 'entered'>): Promise<string[]> {
+    const before = left.map(arrivalsOf)
+    if (before.some(each => this.#hasChangedHands(each))) this.#endStranded()
+    const hosts = new Set([...before, ...entered.map(arrivalsOf)].flatMap(({ hosts: own }) => own))
+    if (hosts.size === 0) return []
+    const problems: string[] = []
+    for (const { addresses } of this.#listeners)
+      if (addresses !== undefined) problems.push(...(await addresses.follow([...hosts])))
+    return problems
   }
 
-  async #open(listener: Listener, place: Place, problems: string[]): Promise<void> {
-    if (listener.servers.has(place.host)) return
-    const problem = await this.#listen(listener, place)
-    if (problem !== undefined) problems.push(problem)
+  /** A connection has another one to a deployment. */
+  get #openFiles(): number {
+    const sockets = this.#listeners.map(({ addresses }) => addresses?.size ?? 1)
+    return sockets.reduce((sum, count) => sum + count, 2 * this.connections.size)
+  }
+
+  #hasChangedHands({ id, hosts, links }: Arrivals): boolean {
+    const { directory } = this.#context
+    return (
+      hosts.some(host => directory.byAddress(host)?.id !== id) ||
+      links.some(link => directory.byPrivateLink(link)?.id !== id)
+    )
+  }
+
+  #endStranded(): void {
+    for (const connection of this.connections) connection.directoryChanged?.()
   }
 
   get bound(): BoundAddress[] {
-    return this.#listeners.flatMap(listener =>
-      [...listener.servers.values()].map(({ bound }) => bound),
-    )
-  }
-
-  #places(config: ListenerConfig): Place[] {
-    if (config.mode === 'shared') {
-      const colon = config.address.lastIndexOf(':')
-      const host = config.address.slice(0, colon).replace(/^\[|\]$/g, '')
-      return [{ host, port: Number(config.address.slice(colon + 1)), tenant: undefined }]
-    }
-    if (config.bind === 'wildcard') return [{ host: '::', port: config.port, tenant: undefined }]
-    const { port } = config
-    const addresses = [...this.#context.directory.addresses()]
-    return addresses.map(([host, tenant]) => ({ host, port, tenant: tenant.id }))
-  }
-
-  #listen(listener: Listener, { host, port, tenant }: Place): Promise<string | undefined> {
-    const { name } = listener.config
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, socket =>
-      listener.starter.accept(socket),
-    )
-    return new Promise(resolve => {
-      server.once('error', error => {
-        resolve(describeListenError(error, `listener "${name}": ${formatAddress(host, port)}`))
-      })
-      server.listen({ host, port, backlog: BACKLOG }, () => {
-        const { port: boundPort } = server.address() as AddressInfo
-        const bound = {
-          listener: name,
-          address: formatAddress(host, boundPort),
-          ...(tenant === undefined ? {} : { tenant }),
-        }
-        listener.servers.set(host, { server, bound })
-        server.on('error', error =>
-          this.#context.logger.error({ err: error, listener: name }, 'a listener failed'),
-        )
-        resolve(undefined)
-      })
+    return this.#listeners.flatMap(({ config, addresses, socket }) => {
+      if (addresses !== undefined) return addresses.bound
+      return socket === undefined ? [] : [{ listener: config.name, address: socket.address }]
     })
+  }
+
+  async #listen(listener: Listener): Promise<string[]> {
+    const { config, starter } = listener
+    const { host, port } = placeOf(config)
+    const result = await listenOn({
+      host,
+      port,
+      accept: socket => starter.accept(socket),
+      failed: error =>
+        this.#context.logger.error({ err: error, listener: config.name }, LISTENER_FAILED),
+    })
+    if ('error' in result) {
+      const what = `listener "${config.name}": ${formatAddress(host ?? '::', port)}`
+      return [describeListenError(result.error, what)]
+    }
+    listener.socket = result
+    return []
   }
 
   /** Stops accepting, and asks every connection to end. */
   drain(): void {
-    for (const { servers } of this.#listeners) {
-      for (const { server } of servers.values()) server.close()
-      servers.clear()
+    for (const listener of this.#listeners) {
+      listener.addresses?.close()
+      listener.socket?.server.close()
+      listener.socket = undefined
     }
     for (const connection of this.connections) connection.drain()
   }
@@ -224,12 +222,27 @@ export class ListenerSet {
   }
 }
 
-function bindsEach(config: ListenerConfig): config is ListenerConfig & { mode: 'private' } {
-  return config.mode === 'private' && config.bind === 'each'
+/** Where a listener with one socket listens. */
+function placeOf(config: ListenerConfig): { host: string | undefined; port: number } {
+  if (config.mode === 'private') return { host: undefined, port: config.port }
+  const colon = config.address.lastIndexOf(':')
+  const host = config.address.slice(0, colon).replace(/^\[|\]$/g, '')
+  return { host, port: Number(config.address.slice(colon + 1)) }
 }
 
-function addressOf({ config }: Tenant): string | undefined {
-  return config.address === undefined ? undefined : normalizeAddress(config.address)
+/** By what connections are a tenant's when they arrive. */
+interface Arrivals {
+  readonly id: string
+  readonly hosts: readonly string[]
+  readonly links: readonly string[]
+}
+
+function arrivalsOf({ id, config }: Tenant): Arrivals {
+  const host = config.address === undefined ? undefined : normalizeAddress(config.address)
+  const links = config.credentials.flatMap(credential =>
+    'privateLink' in credential ? [keyOfPrivateLink(credential.privateLink)] : [],
+  )
+  return { id, hosts: host === undefined ? [] : [host], links }
 }
 
 type PreparedTls =
@@ -241,8 +254,4 @@ type PreparedTls =
 
 function unusable(listener: string, error: unknown): string {
   return `listener "${listener}": its TLS cannot be used: ${(error as Error).message}`
-}
-
-function formatAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

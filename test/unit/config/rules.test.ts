@@ -312,12 +312,14 @@ tenants:
       'id: c, address: "2001:DB8:0:0::1"',
       'id: d, address: "2001:db8::1"',
       'id: e, address: 0.0.0.0',
+      'id: f, address: "FE80::1"',
     ),
     problems: [
       '5:23: tenants[1].address: the address ::ffff:a00:1 is claimed by the tenants a and b; it stands also at tenants[0].address (FILE:4)',
       '5:58: tenants[1].hosts[1]: the host x.example is claimed by the tenants a and b; it stands also at tenants[0].hosts[0] (FILE:4)',
       '7:23: tenants[3].address: the address 2001:db8::1 is claimed by the tenants c and d; it stands also at tenants[2].address (FILE:6)',
       '8:23: tenants[4].address: 0.0.0.0 is no address of one tenant but of all',
+      '9:23: tenants[5].address: FE80::1 is link-local: each interface of a machine can have it, so it tells no tenant from another',
     ],
   },
   {

@@ -1,0 +1,42 @@
+/** Opens a listening socket; in a worker process it is the primary that binds, and all workers share what it has bound. */
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+
+/** What the kernel may hold for us while a turn of the event loop is long. */
+const BACKLOG = 1_024
+
+export interface ListeningSocket {
+  readonly server: Server
+  /** `127.0.0.1:8443`; with the real port where 0 was asked for. */
+  readonly address: string
+}
+
+export interface ListenOptions {
+  /** All addresses of the machine where it is undefined: of both families, or of IPv4 where there is no other. */
+  readonly host: string | undefined
+  readonly port: number
+  readonly accept: (socket: Socket) => void
+  /** What goes wrong later. */
+  readonly failed: (error: Error) => void
+}
+
+/** Never rejects. */
+export function listenOn(
+  options: ListenOptions,
+): Promise<ListeningSocket | { readonly error: Error }> {
+  const { host, port, accept, failed } = options
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept)
+  return new Promise(resolve => {
+    const refuse = (error: Error): void => resolve({ error })
+    server.once('error', refuse)
+    server.listen({ port, backlog: BACKLOG, ...(host === undefined ? {} : { host }) }, () => {
+      server.off('error', refuse)
+      server.on('error', failed)
+      const bound = server.address() as AddressInfo
+      resolve({ server, address: formatAddress(host ?? bound.address, bound.port) })
+    })
+  })
+}
+
+export function formatAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
