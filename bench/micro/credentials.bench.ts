@@ -10,6 +10,7 @@ import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
 import {
   issuerConfig,
   NOW,
+  ownIssuer,
   RecordingLog,
   sign,
   signingKey,
@@ -25,6 +26,9 @@ export const benches: readonly MicroBench[] = [
   { name: 'api-key-malformed', prepare: checkMalformedKeys },
   { name: 'api-key-checksum', prepare: readKeys },
   { name: 'jwt-known', prepare: checkTokens },
+  { name: 'jwt-known-1-own-issuer', prepare: () => checkOwnTokens(1) },
+  { name: 'jwt-known-10000-own-issuers', prepare: () => checkOwnTokens(10_000) },
+  { name: 'jwt-bad-claims', prepare: () => refuseTokens(10_000) },
 ]
 
 /** A key that was seen before. As in a head that was just read: a view of a longer text. */
@@ -86,4 +90,51 @@ async function checkTokens(): Promise<Run> {
       if (checker.check(head.slice('Bearer '.length), NOW) === tenant) right += 1
     if (right !== times) throw new Error(`${right} of ${times} were right`)
   }
+}
+
+/** `count` tenants with an issuer each, up to a thousand of which are in use; a known token of the first. */
+async function checkOwnTokens(count: number): Promise<Run> {
+  const { checker, key, directory } = ownIssuers(count)
+  for (let i = 0; i < Math.min(count, 1_000); i += 1)
+    await checker.check(await sign(key, { iss: `https://${i}.example` }), NOW)
+  const head = `Bearer ${await sign(key, { iss: 'https://0.example', jti: '1' })}`
+  await checker.check(head.slice('Bearer '.length), NOW)
+  const tenant = directory.byId('t-0')
+  return times => {
+    let right = 0
+    for (let time = 0; time < times; time += 1)
+      if (checker.check(head.slice('Bearer '.length), NOW) === tenant) right += 1
+    if (right !== times) throw new Error(`${right} of ${times} were right`)
+  }
+}
+
+/** A new bad token each time, without a signature to check: what a flood costs the event loop. */
+async function refuseTokens(count: number): Promise<Run> {
+  const { checker, key } = ownIssuers(count)
+  const token = await sign(key, { iss: 'https://0.example', aud: 'another' })
+  let number = 0
+  return times => {
+    for (let time = 0; time < times; time += 1) {
+      number += 1
+      if (
+        checker.check(`${token.slice(0, -12)}${`${number}`.padStart(11, '0')}A`, NOW) !==
+        'credential_invalid'
+      )
+        throw new Error('not refused')
+    }
+  }
+}
+
+function ownIssuers(count: number) {
+  const key = signingKey('k1', 'RS256')
+  const folder = mkdtempSync(join(tmpdir(), 'amt-micro-'))
+  const file = join(folder, 'jwks.json')
+  writeFileSync(file, JSON.stringify({ keys: [key.jwk] }))
+  process.once('exit', () => rmSync(folder, { recursive: true }))
+  const tenants = Array.from({ length: count }, (_, i) =>
+    tenantConfig(`t-${i}`, { jwt: [ownIssuer(file, { issuer: `https://${i}.example` })] }),
+  )
+  const directory = TenantDirectory.compile(tenants, 1)
+  const checker = new JwtChecker({ directory, log: new RecordingLog() }, DEFAULT_JWT_OPTIONS)
+  return { checker, key, directory }
 }

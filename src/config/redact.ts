@@ -13,9 +13,16 @@ export function redactConfig(config: Config): Config {
     exports: config.exports.map(redactExport),
     authentication: {
       ...config.authentication,
-      jwt: config.authentication.jwt.map(issuer => ({ ...issuer, jwks: redactUrl(issuer.jwks) })),
+      jwt: config.authentication.jwt.map(redactIssuer),
     },
+    tenants: config.tenants.map(tenant =>
+      tenant.jwt.length === 0 ? tenant : { ...tenant, jwt: tenant.jwt.map(redactIssuer) },
+    ),
   }
+}
+
+function redactIssuer<T extends { readonly jwks: string }>(issuer: T): T {
+  return { ...issuer, jwks: redactUrl(issuer.jwks) }
 }
 
 function redactExport(each: ExportConfig): ExportConfig {
@@ -31,7 +38,7 @@ function redactExport(each: ExportConfig): ExportConfig {
 }
 
 /** Hides the password of `scheme://user:password@host` and a `password=` among its parameters. */
-function redactUrl(text: string): string {
+export function redactUrl(text: string): string {
   return text
     .replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/?#]*):.*@/i, `$1:${REDACTED}@`)
     .replace(/([?&]password=)[^&#]*/gi, `$1${REDACTED}`)

@@ -45,7 +45,6 @@ export class IssuerIndex {
     if (tenant === undefined) return service && jwtRulesOfService(service)
     // The loader refuses what both claim; if it came here all the same, nobody's word would count.
     if (service !== undefined) return undefined
-    const own = tenant.config.jwt.find(each => each.issuer === issuer)
-    return own && jwtRulesOfTenant(own, tenant.id)
+    return jwtRulesOfTenant(tenant, issuer)
   }
 }

@@ -36,6 +36,8 @@ interface Mapped {
   readonly rules: IssuerRules
   readonly owner: string
   readonly mapping: Mapping
+  /** See `TokenIssuer.isSettled`; of claims that name no ids, where it is left out. */
+  readonly settled?: (claims: Claims) => boolean
 }
 
 /** An issuer under `authentication.jwt`: its tokens may be any tenant's. */
@@ -43,12 +45,14 @@ export function jwtRulesOfService(config: JwtIssuerConfig): IssuerRules {
   const key = `iss ${config.issuer}`
   return {
     key,
+    from: config,
     config,
     create(deps) {
       const path = claimPathOf(config.tenantClaim)
       const mapping: Mapping = (claims, directory) =>
         directory.byJwt(config.issuer, claimAt(claims, path), claims)
-      return new JwtIssuer(config, { rules: this, owner: key, mapping }, deps)
+      const settled = (claims: Claims): boolean => !Array.isArray(claimAt(claims, path))
+      return new JwtIssuer(config, { rules: this, owner: key, mapping, settled }, deps)
     },
   }
 }
@@ -57,24 +61,45 @@ export function jwtRulesOfService(config: JwtIssuerConfig): IssuerRules {
  * An issuer of one tenant: its tokens are that tenant's or nobody's. Whoever runs it writes what they like into them, so
  * no claim can make a token another tenant's.
  */
-export function jwtRulesOfTenant(config: TenantJwtIssuerConfig, tenantId: string): IssuerRules {
+export function jwtRulesOfTenant(tenant: Tenant, issuer: string): IssuerRules {
+  const read = once(() => ownIssuerOf(tenant, issuer))
+  const { id } = tenant
   return {
     // With the tenant in it: an issuer that moves to another tenant is another issuer.
-    key: `iss ${config.issuer} of ${tenantId}`,
-    config,
+    key: `iss ${issuer} of ${id}`,
+    from: tenant,
+    get config() {
+      return read()
+    },
     create(deps) {
+      const config = read()
       const demanded = Object.entries(config.claims).map(
         ([name, value]) => [claimPathOf(name), value] as const,
       )
       const mapping: Mapping = (claims, directory) => {
-        const tenant = directory.byIssuer(config.issuer)
+        const owner = directory.byIssuer(issuer)
         const fits = demanded.every(([path, value]) =>
           textsOf(claimAt(claims, path)).includes(value),
         )
-        return fits && tenant?.id === tenantId ? tenant : undefined
+        return fits && owner?.id === id ? owner : undefined
       }
-      return new JwtIssuer(config, { rules: this, owner: `tenant ${tenantId}`, mapping }, deps)
+      return new JwtIssuer(config, { rules: this, owner: `tenant ${id}`, mapping }, deps)
     },
+  }
+}
+
+/** Throws where the directory says of `tenant` what its configuration does not. */
+function ownIssuerOf(tenant: Tenant, issuer: string): TenantJwtIssuerConfig {
+  const own = tenant.config.jwt.find(each => each.issuer === issuer)
+  if (own === undefined) throw new Error(`tenant "${tenant.id}" has no issuer ${issuer}`)
+  return own
+}
+
+function once<T extends object>(read: () => T): () => T {
+  let value: T | undefined
+  return () => {
+    value ??= read()
+    return value
   }
 }
 
@@ -82,20 +107,22 @@ export function jwtRulesOfTenant(config: TenantJwtIssuerConfig, tenantId: string
 export class JwtIssuer implements TokenIssuer {
   readonly rules: IssuerRules
   readonly owner: string
+  from: object
   closed = false
   usedAtMs = 0
   epoch = -1
   underWay = 0
   readonly #config: TokenChecks
-  readonly #mapping: Mapping
+  readonly #mapped: Mapped
   readonly #keys: KeySource
   readonly #deps: IssuerDeps
 
-  constructor(config: TokenChecks, { rules, owner, mapping }: Mapped, deps: IssuerDeps) {
-    this.rules = rules
-    this.owner = owner
+  constructor(config: TokenChecks, mapped: Mapped, deps: IssuerDeps) {
+    this.rules = mapped.rules
+    this.from = mapped.rules.from
+    this.owner = mapped.owner
     this.#config = config
-    this.#mapping = mapping
+    this.#mapped = mapped
     this.#deps = deps
     this.#keys = deps.keySources.create(config.jwks, config.maxStale, config.keyUse)
   }
@@ -110,7 +137,11 @@ export class JwtIssuer implements TokenIssuer {
   }
 
   tenantOf(claims: Claims, directory: TenantDirectory): Tenant | undefined {
-    return this.#mapping(claims, directory)
+    return this.#mapped.mapping(claims, directory)
+  }
+
+  isSettled(claims: Claims): boolean {
+    return this.#mapped.settled?.(claims) ?? true
   }
 
   fault(unverified: UnverifiedJwt, nowMs: number): JwtFailure | undefined {

@@ -29,6 +29,8 @@ export interface JwtCounters {
 /** Refused tokens are remembered briefly, apart from the good ones, so that repeating one costs no signature. */
 const NEGATIVE_LIMITS: CacheLimits = { maxEntries: 1_024, maxKeyBytes: 2 * 1024 * 1024 }
 const NEGATIVE_MS = 5_000
+/** Of a token whose tenant any change of the directory may change. */
+const UNSETTLED = -1
 
 /** A verified token. What can change is checked again at each use. */
 interface Known {
@@ -101,8 +103,8 @@ export class JwtChecker {
   }
 
   /**
-   * Those of the service, and the trust domains whose JWT-SVIDs are taken. An issuer whose configuration is unchanged keeps its keys and its verified tokens. Throws for
-   * one that is there twice.
+   * Those of the service, and the trust domains whose JWT-SVIDs are taken. An issuer whose configuration is unchanged keeps
+   * its keys and its verified tokens. Throws for one that is there twice.
    */
   setIssuers(configs: readonly JwtIssuerConfig[], spiffe?: SpiffeConfig): void {
     this.#index = new IssuerIndex(configs, spiffe)
@@ -241,7 +243,7 @@ export class JwtChecker {
     }
     known.tenant = issuer.tenantOf(unverified.claims, this.#directory)
     known.epoch = this.#epoch
-    known.rules = this.#rules
+    known.rules = issuer.isSettled(unverified.claims) ? this.#rules : UNSETTLED
     return true
   }
 
@@ -267,7 +269,8 @@ export class JwtChecker {
     const { key, keys, expiresAtMs, claims } = verified
     const tenant = issuer.tenantOf(claims, this.#directory)
     this.#live.prove(issuer)
-    const [epoch, rules] = [this.#epoch, this.#rules]
+    const epoch = this.#epoch
+    const rules = issuer.isSettled(claims) ? this.#rules : UNSETTLED
     this.#known.set(token, { issuer, key, keys, expiresAtMs, epoch, rules, tenant })
     return tenant ?? 'credential_invalid'
   }

@@ -2,6 +2,7 @@
  * Where an issuer's keys come from: a file, or HTTP. Nothing happens without calls: there is no timer, keys are looked
  * after when somebody needs them. One source serves one issuer and is closed by whoever made it.
  */
+import { redactUrl } from '../../config/redact.ts'
 import { type JWT_SVID_USE, KeySet } from './key-set.ts'
 
 /** Which keys of a set count, where not all do: see `KeySet.parse`. */
@@ -46,7 +47,7 @@ export class KeyHolder {
   #loggedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(location: string, log: ProblemLog, use?: KeyUse) {
-    this.#location = location
+    this.#location = redactUrl(location)
     this.#log = log
     this.#use = use
   }

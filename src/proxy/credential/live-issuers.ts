@@ -1,7 +1,7 @@
 import { sameConfig } from '../../core/same-config.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { IssuerIndex } from './issuer-index.ts'
-import type { IssuerDeps, TokenIssuer } from './token-issuer.ts'
+import type { IssuerDeps, IssuerRules, TokenIssuer } from './token-issuer.ts'
 import type { UnverifiedJwt } from './unverified-jwt.ts'
 
 export interface LiveIssuerLimits {
@@ -54,9 +54,10 @@ export class LiveIssuers {
     const rules = index.find(unverified, directory)
     if (rules === undefined) return undefined
     const live = this.#proven.get(rules.key) ?? this.#unproven.get(rules.key)
-    const same = live !== undefined && sameConfig(live.rules.config, rules.config)
+    const same = live !== undefined && isSame(live, rules)
     if (live !== undefined && !same) this.#close(live, 'changed')
     const issuer = live !== undefined && same ? live : this.#open(rules.create(this.#deps))
+    issuer.from = rules.from
     issuer.usedAtMs = nowMs
     return issuer
   }
@@ -109,6 +110,11 @@ export class LiveIssuers {
     this.#counters[reason] += 1
     issuer.close()
   }
+}
+
+/** The configuration of a tenant is text: a flood of tokens must not have us read it each time. */
+function isSame(live: TokenIssuer, rules: IssuerRules): boolean {
+  return live.from === rules.from || sameConfig(live.rules.config, rules.config)
 }
 
 /** Ends the one that was unused for longest. One with checks under way stays: these are bounded, so the map is as well. */

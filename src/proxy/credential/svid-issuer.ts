@@ -51,6 +51,7 @@ export function svidRulesOf(domain: JwtTrustDomain): IssuerRules {
   const key = `spiffe ${domain.name}`
   return {
     key,
+    from: domain,
     config: domain,
     create(deps) {
       const checks: TokenChecks = {

@@ -41,7 +41,9 @@ export interface IssuerDeps {
 export interface IssuerRules {
   /** Names the issuer among all kinds. */
   readonly key: string
-  /** Two rules with the same key whose `config` says the same are the same issuer, see `sameConfig`. */
+  /** What of the configuration it is from: while that is the same object, `config` says the same and is not asked for. */
+  readonly from: object
+  /** Two rules with the same key whose `config` says the same are the same issuer, see `sameConfig`. May have to be read. */
   readonly config: unknown
   create(deps: IssuerDeps): TokenIssuer
 }
@@ -49,6 +51,8 @@ export interface IssuerRules {
 /** An issuer whose tokens come. Owns its keys; closed by `LiveIssuers`. */
 export interface TokenIssuer {
   readonly rules: IssuerRules
+  /** `from` of the rules by which it was last found. */
+  from: object
   /** Whose checks are counted together, so that one cannot take the places of the others: an issuer, or a tenant. */
   readonly owner: string
   /** What was verified for it is void. */
@@ -69,6 +73,11 @@ export interface TokenIssuer {
   ): Promise<VerifiedJwt | JwtFailure>
   /** The keys to go by now; `undefined` where there are none yet. */
   currentKeys(nowMs: number): KeySet | undefined
+  /**
+   * Whether these claims lead to the same tenant until that tenant, a binding, or an issuer changes. Not where they name
+   * several ids: another of them may be a tenant's one day.
+   */
+  isSettled(claims: Claims): boolean
   /** Whose a verified token is. */
   tenantOf(claims: Claims, directory: TenantDirectory): Tenant | undefined
   close(): void

@@ -50,7 +50,8 @@ interface ReadObject {
 function readObject(base64url: string): ReadObject | undefined {
   const bytes = Buffer.from(base64url, 'base64url')
   const text = bytes.toString('utf8')
-  if (depthOf(text) > MAX_DEPTH) return undefined
+  const { depth, names } = outlineOf(text)
+  if (depth > MAX_DEPTH) return undefined
   try {
     const members: unknown = JSON.parse(text)
     if (typeof members !== 'object' || members === null || Array.isArray(members)) return undefined
@@ -58,7 +59,7 @@ function readObject(base64url: string): ReadObject | undefined {
       !isCanonical(base64url, bytes) ||
       // What is no UTF-8 was replaced, and other readers replace it otherwise.
       !isUtf8(bytes) ||
-      countNames(text) !== countMembers(members)
+      names !== countMembers(members)
     return { members: members as Record<string, unknown>, ambiguous }
   } catch {
     return undefined
@@ -75,27 +76,7 @@ function isCanonical(base64url: string, bytes: Buffer): boolean {
   return bytes.toString('base64url') === base64url
 }
 
-function depthOf(text: string): number {
-  let depth = 0
-  let deepest = 0
-  scan(text, code => {
-    if (code === OPEN_BRACE || code === OPEN_BRACKET) depth += 1
-    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth -= 1
-    if (depth > deepest) deepest = depth
-  })
-  return deepest
-}
-
-/** How many names the objects of valid JSON have, repeated ones counted each time: each has one colon. */
-function countNames(text: string): number {
-  let names = 0
-  scan(text, code => {
-    if (code === COLON) names += 1
-  })
-  return names
-}
-
-/** How many names are left of them once the JSON is read. At most `MAX_DEPTH` deep. */
+/** How many names are left once the JSON is read. At most `MAX_DEPTH` deep. */
 function countMembers(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0
   const members: readonly unknown[] = Object.values(value)
@@ -112,13 +93,28 @@ const COLON = 0x3a
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
-/** Calls `visit` with each character that stands outside of strings. */
-function scan(text: string, visit: (code: number) => void): void {
+interface Outline {
+  /** Of objects and arrays in each other. */
+  readonly depth: number
+  /** How many names the objects have, repeated ones counted each time: each has one colon. */
+  readonly names: number
+}
+
+/** Of JSON, without reading it. Says nothing of text that is none. */
+function outlineOf(text: string): Outline {
   let quoted = false
+  let level = 0
+  let depth = 0
+  let names = 0
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i)
-    if (quoted && code === BACKSLASH) i += 1
-    else if (code === QUOTE) quoted = !quoted
-    else if (!quoted) visit(code)
+    if (code === QUOTE) quoted = !quoted
+    else if (quoted) i += code === BACKSLASH ? 1 : 0
+    else if (code === COLON) names += 1
+    else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+      level += 1
+      if (level > depth) depth = level
+    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) level -= 1
   }
+  return { depth, names }
 }

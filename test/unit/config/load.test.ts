@@ -138,6 +138,10 @@ await test('the configuration for the admin server holds no secret', async t => 
     'amt.yaml': `listeners: [{ name: a, mode: shared, address: 127.0.0.1:0 }]
 mixer: { token: s3cret-0123456789, url: "http://user:s3cret@127.0.0.1:9092" }
 authentication: { jwt: [{ issuer: i, audiences: [x], jwks: "https://user:s3cret@i.example/jwks" }] }
+tenants:
+  - id: acme
+    deployment: { endpoints: [http://127.0.0.1:1] }
+    jwt: [{ issuer: a, audiences: [x], jwks: "https://user:s3cret@acme.example/jwks" }]
 `,
   })
   const config = loadValid(`${directory}/amt.yaml`)
@@ -148,5 +152,6 @@ authentication: { jwt: [{ issuer: i, audiences: [x], jwks: "https://user:s3cret@
   t.equal(redacted.ledger, 'postgres://user:[redacted]@host/db?password=[redacted]&x=y')
   t.equal(redacted.mixer.url, 'http://user:[redacted]@127.0.0.1:9092')
   t.same(redactConfig(config).listeners, config.listeners)
+  t.equal(redacted.tenants[0]?.jwt[0]?.jwks, 'https://user:[redacted]@acme.example/jwks')
   t.equal(config.mixer.token, 's3cret-0123456789', 'the original is as it was')
 })

@@ -119,6 +119,21 @@ await test('a new directory maps known tokens anew without verifying them', asyn
   t.equal(server.requests, 1)
 })
 
+await test('a known token that names several ids is nobody’s once two of them are tenants', async t => {
+  const { checker, directory } = await setUp(t)
+  const [one, several] = [await sign(key), await sign(key, { tenant: ['acme', 'newco'] })]
+  await checker.check(one, NOW)
+  t.equal(await checker.check(several, NOW), directory.byId('acme'))
+  const next = TenantDirectory.update(
+    directory,
+    ['acme', 'globex', 'newco'].map(id => tenantConfig(id)),
+    2,
+  )
+  checker.setDirectory(next)
+  t.equal(checker.check(one, NOW), next.byId('acme'))
+  t.equal(checker.check(several, NOW), 'credential_invalid')
+})
+
 await test('a verification that ends under a new directory uses the new one', async t => {
   const { checker, directory } = await setUp(t)
   const pending = checker.check(await sign(key), NOW)

@@ -129,6 +129,24 @@ await test('a change of the directory touches only the issuers that changed', as
   })
 })
 
+await test('the configuration of a tenant is read once, however many bad tokens name its issuer', async t => {
+  const path = inFile(t)
+  const { checker, directory } = checkerOf(t, tenants(3, path))
+  const tenant = directory.byId('t-1') as Tenant
+  const { config } = tenant
+  let reads = 0
+  Object.defineProperty(tenant, 'config', {
+    get: () => {
+      reads += 1
+      return config
+    },
+  })
+  for (let i = 0; i < 100; i += 1)
+    t.equal(await checker.check(await tokenOf(1, { aud: `x-${i}` }), NOW), 'credential_invalid')
+  t.ok((await checker.check(await tokenOf(1), NOW)) instanceof Tenant)
+  t.equal(reads, 1)
+})
+
 await test('memory and time of 10,000 issuers with tokens, and that they are bounded', async t => {
   const path = inFile(t)
   const issuers = { maxProven: 1_000, maxUnproven: 100, idleMs: HOUR }
