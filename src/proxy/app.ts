@@ -19,6 +19,7 @@ import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
 import { LiveState } from './primary/live-state.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
+import { PrimaryTls } from './primary/primary-tls.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
@@ -78,6 +79,7 @@ class ProxyPrimary {
   readonly #admin: AdminServer
   readonly #keyExpiry: ApiKeyExpiry
   readonly #keyUses = new ApiKeyUses({ clock: systemClock, tenant: id => this.#byId.get(id) })
+  readonly #tls: PrimaryTls
   readonly #instance = randomInstance()
   readonly #texts = new TenantTexts()
   readonly #ended = Promise.withResolvers<number>()
@@ -104,6 +106,15 @@ class ProxyPrimary {
         return { bytes: bytesPending, lagMs }
       },
     })
+    this.#tls = new PrimaryTls(
+      {
+        clock: systemClock,
+        logger: this.#logger,
+        metrics: this.#metrics.tls,
+        tell: message => this.#pool.tell(message),
+      },
+      config,
+    )
     const proxy = proxyName(config.mixer.journal, randomUUID())
     this.#shipper = this.#createShipper(proxy)
     this.#registrar = new Registrar({
@@ -139,6 +150,7 @@ class ProxyPrimary {
     watcher?.close()
     stopListening()
     this.#keyExpiry.close()
+    this.#tls.close()
     this.#registrar.close()
     this.#quotas.close()
     await this.#quotaClient.close()
@@ -150,6 +162,11 @@ class ProxyPrimary {
   }
 
   async #start(): Promise<SourceWatcher | undefined> {
+    const unusable = this.#tls.start()
+    if (unusable.length > 0) {
+      this.#fail(unusable, 2)
+      return undefined
+    }
     try {
       await this.#shipper.start()
     } catch (error) {
@@ -250,6 +267,7 @@ class ProxyPrimary {
       apply: async ({ tenants, limits }, generation) =>
         this.#pool.apply({ ...this.#texts.replace(tenants), limits, generation }),
       logger: this.#logger,
+      files: this.#tls,
       onRefused: () => this.#metrics.configRefused(),
       onChange: (changed, generation) => this.#configChanged(changed, generation),
     })
@@ -275,7 +293,7 @@ class ProxyPrimary {
     const { tenants: _, ...ofWorkers } = config
     const [workers, instance] = [this.#workerCount, this.#instance]
     return {
-      message: { config: ofWorkers, workers, instance },
+      message: { config: ofWorkers, workers, instance, ...this.#tls.forWorker },
       tenants: { generation, limits: config.limits, changed: this.#texts.all(), removed: [] },
     }
   }

@@ -322,7 +322,7 @@ await proxyTest(
       const proxy = await proxyWith(lab, {
         certificates,
         listener: { proxyProtocol },
-        more: { timeouts: { handshake: '400ms', header: '5s' } },
+        more: { timeouts: { handshake: '400ms', header: '5s' }, trustedProxies: ['127.0.0.1'] },
       })
       const header = proxyProtocol === 'off' ? '' : 'PROXY TCP4 10.1.2.3 10.0.0.1 12345 443\r\n'
       const silent = await lab.client(proxy)

@@ -26,7 +26,8 @@ export type TicketAnswer =
   | readonly [number, Buffer, Buffer, Buffer, Buffer]
 
 const SECRET_BYTES = 32
-const [UNKNOWN, GOOD, GOOD_BUT_RENEW] = [0, 1, 2]
+/** What a ticket is taken for is followed by a new one: clients of TLS 1.3 use each of them once (RFC 8446, C.4). */
+const [UNKNOWN, SEAL, GOOD_AND_RENEW] = [0, 1, 2]
 /** Node asks for keys also where it will not use them. */
 const NO_KEY = Buffer.alloc(16)
 
@@ -55,16 +56,13 @@ export class TicketKeys {
   /** For a new ticket. */
   seal(): TicketAnswer {
     const { name, mac, cipher } = this.#current
-    return [GOOD, mac, cipher, name, randomBytes(16)]
+    return [SEAL, mac, cipher, name, randomBytes(16)]
   }
 
   /** For a ticket with the key of that name. One that is not ours means a full handshake, and is no error. */
   open(name: Buffer): TicketAnswer {
-    const current = this.#current
-    if (current.name.equals(name)) return [GOOD, current.mac, current.cipher]
-    const former = this.#former
-    if (former?.name.equals(name)) return [GOOD_BUT_RENEW, former.mac, former.cipher]
-    return [UNKNOWN, NO_KEY, NO_KEY]
+    const key = [this.#current, this.#former].find(each => each?.name.equals(name))
+    return key === undefined ? [UNKNOWN, NO_KEY, NO_KEY] : [GOOD_AND_RENEW, key.mac, key.cipher]
   }
 }
 

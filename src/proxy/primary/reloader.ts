@@ -11,6 +11,8 @@ import type { Logger } from '../../runtime/logger.ts'
 /** Keys that workers take while they run; everything else needs a restart. */
 const RELOADABLE: ReadonlySet<string> = new Set(['tenants', 'limits', 'quotas'])
 const MAX_CHANGED_KEYS = 20
+/** Of TLS all can change, but not whether there is any: that is another kind of listener. */
+const RELOADABLE_PATH = /^listeners\[\d+\]\.tls\./
 
 export interface ReloaderOptions {
   /** The configuration of the start; it is generation 1. */
@@ -21,6 +23,13 @@ export interface ReloaderOptions {
   readonly logger: Logger
   /** A reload was refused. */
   readonly onRefused: () => void
+  /** What the configuration names beside itself, such as certificates. */
+  readonly files?: {
+    /** Returns what of it cannot be used. */
+    readonly check: (config: Config) => readonly string[]
+    /** What was checked last is in force. */
+    readonly settle: () => void
+  }
   /** What is in force from now on. */
   readonly onChange: (config: Config, generation: number) => void
 }
@@ -67,9 +76,12 @@ export class Reloader {
     const fixed = changedKeys(former, loaded.config)
     if (fixed.length > 0) {
       return this.#refuse(cause, [
-        `only tenants, limits and quotas can change without a restart; changed: ${fixed.join(', ')}`,
+        `only tenants, limits, quotas and TLS of listeners can change without a restart; changed: ${fixed.join(', ')}`,
       ])
     }
+    // Whoever watches them tells of files; a change of the tenants reads none of them.
+    const unusable = cause === 'watch' ? [] : (this.#options.files?.check(loaded.config) ?? [])
+    if (unusable.length > 0) return this.#refuse(cause, unusable)
     const changed = !isDeepStrictEqual(former, loaded.config)
     if (!changed && cause === 'watch') return { ok: true, generation: this.#generation, changed }
     const problems = await this.#enforce(loaded.config)
@@ -82,6 +94,7 @@ export class Reloader {
         )
       return this.#refuse(cause, problems)
     }
+    this.#options.files?.settle()
     for (const warning of loaded.warnings)
       this.#options.logger.warn({ warning }, 'configuration warning')
     this.#options.logger.info(
@@ -134,6 +147,7 @@ function collect(
   [former, next]: readonly [unknown, unknown],
 ): void {
   if (changed.length >= MAX_CHANGED_KEYS || isDeepStrictEqual(former, next)) return
+  if (RELOADABLE_PATH.test(path)) return
   const bothLists = Array.isArray(former) && Array.isArray(next) && former.length === next.length
   const bothMaps = isMap(former) && isMap(next)
   if (!bothLists && !bothMaps) {

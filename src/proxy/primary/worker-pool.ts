@@ -114,6 +114,12 @@ export class WorkerPool {
     this.#slots[slot - 1]?.send(message)
   }
 
+  /** Says something to all workers that have been told what to begin with. */
+  tell(message: PrimaryMessage): void {
+    for (const slot of this.#slots)
+      if (slot.state === 'started' || slot.state === 'ready') slot.send(message)
+  }
+
   /**
    * Resolves when every worker that serves has answered, with what any of them could not do. One that is being started takes
    * the change after what it was started with.

@@ -21,6 +21,8 @@ interface Element {
 export interface RevocationListFields {
   /** The name of the authority, as DER in hexadecimal: the same bytes as in its certificate. */
   readonly issuer: string
+  /** Milliseconds since the epoch. */
+  readonly thisUpdate: number
   /** Milliseconds since the epoch; undefined where the list does not say. */
   readonly nextUpdate: number | undefined
 }
@@ -32,10 +34,10 @@ export function revocationListFields(der: Buffer): RevocationListFields | undefi
   if (fields === undefined || list?.length !== 3) return undefined
   // The version is left out in lists of version 1.
   const at = fields[0]?.tag === INTEGER ? 2 : 1
-  const [issuer, thisUpdate, next] = [fields[at], fields[at + 1], fields[at + 2]]
+  const [issuer, current, next] = [fields[at], fields[at + 1], fields[at + 2]]
+  const thisUpdate = current && timeOf(der, current)
   if (issuer?.tag !== SEQUENCE || thisUpdate === undefined) return undefined
-  if (timeOf(der, thisUpdate) === undefined) return undefined
-  return { issuer: hexOf(der, issuer), nextUpdate: next && timeOf(der, next) }
+  return { issuer: hexOf(der, issuer), thisUpdate, nextUpdate: next && timeOf(der, next) }
 }
 
 /** The subject of a Certificate (RFC 5280, 4.1), as DER in hexadecimal; undefined where the bytes are none. */

@@ -42,6 +42,27 @@ await test('changed keys are named as deep as they are', async t => {
   }
 })
 
+await test('of TLS everything may change, but not whether there is any', t => {
+  const secure = (tls: Record<string, unknown>): Config =>
+    configWith({ listeners: [{ name: 'a', mode: 'shared', address: '127.0.0.1:1', tls }] })
+  const [one, two] = [
+    { cert: 'c', key: 'k' },
+    { cert: 'd', key: 'l' },
+  ]
+  const base = secure({ certificates: [one] })
+  const required = { clientCertificate: 'required', clientCa: 'ca', crl: ['x'] }
+  for (const changes of [
+    { certificates: [one, two] },
+    required,
+    { tickets: 'off' },
+    { maxHandshakes: 1 },
+  ])
+    t.same(changedKeys(base, secure({ certificates: [two], ...changes })), [])
+  const plain = configWith({ listeners: [{ name: 'a', mode: 'shared', address: '127.0.0.1:1' }] })
+  t.same(changedKeys(base, plain), ['listeners[0].tls'])
+  t.end()
+})
+
 function setUp(load: () => LoadResult) {
   const applied: number[] = []
   const log = new LogLines()
