@@ -3,7 +3,6 @@ import { answering } from '../support/manual-deployment.ts'
 import { awsLink, proxyV2, proxyV2Local, tlv } from '../support/proxy-header.ts'
 import {
   codeOf,
-  eventually,
   fieldsOf,
   get,
   keyOf,
@@ -274,14 +273,8 @@ await proxyTest(
       ...required(),
       tenants: [tenant('acme', acme, none), tenant('globex', globex, link)],
     })
-    const silent = await lab.client(proxy)
-    await silent.send(through(awsLink(LINK_ACME)))
-    await eventually(() => proxy.worker.openConnections === 2)
     client.take()
     t.same(await proxy.change(tenants, limits, 2), [])
-    await silent.send(PLAIN)
-    t.match(await silent.readToEnd(), /^HTTP\/1\.1 403 [^]*about:amt\/tenant_mismatch/)
-    silent.end()
     t.equal(await client.readToEnd(), '', 'one that rests is ended')
     client.end()
     t.equal(globex.peers.length, 0)
