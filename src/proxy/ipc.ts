@@ -224,6 +224,7 @@ export const HANDSHAKE_FAILURES = [
   'client_closed',
   'too_many',
   'not_tls',
+  'client_hello',
   'protocol_version',
   'no_shared_cipher',
   'alpn',

@@ -246,6 +246,7 @@ for (const tlsHere of [true, false]) {
         await new Promise(resolve => setTimeout(resolve, 20))
       }
       t.ok(trickling.ended || trickling.closed, 'each byte does not give it new time')
+      await eventually(() => proxy.rejected() === 4)
       t.equal(proxy.rejected(tlsHere ? 'tls_handshake_failed' : 'unroutable'), 4)
       t.equal(own.peers.length + acme.peers.length, 0)
     },
@@ -268,6 +269,7 @@ for (const tlsHere of [true, false]) {
       const old = await lab.client(proxy)
       await old.send(Buffer.from('802e0103010015000000100000050000040000', 'hex'))
       await closed(old)
+      await eventually(() => proxy.rejected() === 2)
       t.equal(proxy.rejected(), 2)
       t.equal(own.peers.length + acme.peers.length, 0)
     },

@@ -164,6 +164,7 @@ for (const protocol of ['auto', 'tcp']) {
         t.equal(await late.readBytes(1), 'S')
         await late.send(STARTUP)
         t.notMatch(await closed(late), 'R')
+        await eventually(() => here.proxy.rejected('tls_handshake_failed') > attacks.length)
         t.equal(here.proxy.rejected('tls_handshake_failed'), attacks.length + 1)
         t.equal(here.acme.peers.length, 0)
       },
@@ -207,6 +208,7 @@ await proxyTest('half a request is closed in time, and counted', async (t, lab) 
     await client.send(begin)
     t.equal(await closed(client), '')
   }
+  await eventually(() => here.proxy.rejected('tls_handshake_failed') === 2)
   t.equal(here.proxy.rejected('tls_handshake_failed'), 2)
 })
 
@@ -215,6 +217,7 @@ await proxyTest('SSLRequest is refused on a listener for HTTP', async (t, lab) =
   const client = await lab.client(here.proxy)
   await client.send(SSL_REQUEST)
   t.notMatch(await closed(client), 'S')
+  await eventually(() => here.proxy.rejected('tls_handshake_failed') === 1)
   t.equal(here.proxy.rejected('tls_handshake_failed'), 1)
 })
 

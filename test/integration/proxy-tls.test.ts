@@ -1,9 +1,11 @@
 /** TLS on both sides: certificates by name, clients that prove who they are, deployments that must. */
 import { once } from 'node:events'
+import { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import { certificateDigest } from '../../src/runtime/certificates/issue.ts'
 import { type CertificateFiles, TestAuthority } from '../support/certificates.ts'
 import { answering } from '../support/manual-deployment.ts'
+import { OpensslAuthority, WITHOUT_OPENSSL } from '../support/openssl-authority.ts'
 import { Peer } from '../support/peer.ts'
 import {
   codeOf,
@@ -17,7 +19,7 @@ import {
 } from '../support/proxy-lab.ts'
 
 interface ListenerTls {
-  readonly certificates: readonly CertificateFiles[]
+  readonly certificates: readonly Pick<CertificateFiles, 'certPath' | 'keyPath'>[]
   readonly [key: string]: unknown
 }
 
@@ -78,6 +80,38 @@ await proxyTest(
         `DNS:${name}`,
         servername,
       )
+    }
+  },
+)
+
+await proxyTest(
+  'certificates with keys of two kinds are chosen by name as well, however the ClientHello is cut',
+  async (t, lab) => {
+    if (WITHOUT_OPENSSL !== false) return t.comment(WITHOUT_OPENSSL)
+    const ca = OpensslAuthority.root(t)
+    const deployment = await lab.deployment()
+    for (const protocol of ['auto', 'http']) {
+      const certificates = [ca.server(['one.test'], 'ec'), ca.server(['two.test'], 'rsa')]
+      const proxy = await lab.forOne(deployment, {
+        listeners: listener({ certificates, protocol }),
+      })
+      for (const name of ['one.test', 'TWO.test', 'one.test']) {
+        const raw = await lab.client(proxy)
+        raw.socket.removeAllListeners('data')
+        const pieces = new Duplex({
+          read: () => raw.socket.resume(),
+          // Each byte in a packet of its own, as long as these are few.
+          write: (chunk: Buffer, _encoding, done) => {
+            for (const byte of chunk.subarray(0, 40)) raw.socket.write(Buffer.of(byte))
+            raw.socket.write(chunk.subarray(40), () => done())
+          },
+        })
+        raw.socket.on('data', (chunk: Buffer) => pieces.push(chunk))
+        const secure = tls.connect({ socket: pieces, ca: ca.cert, servername: name })
+        await once(secure, 'secureConnect')
+        t.equal(secure.getPeerCertificate().subjectaltname, `DNS:${name.toLowerCase()}`)
+        secure.destroy()
+      }
     }
   },
 )

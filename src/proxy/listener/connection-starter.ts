@@ -147,21 +147,27 @@ export class ConnectionStarter {
   #open(socket: Socket, addresses: Addresses): void {
     const { scope, protocol } = this.#options
     const { directory } = this.#context
+    const { handshakes } = this
     if (directory.hasPassthrough && this.#isOfPassthrough(addresses)) {
       this.#startTunnel(socket, addresses, undefined)
       return
     }
-    const ends = this.handshakes !== undefined
+    if (handshakes !== undefined && !handshakes.take(socket, addresses)) return
     const postgres = protocol !== 'http'
-    const looks = ends
-      ? postgres || directory.hasPassthrough
+    const looks = handshakes
+      ? postgres || directory.hasPassthrough || handshakes.needName
       : postgres && scope.mode === 'shared' && directory.hasPassthrough
     if (!looks) {
-      this.#secure(socket, addresses)
+      if (handshakes === undefined) this.#start(socket, addresses, undefined)
+      else handshakes.begin(socket, '')
       return
     }
-    const done = (opening: Opening): void => this.#opened(socket, addresses, opening)
-    new TlsOpening(this.#context, socket, this.#connections, { ends, postgres, done }).start()
+    new TlsOpening(this.#context, socket, this.#connections, {
+      ends: handshakes !== undefined,
+      needName: handshakes?.needName === true,
+      postgres,
+      done: opening => this.#opened(socket, addresses, opening),
+    }).start()
   }
 
   /** All that comes to the address, or through the private link, of a tenant with TLS of its own is its own. */
@@ -173,10 +179,13 @@ export class ConnectionStarter {
   #opened(socket: Socket, addresses: Addresses, opening: Opening): void {
     switch (opening.kind) {
       case 'handshake':
+        this.handshakes?.begin(socket, opening.serverName)
+        return
       case 'plain':
-        this.#secure(socket, addresses)
+        this.#start(socket, addresses, undefined)
         return
       case 'passthrough':
+        this.handshakes?.letGo(socket)
         this.#startPassthrough(socket, addresses, opening)
         return
       case 'refused':
@@ -185,14 +194,14 @@ export class ConnectionStarter {
   }
 
   #refuseOpening(socket: Socket, { why, alert }: Opening & { kind: 'refused' }): void {
-    const ends = this.handshakes !== undefined
-    if (why === 'client_closed' && !ends) socket.destroy()
-    else this.#refuse(socket, ends ? 'tls_handshake_failed' : 'unroutable', alert)
-  }
-
-  #secure(socket: Socket, addresses: Addresses): void {
-    if (this.handshakes === undefined) this.#start(socket, addresses, undefined)
-    else this.handshakes.start(socket, addresses)
+    if (this.handshakes === undefined) {
+      // Who comes and goes without a word is not refused.
+      if (why === 'client_closed') socket.destroy()
+      else this.#refuse(socket, 'unroutable', alert)
+      return
+    }
+    this.handshakes.refuse(socket, why === 'unroutable' ? 'other' : why)
+    this.#close(socket, alert)
   }
 
   #start(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
@@ -297,9 +306,13 @@ export class ConnectionStarter {
     }
   }
 
-  /** Closes it; `parting` is what the client may still read. */
   #refuse(socket: Duplex, code: ErrorCode, parting?: Buffer): void {
     this.#context.stats.rejected(code, this.#options.scope.index)
+    this.#close(socket, parting)
+  }
+
+  /** `parting` is what the client may still read. */
+  #close(socket: Duplex, parting: Buffer | undefined): void {
     if (parting === undefined) {
       socket.destroy()
       return

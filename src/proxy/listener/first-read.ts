@@ -36,14 +36,19 @@ export class FirstRead implements Drainable {
     this.#reader = reader
   }
 
-  /** `ms` is the time for all of it. With the last call of the reader the socket is paused, and nobody listens to it. */
-  start(ms: number): void {
+  /**
+   * `ms` is the time for all of it; undefined where somebody else sees to that, and ends the socket with the worker. With the
+   * last call of the reader the socket is paused, and nobody listens to it.
+   */
+  start(ms: number | undefined): void {
     const socket = this.#socket
-    this.#connections.add(this)
     socket.on('data', this.#look)
     socket.on('end', this.#ended)
     socket.on('close', this.destroy)
-    this.allow(ms)
+    if (ms !== undefined) {
+      this.#connections.add(this)
+      this.allow(ms)
+    }
     // Whoever has read before has left it paused.
     socket.resume()
   }

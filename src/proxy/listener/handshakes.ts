@@ -44,12 +44,20 @@ export class Handshakes {
     this.#most = most
   }
 
-  /** From here on the socket is guarded: it ends with the worker, or with its handshake. */
-  start(socket: Socket, addresses: Addresses): void {
+  /** Whether the name that a client asks for must be known before its handshake begins. */
+  get needName(): boolean {
+    return this.#servers.needName
+  }
+
+  /**
+   * From here on the socket is guarded: it ends with the worker, with its handshake, or where that takes too long, for which
+   * the time before it begins counts as well. False where there are too many: then it is closed.
+   */
+  take(socket: Socket, addresses: Addresses): boolean {
     if (this.#running.size >= this.#most) {
       this.#count('too_many')
       socket.destroy()
-      return
+      return false
     }
     const handshake = new Handshake(socket, addresses)
     this.#running.set(socket, handshake)
@@ -58,9 +66,24 @@ export class Handshakes {
     // From the first moment to the last: also a client that sends a byte now and then is through by then, or gone.
     wheel.arm(handshake.timer, config.timeouts.handshake, clock.monotonic())
     socket.once('close', () => this.#closed(socket))
+    return true
+  }
+
+  /** The handshake of a socket that was taken; `name` is what the client asks for, or `''`. */
+  begin(socket: Socket, name: string): void {
     // A client that sends no more can end no handshake; the TLS socket takes this over.
     socket.allowHalfOpen = false
-    this.#servers.find('').emit('connection', socket)
+    this.#servers.find(name).emit('connection', socket)
+  }
+
+  /** There will be none: the socket is somebody else's. */
+  letGo(socket: Socket): void {
+    this.#end(socket)
+  }
+
+  /** There will be none, for this reason; the socket is still to be closed. */
+  refuse(socket: Socket, failure: HandshakeFailure): void {
+    this.#ended(socket, failure)
   }
 
   #listenTo(servers: TlsServers): TlsServers {

@@ -23,8 +23,8 @@ const DECODE_ERROR = Buffer.from('15030300020232', 'hex')
 const UNRECOGNIZED_NAME = Buffer.from('15030300020270', 'hex')
 
 export type Opening =
-  /** A handshake is to begin, or to fail; what was read has been put back. */
-  | { readonly kind: 'handshake' }
+  /** A handshake is to begin, or to fail; what was read has been put back. The name is `''` where there is none, or it was not read. */
+  | { readonly kind: 'handshake'; readonly serverName: string }
   /** No TLS, where none is ended; what was read has been put back. */
   | { readonly kind: 'plain' }
   /** To a tenant that ends TLS itself. */
@@ -41,16 +41,20 @@ export type Opening =
   | { readonly kind: 'refused'; readonly why: OpeningFault; readonly alert: Buffer | undefined }
 
 export type OpeningFault =
-  /** It came, and cannot be read or is not allowed to come. */
-  | 'protocol'
+  /** A ClientHello that breaks the rules, or one of SSL 2.0. */
+  | 'client_hello'
+  /** Plain bytes where TLS has to begin. */
+  | 'not_tls'
   | 'timeout'
   | 'client_closed'
   /** It asks for nobody who could be found by the name alone. */
   | 'unroutable'
 
 export interface OpeningOptions {
-  /** Whether TLS is ended on this listener. */
+  /** Whether TLS is ended on this listener. Then the caller sees to the time that may pass. */
   readonly ends: boolean
+  /** Whether the name is needed, whoever it is of. */
+  readonly needName: boolean
   /** Whether PostgreSQL may ask for TLS. */
   readonly postgres: boolean
   /** Called once; not where the socket closes first. */
@@ -83,8 +87,8 @@ export class TlsOpening implements FirstReader {
   }
 
   start(): void {
-    const { handshake, detect } = this.#context.config.timeouts
-    this.#read.start(this.#options.ends ? handshake : detect)
+    const { detect } = this.#context.config.timeouts
+    this.#read.start(this.#options.ends ? undefined : detect)
   }
 
   look(chunk: Buffer): boolean {
@@ -124,22 +128,26 @@ export class TlsOpening implements FirstReader {
     if (first === POSTGRES_BEGIN && this.#options.postgres && !this.#askedForTls)
       return this.#readPostgres(bytes)
     if (first !== TLS_HANDSHAKE) return this.#notTls(first)
-    if (!this.#context.directory.hasPassthrough) return this.#goOn
+    if (!this.#wantsName) return this.#goOn
     this.#hello = new ClientHelloReader()
     // It has begun: from here on it has the time of a handshake.
     if (!this.#options.ends) this.#read.allow(this.#context.config.timeouts.handshake)
     return this.#readHello(bytes)
   }
 
+  get #wantsName(): boolean {
+    return this.#options.needName || this.#context.directory.hasPassthrough
+  }
+
   get #goOn(): Opening {
-    return { kind: this.#options.ends ? 'handshake' : 'plain' }
+    return this.#options.ends ? { kind: 'handshake', serverName: '' } : { kind: 'plain' }
   }
 
   /** Whatever it is, no handshake comes of it; where handshakes are done they say why. */
   #notTls(first: number): Opening {
     const { ends } = this.#options
-    const isRefused = ends ? first >= SSLV2_LENGTH : this.#askedForTls
-    return isRefused ? refused('protocol', undefined) : this.#goOn
+    if (ends && first >= SSLV2_LENGTH) return refused('client_hello', undefined)
+    return !ends && this.#askedForTls ? refused('not_tls', undefined) : this.#goOn
   }
 
   /** Nothing may come behind a request before it is answered: it would be read as if it had come inside TLS (CVE-2021-23222). */
@@ -148,7 +156,7 @@ export class TlsOpening implements FirstReader {
     if (request === 'more') return undefined
     if (request === 'other') return this.#goOn
     const isAlone = bytes.length === POSTGRES_REQUEST_BYTES
-    if (!isAlone || (request === 'gss' && this.#askedForGss)) return refused('protocol', undefined)
+    if (!isAlone || (request === 'gss' && this.#askedForGss)) return refused('not_tls', undefined)
     this.#bytes = new Gathered()
     if (request === 'gss') {
       this.#askedForGss = true
@@ -158,7 +166,7 @@ export class TlsOpening implements FirstReader {
     this.#askedForTls = true
     this.#socket.write('S')
     // Nobody asks for a name: the rest is for the handshake to read.
-    return this.#options.ends && !this.#context.directory.hasPassthrough ? this.#goOn : undefined
+    return this.#wantsName ? undefined : this.#goOn
   }
 
   /** After a request for GSSAPI alone the deployment is told nothing: it would be asked for what the client did not get. */
@@ -177,7 +185,7 @@ export class TlsOpening implements FirstReader {
     const { ends } = this.#options
     if (result.kind === 'invalid') {
       if (!ends && result.fault === 'not_tls' && !this.#askedForTls) return this.#goOn
-      return refused('protocol', DECODE_ERROR)
+      return refused('client_hello', DECODE_ERROR)
     }
     const serverName = normalizeServerName(result.hello.serverName)
     const owner = this.#context.directory.byHost(serverName)
@@ -185,7 +193,7 @@ export class TlsOpening implements FirstReader {
       const first = this.#hello?.bytes ?? Buffer.alloc(0)
       return { kind: 'passthrough', serverName, first, preamble: this.#preamble }
     }
-    return ends ? this.#goOn : refused('unroutable', UNRECOGNIZED_NAME)
+    return ends ? { kind: 'handshake', serverName } : refused('unroutable', UNRECOGNIZED_NAME)
   }
 }
 
