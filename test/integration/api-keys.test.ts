@@ -161,6 +161,36 @@ await proxyTest(
   },
 )
 
+await proxyTest(
+  'a tunnel that began with a key goes on when the key is removed, or the other one',
+  async (t, lab) => {
+    const deployment = await lab.deployment()
+    const [old, next] = [newKey('acme'), newKey('acme')]
+    const credentials = [old, next].map(key => ({ apiKey: digestOf(key) }))
+    const proxy = await lab.proxy({ tenants: [withKeys('acme', deployment.port, ...credentials)] })
+    const tunnels: [client: Peer, upstream: Peer][] = []
+    for (const key of [old, next]) {
+      const client = await lab.client(proxy)
+      await client.send(get('/', `x-api-key: ${key}`, 'connection: upgrade', 'upgrade: echo'))
+      const upstream = await deployment.next()
+      await upstream.readHead()
+      await upstream.send(
+        'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n',
+      )
+      t.match(await client.readHead(), ' 101 ')
+      tunnels.push([client, upstream])
+    }
+    const kept = withKeys('acme', deployment.port, credentials[1] as object)
+    t.same(await change(proxy, 2, [kept]), [])
+    for (const [client, upstream] of tunnels) {
+      await client.send('still there?')
+      t.equal(await upstream.read('?'), 'still there?')
+      await upstream.send('yes!')
+      t.equal(await client.read('!'), 'yes!')
+    }
+  },
+)
+
 await proxyTest('a key in a URL counts only where a parameter is named', async (t, lab) => {
   const key = newKey('acme')
   const deployment = await lab.deployment()

@@ -254,6 +254,7 @@ await test('revoke makes a list, adds to it and renews it', async t => {
   const cases: [string[], string][] = [
     [['certs/none.crt'], 'certs/none.crt cannot be read as a certificate'],
     [['certs/a.key'], 'certs/a.key cannot be read as a certificate'],
+    [['certs/ca.crt'], 'certs/ca.crt is the authority itself'],
     [['other/server.crt'], 'other/server.crt was not issued by this authority'],
     [['--dir', 'other'], 'other/ca.crl cannot be added to: it was not signed by this authority'],
     [['--days', '0'], 'a number from 1 to 36500'],

@@ -74,14 +74,21 @@ async function serialOf(
   authority: KeyedCertificate,
   command: Command,
 ): Promise<string> {
+  const issuer = new X509Certificate(authority.cert)
+  const certificate = await readCertificate(path, command)
+  if (certificate.fingerprint256 === issuer.fingerprint256)
+    command.error(`error: ${path} is the authority itself; take it out of clientCa instead`)
+  if (!certificate.verify(issuer.publicKey))
+    command.error(`error: ${path} was not issued by this authority`)
+  return certificate.serialNumber
+}
+
+async function readCertificate(path: string, command: Command): Promise<X509Certificate> {
   try {
-    const certificate = new X509Certificate(await readFile(path))
-    if (certificate.verify(new X509Certificate(authority.cert).publicKey))
-      return certificate.serialNumber
+    return new X509Certificate(await readFile(path))
   } catch (error) {
     command.error(`error: ${path} cannot be read as a certificate: ${messageOf(error)}`)
   }
-  command.error(`error: ${path} was not issued by this authority`)
 }
 
 function messageOf(error: unknown): string {
