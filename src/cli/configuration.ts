@@ -1,4 +1,5 @@
-import { formatProblem, loadConfig } from '../config/load.ts'
+import { type ConfigStore, openConfig } from '../config/config-store.ts'
+import { formatProblem, loadConfig, type Problem } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 
 /**
@@ -10,11 +11,25 @@ export function loadConfigOrReport(
   env: Record<string, string | undefined> = process.env,
 ): Config | undefined {
   const loaded = loadConfig(file, { env })
-  if ('problems' in loaded) {
-    for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`)
-    process.exitCode = 2
-    return undefined
-  }
-  for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
+  if ('problems' in loaded) return refuse(loaded.problems)
+  warn(loaded.warnings)
   return loaded.config
+}
+
+/** The same for a process that follows changes, and keeps no tenant as an object. */
+export function openConfigOrReport(file: string): ConfigStore | undefined {
+  const opened = openConfig(file, { env: process.env })
+  if ('problems' in opened) return refuse(opened.problems)
+  warn(opened.warnings)
+  return opened.store
+}
+
+function refuse(problems: readonly Problem[]): undefined {
+  for (const problem of problems) process.stderr.write(`${formatProblem(problem)}\n`)
+  process.exitCode = 2
+  return undefined
+}
+
+function warn(warnings: readonly string[]): void {
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
 }

@@ -17,35 +17,35 @@ export interface Owner {
   place(): Place
 }
 
-interface OwnedBlock extends BlockClaim {
-  readonly owner: Owner
+interface OwnedBlock<O> extends BlockClaim {
+  readonly owner: O
 }
 
-export interface ClaimsOptions {
+export interface ClaimsOptions<O> {
   /** What of `tenant` is also another's, if there is one with that id; always the same for the same tenant. */
   readonly references: (tenant: TenantConfig) => readonly Reference[]
   /** Whether `one` stands before `other` in the configuration. */
-  readonly isBefore: (one: Owner, other: Owner) => boolean
+  readonly isBefore: (one: O, other: O) => boolean
 }
 
-type Pair = readonly [Owner, Owner]
+type Pair<O> = readonly [O, O]
 
 /** Where an owner claims what another one claims, too. */
-type PathOf = (owner: Owner) => Path
+type PathOf<O> = (owner: O) => Path
 
 /** Of two tenants that claim the same, the problem is told of the one that stands later in the configuration. */
-export class ClaimsIndex {
-  readonly #options: ClaimsOptions
-  readonly #ids = new Map<string, Owner>()
-  readonly #keys = new Map<string, Owner>()
-  readonly #blocks = new BlockIndex<Owner, OwnedBlock>()
+export class ClaimsIndex<O extends Owner> {
+  readonly #options: ClaimsOptions<O>
+  readonly #ids = new Map<string, O>()
+  readonly #keys = new Map<string, O>()
+  readonly #blocks = new BlockIndex<O, OwnedBlock<O>>()
   /** By the id that is referred to. */
-  readonly #referring = new Map<string, Set<Owner>>()
+  readonly #referring = new Map<string, Set<O>>()
   #addresses = 0
   #hosts = 0
   #passthrough = 0
 
-  constructor(options: ClaimsOptions) {
+  constructor(options: ClaimsOptions<O>) {
     this.#options = options
   }
 
@@ -68,16 +68,16 @@ export class ClaimsIndex {
     return this.#ids.size
   }
 
-  owner(id: string): Owner | undefined {
+  owner(id: string): O | undefined {
     return this.#ids.get(id)
   }
 
-  owners(): IterableIterator<Owner> {
+  owners(): IterableIterator<O> {
     return this.#ids.values()
   }
 
   /** Adds what `owner` claims, whose configuration is `config`. False if there is a tenant of its id: nothing is added. */
-  add(owner: Owner, config: TenantConfig, verdicts: Verdicts): boolean {
+  add(owner: O, config: TenantConfig, verdicts: Verdicts): boolean {
     const namesake = this.#ids.get(owner.id)
     if (namesake !== undefined) {
       this.#sameId([namesake, owner], verdicts)
@@ -99,7 +99,7 @@ export class ClaimsIndex {
   /** To be called when all of a change was added: what is only compared then is compared now. */
   settle(verdicts: Verdicts): void {
     for (const [one, other] of this.#blocks.settle()) {
-      const pathOf: PathOf = owner => (owner === one.owner ? one : other).path
+      const pathOf: PathOf<O> = owner => (owner === one.owner ? one : other).path
       const later = this.#inOrder([one.owner, other.owner])[1] === one.owner ? one : other
       const what = `${later.text}, or a part of it,`
       this.#contested(what, [one.owner, other.owner], pathOf, verdicts)
@@ -107,7 +107,7 @@ export class ClaimsIndex {
   }
 
   /** Takes out all that these claim; also what has only just been added, whatever became of it. */
-  remove(owners: readonly Owner[]): void {
+  remove(owners: readonly O[]): void {
     let withBlocks = false
     for (const owner of owners) {
       if (this.#ids.get(owner.id) !== owner) continue
@@ -133,7 +133,7 @@ export class ClaimsIndex {
     if (hosts.length > 0 && passthrough) this.#passthrough += by
   }
 
-  #refer(owner: Owner, config: TenantConfig, verdicts: Verdicts): void {
+  #refer(owner: O, config: TenantConfig, verdicts: Verdicts): void {
     for (const reference of this.#options.references(config)) {
       const { id } = reference
       if (id === owner.id) continue
@@ -149,14 +149,14 @@ export class ClaimsIndex {
     }
   }
 
-  #sameId(pair: Pair, verdicts: Verdicts): void {
+  #sameId(pair: Pair<O>, verdicts: Verdicts): void {
     const [first, second] = this.#inOrder(pair)
     const message = (): string =>
       `the tenant ${second.id} is also at ${mention(placeIn(first.place(), 'id'))}`
     verdicts.problem(placeIn(second.place(), 'id'), message)
   }
 
-  #contested(what: string, pair: Pair, pathOf: PathOf, verdicts: Verdicts): void {
+  #contested(what: string, pair: Pair<O>, pathOf: PathOf<O>, verdicts: Verdicts): void {
     const [first, second] = this.#inOrder(pair)
     verdicts.problem(placeIn(second.place(), ...pathOf(second)), () => {
       const place = placeIn(first.place(), ...pathOf(first))
@@ -164,12 +164,12 @@ export class ClaimsIndex {
     })
   }
 
-  #inOrder([one, other]: Pair): Pair {
+  #inOrder([one, other]: Pair<O>): Pair<O> {
     return this.#options.isBefore(one, other) ? [one, other] : [other, one]
   }
 }
 
-function pathOfKey(wanted: string): PathOf {
+function pathOfKey(wanted: string): PathOf<Owner> {
   return owner => {
     for (const { key, path } of claimsOf(owner.config())) if (key === wanted) return path
     return []

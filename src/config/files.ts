@@ -3,6 +3,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  fstatSync,
   openSync,
   readdirSync,
   readSync,
@@ -10,17 +11,20 @@ import {
 } from 'node:fs'
 import { sep } from 'node:path'
 
+const PIECE_BYTES = 1024 * 1024
+
 export type FileResult<T> = { readonly value: T } | { readonly fault: string }
 
 /**
  * The bytes of a file, at most `maxBytes`. It reads what it can get instead of trusting the size in the inode, so that
- * pipes work (`amt check /dev/stdin`) and a device without end does no harm.
+ * pipes work (`amt check /dev/stdin`) and a device without end does no harm. They are a part of `into` where they fit: to fill
+ * new memory takes several times as long.
  */
-export function readBytes(path: string, maxBytes: number): FileResult<Buffer> {
+export function readBytes(path: string, maxBytes: number, into?: Buffer): FileResult<Buffer> {
   const fault = fileFault(path)
   if (fault !== undefined) return { fault }
   try {
-    const bytes = readAtMost(path, maxBytes + 1)
+    const bytes = readAtMost(path, maxBytes + 1, into)
     if (bytes.length > maxBytes) return { fault: `is larger than ${maxBytes} bytes` }
     return { value: bytes }
   } catch (error) {
@@ -36,10 +40,12 @@ export function readText(path: string, maxBytes: number): FileResult<string> {
   return text === undefined ? { fault: 'is not valid UTF-8' } : { value: text }
 }
 
+const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true })
+
 /** `undefined` for bytes that are not UTF-8: replacing them would hide a damaged or wrong file. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return STRICT_UTF8.decode(bytes)
   } catch {
     return undefined
   }
@@ -75,19 +81,23 @@ function stateHint(path: string): string {
   return path.split(sep).includes('state') ? '; `npm start` makes it' : ''
 }
 
-function readAtMost(path: string, maxBytes: number): Buffer {
+function readAtMost(path: string, maxBytes: number, into?: Buffer): Buffer {
   const descriptor = openSync(path, 'r')
   try {
-    const chunks: Buffer[] = []
-    let total = 0
-    while (total < maxBytes) {
-      const chunk = Buffer.allocUnsafe(Math.min(maxBytes - total, 1024 * 1024))
-      const count = readSync(descriptor, chunk)
-      if (count === 0) break
-      chunks.push(chunk.subarray(0, count))
-      total += count
+    const { size } = fstatSync(descriptor)
+    // One byte more than it says: the end is where nothing more comes.
+    const wanted = Math.min(maxBytes, size > 0 ? size + 1 : PIECE_BYTES)
+    let bytes = into !== undefined && into.length >= wanted ? into : Buffer.allocUnsafeSlow(wanted)
+    let length = 0
+    for (;;) {
+      const count = readSync(descriptor, bytes, length, bytes.length - length, null)
+      length += count
+      if (count === 0 || length >= maxBytes) return bytes.subarray(0, length)
+      if (length < bytes.length) continue
+      const larger = Buffer.allocUnsafeSlow(Math.min(maxBytes, length + PIECE_BYTES))
+      bytes.copy(larger)
+      bytes = larger
     }
-    return Buffer.concat(chunks, total)
   } finally {
     closeSync(descriptor)
   }

@@ -3,6 +3,7 @@
  * happens to hold `${` stays as it is. `$${` stands for `${`.
  */
 import { resolve } from 'node:path'
+import type { Dependencies } from './dependencies.ts'
 import { readText } from './files.ts'
 import { quote } from './problem.ts'
 
@@ -14,6 +15,8 @@ export interface InterpolationContext {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Absolute; where `${file:PATH}` starts. */
   readonly directory: string
+  /** Told what was taken from where. */
+  readonly dependencies?: Dependencies | undefined
 }
 
 export type Interpolation = { readonly value: string } | { readonly fault: string }
@@ -92,6 +95,7 @@ function replace(body: string, context: InterpolationContext, depth: number): In
   }
   const [, name = '', fallback] = match
   const found = Object.hasOwn(context.env, name) ? context.env[name] : undefined
+  context.dependencies?.variable(name, found)
   // As in a shell, `:-` also covers a variable that is set to nothing.
   if (fallback !== undefined && (found === undefined || found === '')) {
     return interpolate(fallback, context, depth + 1)
@@ -105,6 +109,7 @@ function replace(body: string, context: InterpolationContext, depth: number): In
 function readSecret(path: string, context: InterpolationContext): Interpolation {
   if (path === '' || path.includes('\0')) return { fault: '${file:PATH} needs a path' }
   const file = resolve(context.directory, path)
+  context.dependencies?.file(file)
   const text = readText(file, MAX_INTERPOLATED_FILE_BYTES)
   if ('fault' in text) return { fault: `the file ${file} ${text.fault}` }
   return { value: text.value.replace(/\r?\n$/, '') }

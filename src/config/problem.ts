@@ -117,6 +117,12 @@ export class ProblemList {
     }
   }
 
+  /** Adds all of another list behind its own. */
+  addAll(other: ProblemList): void {
+    for (const problem of other.#problems.values()) this.addAt(problem)
+    this.omit(other.#omitted)
+  }
+
   /** Counts problems that nobody needs to be told one by one. */
   omit(count: number): void {
     this.#omitted += count

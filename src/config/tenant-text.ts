@@ -38,6 +38,13 @@ export function decodeTenant(text: string): TenantConfig {
   return completed(JSON.parse(text) as Json, TENANT_FIELDS) as unknown as TenantConfig
 }
 
+/** The id in the text of a tenant, which begins with it. */
+export function idInText(text: string): string {
+  return text.slice(ID_BEGINS.length, text.indexOf('"', ID_BEGINS.length))
+}
+
+const ID_BEGINS = '{"id":"'
+
 function without(value: Readonly<Json>, fields: readonly Field[]): Json {
   const kept: Json = {}
   for (const { name, fallback, fields: inner } of fields) {

@@ -3,6 +3,7 @@
  * YAML 1.2, core schema: no merge keys, no tags of its own, no double keys. The tree is walked here and not by the
  * library, because double keys have to be found in linear time and each fault needs its position.
  */
+import { dirname, resolve } from 'node:path'
 import {
   type Document,
   isAlias,
@@ -15,6 +16,8 @@ import {
   type Scalar,
   type YAMLMap,
 } from 'yaml'
+import type { Dependencies } from './dependencies.ts'
+import { readText } from './files.ts'
 import {
   type InterpolationContext,
   interpolate,
@@ -63,6 +66,26 @@ export function parseYaml(input: YamlInput, problems: ProblemList): YamlSource |
   }
   if (faults.length > 0) return undefined
   return new YamlSource(input, document, { lines, problems })
+}
+
+/** A YAML file of the configuration, or `undefined` with everything that is wrong with it among the problems. */
+export function readYamlFile(
+  file: string,
+  options: {
+    readonly maxBytes: number
+    readonly env: InterpolationContext['env']
+    readonly problems: ProblemList
+    readonly dependencies?: Dependencies
+  },
+): YamlSource | undefined {
+  const { maxBytes, env, problems, dependencies } = options
+  const text = readText(resolve(file), maxBytes)
+  if ('fault' in text) {
+    problems.addAt({ file, line: 1, column: 1, path: '', message: `the file ${text.fault}` })
+    return undefined
+  }
+  const context = { env, directory: dirname(resolve(file)), dependencies }
+  return parseYaml({ file, text: text.value, firstLine: 1, context }, problems)
 }
 
 export class YamlSource implements Source {

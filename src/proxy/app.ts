@@ -5,8 +5,8 @@
 import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { loadConfig } from '../config/load.ts'
-import type { Config, TenantConfig } from '../config/schema.ts'
+import type { ConfigStore, TenantDifference } from '../config/config-store.ts'
+import type { Touched } from '../config/touched.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { createMixerClient, type MixerClient } from '../runtime/mixer-client.ts'
@@ -23,7 +23,7 @@ import { PrimaryTls } from './primary/primary-tls.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
-import { TenantTexts } from './primary/tenant-texts.ts'
+import { TenantView } from './primary/tenant-view.ts'
 import { type StartResult, WorkerPool, type WorkerStart } from './primary/worker-pool.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
@@ -39,14 +39,11 @@ const QUOTA_TIMEOUT_MS = 2_000
 const FAILED_START_DRAIN_MS = 2_000
 
 export interface ProxyOptions {
-  readonly configPath: string
-  /** What `configPath` holds at the start. */
-  readonly config: Config
+  /** What is in force, and how it changes. */
+  readonly store: ConfigStore
   /** Instead of `config.workers`. */
   readonly workers?: number
   readonly logger: Logger
-  /** For `${NAME}` when the configuration is loaded again; that of the process by default. */
-  readonly env?: Readonly<Record<string, string | undefined>>
   /** The program of the workers; tests bring their own. */
   readonly workerEntry?: string
   /** How signals arrive; tests bring their own. Returns how to stop listening. */
@@ -78,21 +75,22 @@ class ProxyPrimary {
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
   readonly #keyExpiry: ApiKeyExpiry
-  readonly #keyUses = new ApiKeyUses({ clock: systemClock, tenant: id => this.#byId.get(id) })
+  readonly #keyUses = new ApiKeyUses({ clock: systemClock, text: id => this.#store.text(id) })
   readonly #tls: PrimaryTls
   readonly #instance = randomInstance()
-  readonly #texts = new TenantTexts()
+  readonly #store: ConfigStore
+  readonly #tenants: TenantView
   readonly #ended = Promise.withResolvers<number>()
   /** Of an end that was asked for. */
   #exitCode = 0
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
-  #sorted: readonly TenantConfig[] = []
-  #byId: ReadonlyMap<string, TenantConfig> = new Map()
 
   constructor(options: ProxyOptions) {
     this.#options = options
     this.#logger = options.logger
-    const { config } = options
+    this.#store = options.store
+    this.#tenants = new TenantView(this.#store)
+    const { config } = this.#store
     this.#client = createMixerClient(config.mixer)
     this.#quotaClient = createMixerClient({ ...config.mixer, timeoutMs: QUOTA_TIMEOUT_MS })
     this.#keyExpiry = new ApiKeyExpiry({ clock: systemClock, logger: this.#logger })
@@ -135,8 +133,8 @@ class ProxyPrimary {
       options.workers ?? (config.workers === 'auto' ? availableParallelism() : config.workers)
     this.#pool = this.#createPool()
     this.#admin = this.#createAdmin()
-    this.#texts.replace(config.tenants)
-    this.#configChanged(config, this.#reloader.generation)
+    this.#metrics.generation = this.#reloader.generation
+    this.#keyExpiry.update({ changed: this.#store.texts(), removed: [] })
   }
 
   async run(): Promise<ProxyResult> {
@@ -187,22 +185,22 @@ class ProxyPrimary {
       return undefined
     }
     this.#phase = 'ready'
-    this.#registrar.update(this.#reloader.config.tenants)
-    const { service, tenants, tenantSources } = this.#reloader.config
+    this.#registrar.start(this.#store.texts())
+    const { service, tenantSources } = this.#store.config
     this.#logger.info(
       {
         service: service.name,
         bound: workers.bound,
         admin: admin.address,
         workers: this.#workerCount,
-        tenants: tenants.length,
+        tenants: this.#store.size,
       },
       'ready',
     )
     return new SourceWatcher({
       sources: tenantSources,
       logger: this.#logger,
-      onChange: () => void this.#reloader.reload('watch'),
+      onChange: (touched: Touched) => void this.#reloader.reload('watch', touched),
     })
   }
 
@@ -241,14 +239,14 @@ class ProxyPrimary {
   }
 
   async #drain(): Promise<void> {
-    await this.#pool.drain(this.#reloader.config.timeouts.drain + DRAIN_GRACE_MS)
+    await this.#pool.drain(this.#store.config.timeouts.drain + DRAIN_GRACE_MS)
     await this.#shipper.close(LAST_REPORT_MS)
     this.#ended.resolve(this.#exitCode)
   }
 
   #createShipper(proxy: string): JournalShipper {
     return new JournalShipper({
-      folder: this.#options.config.mixer.journal,
+      folder: this.#store.config.mixer.journal,
       client: this.#client,
       proxy,
       clock: systemClock,
@@ -258,18 +256,14 @@ class ProxyPrimary {
   }
 
   #createReloader(): Reloader {
-    const { config, configPath } = this.#options
-    // oxlint-disable-next-line node/no-process-env -- a reload reads the same variables as the start did
-    const env = this.#options.env ?? process.env
     return new Reloader({
-      config,
-      load: () => loadConfig(configPath, { env }),
-      apply: async ({ tenants, limits }, generation) =>
-        this.#pool.apply({ ...this.#texts.replace(tenants), limits, generation }),
+      store: this.#store,
+      apply: async (difference, generation) =>
+        this.#pool.apply({ ...difference, limits: this.#store.config.limits, generation }),
       logger: this.#logger,
       files: this.#tls,
       onRefused: () => this.#metrics.configRefused(),
-      onChange: (changed, generation) => this.#configChanged(changed, generation),
+      onChange: (difference, generation) => this.#tenantsChanged(difference, generation),
     })
   }
 
@@ -289,12 +283,13 @@ class ProxyPrimary {
   }
 
   #workerStart(): WorkerStart {
-    const { config, generation } = this.#reloader
-    const { tenants: _, ...ofWorkers } = config
+    const { generation } = this.#reloader
+    const { tenants: _, ...config } = this.#store.config
     const [workers, instance] = [this.#workerCount, this.#instance]
+    const changed = [...this.#store.texts()]
     return {
-      message: { config: ofWorkers, workers, instance, ...this.#tls.forWorker },
-      tenants: { generation, limits: config.limits, changed: this.#texts.all(), removed: [] },
+      message: { config, workers, instance, ...this.#tls.forWorker },
+      tenants: { generation, limits: config.limits, changed, removed: [] },
     }
   }
 
@@ -302,9 +297,8 @@ class ProxyPrimary {
     const routes = adminRoutes({
       phase: () => this.#phase,
       workers: () => ({ ready: this.#pool.ready, count: this.#workerCount }),
-      config: () => this.#reloader.config,
-      tenants: () => this.#sorted,
-      tenant: id => this.#byId.get(id),
+      config: () => this.#store.config,
+      tenants: this.#tenants,
       metrics: this.#metrics,
       live: this.#live,
       shipper: this.#shipper,
@@ -316,7 +310,7 @@ class ProxyPrimary {
       },
     })
     return new AdminServer({
-      address: this.#options.config.admin.address,
+      address: this.#store.config.admin.address,
       routes,
       logger: this.#logger,
     })
@@ -334,17 +328,14 @@ class ProxyPrimary {
     this.#shipper.workerGone(slot)
   }
 
-  #configChanged({ tenants }: Config, generation: number): void {
+  #tenantsChanged(difference: TenantDifference, generation: number): void {
     this.#metrics.generation = generation
-    if (this.#phase !== 'starting') this.#registrar.update(tenants)
-    this.#byId = new Map(tenants.map(tenant => [tenant.id, tenant]))
-    this.#sorted = tenants.toSorted((a, b) => (a.id < b.id ? -1 : 1))
-    this.#quotas.retainOnly(id => this.#byId.has(id))
-    this.#keyUses.forgetRemoved()
-    this.#keyExpiry.update(tenants)
-    for (const id of this.#live.tenantsWithEndpoints()) {
-      if (!this.#byId.has(id)) this.#live.forgetEndpointsOf(id)
-    }
+    if (this.#phase !== 'starting') this.#registrar.update(difference)
+    this.#tenants.changed()
+    this.#quotas.forget(difference.removed)
+    this.#keyUses.forget(difference.removed)
+    this.#keyExpiry.update(difference)
+    for (const id of difference.removed) this.#live.forgetEndpointsOf(id)
   }
 }
 

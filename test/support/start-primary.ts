@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { type ConfigStore, openConfig } from '../../src/config/config-store.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { type ProxyResult, runProxy } from '../../src/proxy/app.ts'
@@ -37,8 +38,7 @@ export class StartedPrimary {
     this.log = new LogLines()
     let handlers: SignalHandlers | undefined
     this.ended = runProxy({
-      configPath: this.#configPath,
-      config: this.load(),
+      store: this.#open(),
       workers,
       logger: this.log.logger,
       workerEntry: join(import.meta.dirname, 'fake-worker.ts'),
@@ -65,6 +65,12 @@ export class StartedPrimary {
     const loaded = loadConfig(this.#configPath, { env: {} })
     if ('problems' in loaded) throw new Error(JSON.stringify(loaded.problems))
     return loaded.config
+  }
+
+  #open(): ConfigStore {
+    const opened = openConfig(this.#configPath, { env: {} })
+    if ('problems' in opened) throw new Error(JSON.stringify(opened.problems))
+    return opened.store
   }
 
   /** The configuration of the start with `changes`. */

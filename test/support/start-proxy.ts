@@ -10,11 +10,11 @@ import {
   type UsageTotals,
 } from '../../src/contracts/usage-report.ts'
 import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
-import { TenantTexts } from '../../src/proxy/primary/tenant-texts.ts'
 import { Worker, type WorkerDeps, type WorkerOptions } from '../../src/proxy/worker/worker.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
 import { journaledIn } from './journal-files.ts'
+import { TenantTexts } from './tenant-texts.ts'
 
 export interface RunningProxy {
   readonly worker: Worker

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { createLogger } from '../../runtime/logger.ts'
-import { loadConfigOrReport } from '../configuration.ts'
+import { openConfigOrReport } from '../configuration.ts'
 import { workersOption } from '../options.ts'
 
 interface ProxyOptions {
@@ -17,13 +17,12 @@ export function proxyCommand(): Command {
     .addOption(workersOption())
     .addHelpText('after', '\nExample:\n  amt proxy --config amt.yaml --workers 4\n')
     .action(async ({ config: file, workers }: ProxyOptions) => {
-      const configPath = resolve(file)
-      const config = loadConfigOrReport(configPath)
-      if (!config) return
+      const store = openConfigOrReport(resolve(file))
+      if (!store) return
       const { runProxy } = await import('../../proxy/app.ts')
-      const logger = createLogger({ level: config.log.level, name: 'proxy' })
+      const logger = createLogger({ level: store.config.log.level, name: 'proxy' })
       const count = workers === undefined ? {} : { workers }
-      const { exitCode } = await runProxy({ configPath, config, logger, ...count })
+      const { exitCode } = await runProxy({ store, logger, ...count })
       process.exitCode = exitCode
     })
 }

@@ -17,6 +17,7 @@ import type { LiveState } from './live-state.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { QuotaRelay, QuotaState } from './quota-relay.ts'
 import type { ReloadResult } from './reloader.ts'
+import type { TenantView } from './tenant-view.ts'
 
 /** For what is in journals and was not shipped yet: its sums are in the answer only once it is read. */
 const READ_AHEAD_MS = 2_000
@@ -27,10 +28,9 @@ const MAX_LIMIT = 1_000
 export interface AdminSources {
   readonly phase: () => 'starting' | 'ready' | 'draining'
   readonly workers: () => { readonly ready: number; readonly count: number }
+  /** Without tenants. */
   readonly config: () => Config
-  /** Of the configuration in force, sorted by id. */
-  readonly tenants: () => readonly TenantConfig[]
-  readonly tenant: (id: string) => TenantConfig | undefined
+  readonly tenants: Pick<TenantView, 'ids' | 'tenant' | 'wholeConfig'>
   readonly metrics: ProxyMetrics
   readonly live: LiveState
   readonly shipper: JournalShipper
@@ -48,7 +48,7 @@ export function adminRoutes(sources: AdminSources): AdminRoute[] {
       status: 200,
       ...(await sources.metrics.expose(accept)),
     })),
-    get('/config', () => json(200, redactConfig(sources.config()))),
+    get('/config', () => json(200, redactConfig(sources.tenants.wholeConfig()))),
     get('/tenants', request => listTenants(sources, request)),
     get('/tenants/', ({ rest }) => showTenant(sources, rest)),
     get('/reconcile', async request => reconcile(sources, request)),
@@ -96,10 +96,11 @@ function listTenants(
   { tenants, live, shipper }: AdminSources,
   { query }: AdminRequest,
 ): AdminAnswer {
-  const all = tenants()
-  const page = pageOf(all, query, tenant => tenant.id)
+  const all = tenants.ids()
+  const page = pageOf(all, query, id => id)
   if (page === undefined) return badPage()
-  const listed = page.items.map(({ id, disabled, address, hosts, credentials, deployment }) => ({
+  const found = page.items.flatMap(id => tenants.tenant(id) ?? [])
+  const listed = found.map(({ id, disabled, address, hosts, credentials, deployment }) => ({
     id,
     disabled,
     address: address ?? null,
@@ -113,10 +114,10 @@ function listTenants(
 }
 
 function showTenant(
-  { tenant, config, live, metrics, shipper, quotas, keyUses }: AdminSources,
+  { tenants, config, live, metrics, shipper, quotas, keyUses }: AdminSources,
   id: string,
 ): AdminAnswer {
-  const found = tenant(id)
+  const found = tenants.tenant(id)
   if (found === undefined) return problemAnswer('not_found', 'no tenant has this id')
   const { disabled, address, hosts, credentials, deployment, limits } = found
   const health = live.endpointsOf(id)

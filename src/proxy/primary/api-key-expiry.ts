@@ -1,5 +1,6 @@
 /** Says in time which API keys end: a gauge, and a log line when one comes near its end and when it has reached it. */
 import type { TenantConfig } from '../../config/schema.ts'
+import { decodeTenant, idInText } from '../../config/tenant-text.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { shortDigest } from './credential-list.ts'
@@ -24,10 +25,15 @@ interface EndingKey {
   said: State | undefined
 }
 
+interface Difference {
+  readonly changed: Iterable<string>
+  readonly removed: readonly string[]
+}
+
 export class ApiKeyExpiry {
   readonly #clock: Clock
   readonly #logger: Logger
-  #keys: ReadonlyMap<string, EndingKey> = new Map()
+  readonly #byTenant = new Map<string, readonly EndingKey[]>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(deps: { readonly clock: Clock; readonly logger: Logger }) {
@@ -35,17 +41,14 @@ export class ApiKeyExpiry {
     this.#logger = deps.logger
   }
 
-  /** The tenants of the configuration in force. */
-  update(tenants: readonly TenantConfig[]): void {
-    const keys = new Map<string, EndingKey>()
-    for (const tenant of tenants) {
-      for (const key of endingKeysOf(tenant)) {
-        const known = this.#keys.get(key.digest)
-        if (known?.expires === key.expires) key.said = known.said
-        keys.set(key.digest, key)
-      }
+  /** What is different from now on; at the start that is all. Tenants as `encodeTenant` writes them. */
+  update({ changed, removed }: Difference): void {
+    for (const id of removed) this.#byTenant.delete(id)
+    for (const text of changed) {
+      // Of 100,000 tenants few have keys that end, and no other is looked at.
+      if (text.includes('"expires"')) this.#set(decodeTenant(text))
+      else this.#byTenant.delete(idInText(text))
     }
-    this.#keys = keys
     this.look()
     this.#timer ??= setInterval(() => this.look(), LOOK_MS).unref()
   }
@@ -54,7 +57,7 @@ export class ApiKeyExpiry {
   look(): void {
     const news: Record<State, EndingKey[]> = { expiring: [], expired: [] }
     const now = this.#clock.now()
-    for (const key of this.#keys.values()) {
+    for (const key of this.#keys()) {
       const state = stateOf(key, now)
       if (state === undefined || key.said === state) continue
       key.said = state
@@ -77,7 +80,7 @@ export class ApiKeyExpiry {
         read: () => {
           const counts: Record<State, number> = { expiring: 0, expired: 0 }
           const now = this.#clock.now()
-          for (const key of this.#keys.values()) {
+          for (const key of this.#keys()) {
             const state = stateOf(key, now)
             if (state !== undefined) counts[state] += 1
           }
@@ -85,6 +88,23 @@ export class ApiKeyExpiry {
         },
       },
     ]
+  }
+
+  #set(tenant: TenantConfig): void {
+    const known = this.#byTenant.get(tenant.id)
+    const keys = [...endingKeysOf(tenant)]
+    for (const key of keys) {
+      const same = known?.find(({ digest, expires }) => {
+        return digest === key.digest && expires === key.expires
+      })
+      key.said = same?.said
+    }
+    if (keys.length > 0) this.#byTenant.set(tenant.id, keys)
+    else this.#byTenant.delete(tenant.id)
+  }
+
+  *#keys(): Generator<EndingKey> {
+    for (const keys of this.#byTenant.values()) yield* keys
   }
 
   #log(keys: readonly EndingKey[], message: string): void {

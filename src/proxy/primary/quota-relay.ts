@@ -64,8 +64,8 @@ export class QuotaRelay {
   }
 
   /** Forgets tenants that there are no longer. */
-  retainOnly(exists: (tenant: string) => boolean): void {
-    for (const tenant of this.#states.keys()) if (!exists(tenant)) this.#states.delete(tenant)
+  forget(tenants: readonly string[]): void {
+    for (const tenant of tenants) this.#states.delete(tenant)
   }
 
   /** Nothing is asked any more. */

@@ -4,8 +4,14 @@
  * one in force.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { formatProblem, type LoadResult } from '../../config/load.ts'
+import type {
+  ConfigChange,
+  ConfigChangeResult,
+  TenantDifference,
+} from '../../config/config-store.ts'
+import { formatProblem } from '../../config/problem.ts'
 import type { Config } from '../../config/schema.ts'
+import { Touched } from '../../config/touched.ts'
 import type { Logger } from '../../runtime/logger.ts'
 
 /** Keys that workers take while they run; everything else needs a restart. */
@@ -15,11 +21,13 @@ const MAX_CHANGED_KEYS = 20
 const RELOADABLE_PATH = /^listeners\[\d+\]\.tls\./
 
 export interface ReloaderOptions {
-  /** The configuration of the start; it is generation 1. */
-  readonly config: Config
-  readonly load: () => LoadResult
-  /** Brings `config` to the workers; resolves with what any of them could not do. */
-  readonly apply: (config: Config, generation: number) => Promise<readonly string[]>
+  /** What is in force; at the start it is generation 1. */
+  readonly store: {
+    readonly size: number
+    readonly reload: (touched?: Touched) => ConfigChangeResult
+  }
+  /** Brings a change to the workers; resolves with what any of them could not do. */
+  readonly apply: (difference: TenantDifference, generation: number) => Promise<readonly string[]>
   readonly logger: Logger
   /** A reload was refused. */
   readonly onRefused: () => void
@@ -30,96 +38,116 @@ export interface ReloaderOptions {
     /** What was checked last is in force. */
     readonly settle: () => void
   }
-  /** What is in force from now on. */
-  readonly onChange: (config: Config, generation: number) => void
+  /** What is different from now on. */
+  readonly onChange: (difference: TenantDifference, generation: number) => void
 }
 
 export type ReloadResult =
   | { readonly ok: true; readonly generation: number; readonly changed: boolean }
   | { readonly ok: false; readonly generation: number; readonly problems: readonly string[] }
 
+/** A reload that waits for its turn. */
+interface Waiting {
+  readonly result: Promise<ReloadResult>
+  readonly cause: string
+  /** Undefined where everything is to be looked at. */
+  touched: Touched | undefined
+}
+
 export class Reloader {
   readonly #options: ReloaderOptions
-  #config: Config
   #generation = 1
   #last: Promise<unknown> = Promise.resolve()
-  #waiting: Promise<ReloadResult> | undefined
+  #waiting: Waiting | undefined
 
   constructor(options: ReloaderOptions) {
     this.#options = options
-    this.#config = options.config
   }
 
-  /** In force now; while a reload is under way already the new one, so that a worker born then gets it. */
-  get config(): Config {
-    return this.#config
-  }
-
+  /** Of what the store has in force; while a reload is under way already of the new one, which a worker born then gets. */
   get generation(): number {
     return this.#generation
   }
 
-  /** One at a time. Requests that arrive while one waits for its turn are the same request. Never rejects. */
-  async reload(cause: string): Promise<ReloadResult> {
-    this.#waiting ??= this.#last.then(() => {
+  /**
+   * Looks at everything, or at the sources that were `touched`. One at a time; requests that arrive while one waits for its
+   * turn are the same request. Never rejects.
+   */
+  async reload(cause: string, touched?: Touched): Promise<ReloadResult> {
+    const waiting = this.#waiting
+    if (waiting !== undefined) {
+      if (touched === undefined) waiting.touched = undefined
+      else waiting.touched?.merge(touched)
+      return waiting.result
+    }
+    const result = this.#last.then(async () => {
+      const { touched: all } = this.#waiting ?? { touched: undefined }
       this.#waiting = undefined
-      return this.#reload(cause)
+      return this.#reload(cause, all)
     })
-    this.#last = this.#waiting
-    return this.#waiting
+    this.#waiting = { result, cause, touched: touched && copyOf(touched) }
+    this.#last = result
+    return result
   }
 
-  async #reload(cause: string): Promise<ReloadResult> {
-    const loaded = this.#load()
-    if ('problems' in loaded) return this.#refuse(cause, loaded.problems)
-    const former = this.#config
-    const fixed = changedKeys(former, loaded.config)
+  async #reload(cause: string, touched: Touched | undefined): Promise<ReloadResult> {
+    const change = this.#load(touched)
+    if ('refused' in change) return this.#refuse(cause, change.refused)
+    const fixed = changedKeys(change.former, change.config)
     if (fixed.length > 0) {
+      change.undo()
       return this.#refuse(cause, [
         `only tenants, limits, quotas and TLS of listeners can change without a restart; changed: ${fixed.join(', ')}`,
       ])
     }
     // Whoever watches them tells of files; a change of the tenants reads none of them.
-    const unusable = cause === 'watch' ? [] : (this.#options.files?.check(loaded.config) ?? [])
-    if (unusable.length > 0) return this.#refuse(cause, unusable)
-    const changed = !isDeepStrictEqual(former, loaded.config)
-    if (!changed && cause === 'watch') return { ok: true, generation: this.#generation, changed }
-    const problems = await this.#enforce(loaded.config)
-    if (problems.length > 0) {
-      const remaining = await this.#enforce(former)
-      if (remaining.length > 0)
-        this.#options.logger.error(
-          { problems: remaining },
-          'the former configuration cannot be restored',
-        )
-      return this.#refuse(cause, problems)
+    const unusable = cause === 'watch' ? [] : (this.#options.files?.check(change.config) ?? [])
+    if (unusable.length > 0) {
+      change.undo()
+      return this.#refuse(cause, unusable)
     }
+    const changed = isChange(change)
+    if (!changed && cause === 'watch') return { ok: true, generation: this.#generation, changed }
+    const problems = await this.#enforce(change.tenants)
+    if (problems.length > 0) return this.#takeBack(cause, change, problems)
     this.#options.files?.settle()
-    for (const warning of loaded.warnings)
+    for (const warning of change.warnings)
       this.#options.logger.warn({ warning }, 'configuration warning')
+    const tenants = this.#options.store.size
     this.#options.logger.info(
-      { cause, generation: this.#generation, tenants: loaded.config.tenants.length, changed },
+      { cause, generation: this.#generation, tenants, changed },
       'configuration reloaded',
     )
     return { ok: true, generation: this.#generation, changed }
   }
 
-  #load():
-    | { readonly config: Config; readonly warnings: readonly string[] }
-    | { readonly problems: readonly string[] } {
+  async #takeBack(
+    cause: string,
+    change: ConfigChange,
+    problems: readonly string[],
+  ): Promise<ReloadResult> {
+    const remaining = await this.#enforce(change.undo())
+    if (remaining.length > 0)
+      this.#options.logger.error(
+        { problems: remaining },
+        'the former configuration cannot be restored',
+      )
+    return this.#refuse(cause, problems)
+  }
+
+  #load(touched: Touched | undefined): ConfigChange | { readonly refused: readonly string[] } {
     try {
-      const loaded = this.#options.load()
-      return 'problems' in loaded ? { problems: loaded.problems.map(formatProblem) } : loaded
+      const loaded = this.#options.store.reload(touched)
+      return 'problems' in loaded ? { refused: loaded.problems.map(formatProblem) } : loaded
     } catch (error) {
-      return { problems: [`the configuration cannot be loaded: ${String(error)}`] }
+      return { refused: [`the configuration cannot be loaded: ${String(error)}`] }
     }
   }
 
-  async #enforce(config: Config): Promise<readonly string[]> {
+  async #enforce(difference: TenantDifference): Promise<readonly string[]> {
     this.#generation += 1
-    this.#config = config
-    const problems = await this.#options.apply(config, this.#generation)
-    this.#options.onChange(config, this.#generation)
+    const problems = await this.#options.apply(difference, this.#generation)
+    this.#options.onChange(difference, this.#generation)
     return problems
   }
 
@@ -130,6 +158,17 @@ export class Reloader {
       logger.error({ cause, problem }, 'configuration refused; the old one stays in force')
     return { ok: false, generation: this.#generation, problems }
   }
+}
+
+function copyOf(touched: Touched): Touched {
+  const copy = new Touched()
+  copy.merge(touched)
+  return copy
+}
+
+function isChange({ former, config, tenants }: ConfigChange): boolean {
+  const { changed, removed } = tenants
+  return changed.length > 0 || removed.length > 0 || !isDeepStrictEqual(former, config)
 }
 
 /** Paths of the values that differ and cannot change while the proxy runs, such as `listeners[0].address`. */

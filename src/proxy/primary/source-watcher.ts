@@ -1,114 +1,123 @@
 /**
- * Watches the tenant sources and says when something there has changed. A file is watched through its directory: editors
- * and deployment tools replace files by renaming, and a watch on the file itself would stay with the old one.
+ * Watches the tenant sources and says what in them has changed. A file is watched through its directory: editors and
+ * deployment tools replace files by renaming, and a watch on the file itself would stay with the old one.
  */
-import { type FSWatcher, watch } from 'node:fs'
+import { readFileSync, type watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Config } from '../../config/schema.ts'
+import type { Touched } from '../../config/touched.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import { ChangeGate, type WatchedSource } from './change-gate.ts'
+import { WatchedDirectory } from './watched-directory.ts'
 
 type TenantSource = Config['tenantSources'][number]
 
-const QUIET_MS = 100
-/** A directory that never comes to rest is read all the same. */
-const LONGEST_WAIT_MS = 1_000
-/** A directory that was deleted or replaced is looked for again. */
-const WATCH_AGAIN_MS = 2_000
+/** Where the system says how many events wait at most. */
+const QUEUE_LIMIT_FILE = '/proc/sys/fs/inotify/max_queued_events'
+const USUAL_QUEUE_LIMIT = 16_384
 
 export interface SourceWatcherOptions {
   readonly sources: readonly TenantSource[]
   readonly logger: Logger
-  /** Called once for a burst of changes, about 100 ms after the last of them. */
-  readonly onChange: () => void
+  /** Called once for changes that come together, when they are whole. */
+  readonly onChange: (touched: Touched) => void
+  /** `fs.watch`; tests bring their own. */
+  readonly watch?: typeof watch
+  /** How often a directory is looked at that cannot be watched. */
+  readonly pollMs?: number
+}
+
+/** The sources that live in one directory. */
+interface Interest {
+  readonly sources: WatchedSource[]
 }
 
 export class SourceWatcher {
   readonly #options: SourceWatcherOptions
-  readonly #watchers = new Map<string, FSWatcher>()
-  readonly #again = new Map<string, NodeJS.Timeout>()
-  #quiet: NodeJS.Timeout | undefined
-  #firstChangeAt = 0
+  readonly #sources: readonly WatchedSource[]
+  readonly #gate: ChangeGate
+  readonly #directories: readonly WatchedDirectory[]
+  readonly #manyEvents = Math.floor(queueLimit() / 2)
+  /** Since the loop of the process last came round. */
+  #events = 0
 
   constructor(options: SourceWatcherOptions) {
     this.#options = options
-    for (const [directory, isOurs] of watchedDirectories(options.sources)) {
-      this.#watch(directory, isOurs)
-    }
+    this.#sources = options.sources.map(source =>
+      'directory' in source
+        ? { path: source.directory, kind: 'directory' }
+        : { path: source.file, kind: 'file' },
+    )
+    this.#gate = new ChangeGate(this.#sources, options.onChange)
+    const byDirectory = Map.groupBy(this.#sources, directoryOf)
+    this.#directories = [...byDirectory].map(([path, sources]) => this.#watch(path, { sources }))
   }
 
   close(): void {
-    clearTimeout(this.#quiet)
-    for (const timer of this.#again.values()) clearTimeout(timer)
-    for (const watcher of this.#watchers.values()) watcher.close()
-    this.#again.clear()
-    this.#watchers.clear()
+    for (const directory of this.#directories) directory.close()
+    this.#gate.close()
   }
 
-  #watch(directory: string, isOurs: (name: string) => boolean): void {
-    const retry = (error: unknown): void => {
-      this.#options.logger.warn(
-        { directory, err: error },
-        'a tenant source cannot be watched; trying again',
-      )
-      this.#watchers.get(directory)?.close()
-      this.#watchers.delete(directory)
-      clearTimeout(this.#again.get(directory))
-      this.#again.set(
-        directory,
-        setTimeout(() => {
-          this.#watch(directory, isOurs)
-          // Whatever happened meanwhile was not seen.
-          if (this.#watchers.has(directory)) this.#changed()
-        }, WATCH_AGAIN_MS),
-      )
-    }
-    try {
-      const watcher = watch(directory, (event, name) => {
-        // The directory itself was moved or deleted; the watch would stay with the old one for ever.
-        if (event === 'rename' && name === basename(directory))
-          retry(new Error('the directory was moved'))
-        if (name === null || isOurs(name)) this.#changed()
-      })
-      watcher.on('error', retry)
-      this.#watchers.set(directory, watcher)
-    } catch (error) {
-      retry(error)
+  #watch(path: string, { sources }: Interest): WatchedDirectory {
+    const { logger, watch: watchWith, pollMs } = this.#options
+    return new WatchedDirectory({
+      path,
+      isOurs: name => sources.some(source => concerns(source, name)),
+      logger,
+      pollMs,
+      ...(watchWith === undefined ? {} : { watch: watchWith }),
+      events: {
+        heard: (event, name) => this.#heard(sources, event, name),
+        replaced: whole => {
+          for (const source of sources) {
+            if (whole) this.#gate.renamed(source)
+            else this.#gate.unsettled(source)
+          }
+        },
+        // They have been looked at twice.
+        polled: () => {
+          for (const source of sources) this.#gate.renamed(source)
+        },
+      },
+    })
+  }
+
+  #heard(sources: readonly WatchedSource[], event: string, name: string | null): void {
+    this.#count()
+    for (const source of sources) {
+      // `..data` is how Kubernetes swaps a mounted ConfigMap: a link in the directory changes, the files do not.
+      if (name === null || name.startsWith('..')) this.#gate.written(source)
+      else if (concerns(source, name)) {
+        const file = source.kind === 'directory' ? name : undefined
+        if (event === 'rename') this.#gate.renamed(source, file)
+        else this.#gate.written(source, file)
+      } else if (event === 'change' && name === basename(directoryOf(source)))
+        this.#gate.written(source)
     }
   }
 
-  #changed(): void {
-    const now = performance.now()
-    if (this.#quiet === undefined) this.#firstChangeAt = now
-    else clearTimeout(this.#quiet)
-    const wait = Math.min(QUIET_MS, Math.max(0, this.#firstChangeAt + LONGEST_WAIT_MS - now))
-    this.#quiet = setTimeout(() => {
-      this.#quiet = undefined
-      this.#options.onChange()
-    }, wait)
+  /** Beyond its limit the system drops events, and nothing says so here: from many at once follows that there may be more. */
+  #count(): void {
+    if (this.#events === 0) setImmediate(() => (this.#events = 0))
+    this.#events += 1
+    if (this.#events !== this.#manyEvents) return
+    this.#options.logger.warn('very many files changed at once: all tenant sources are read')
+    for (const source of this.#sources) this.#gate.unsettled(source)
   }
 }
 
-/** Each directory once, with what is of interest in it. */
-function watchedDirectories(
-  sources: readonly TenantSource[],
-): Map<string, (name: string) => boolean> {
-  const names = new Map<string, Set<string> | 'all'>()
-  for (const source of sources) {
-    if ('directory' in source) {
-      names.set(source.directory, 'all')
-      continue
-    }
-    const directory = dirname(source.file)
-    const files = names.get(directory) ?? new Set<string>()
-    if (files !== 'all') names.set(directory, files.add(basename(source.file)))
-  }
-  return new Map(
-    [...names].map(([directory, files]) => [directory, (name: string) => concerns(files, name)]),
-  )
+function directoryOf({ path, kind }: WatchedSource): string {
+  return kind === 'directory' ? path : dirname(path)
 }
 
-/** `..data` is how Kubernetes swaps a mounted ConfigMap: a link in the directory changes, the files do not. */
-function concerns(files: ReadonlySet<string> | 'all', name: string): boolean {
-  if (name.startsWith('..')) return true
-  return files === 'all' ? /\.ya?ml$/.test(name) : files.has(name)
+function concerns({ path, kind }: WatchedSource, name: string): boolean {
+  return kind === 'file' ? name === basename(path) : /^[^.#~].*\.ya?ml$/.test(name)
+}
+
+function queueLimit(): number {
+  try {
+    return Number(readFileSync(QUEUE_LIMIT_FILE, 'utf8')) || USUAL_QUEUE_LIMIT
+  } catch {
+    return USUAL_QUEUE_LIMIT
+  }
 }

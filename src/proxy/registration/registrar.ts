@@ -2,7 +2,8 @@
  * Keeps the mixer told whose deployments there are: at the start, with each change, and every 30 seconds the digests
  * alone, so that a mixer with a new ledger asks for what it misses. It never gives up, and nothing waits for it.
  */
-import type { TenantConfig } from '../../config/schema.ts'
+import type { TenantDifference } from '../../config/config-store.ts'
+import { decodeTenant } from '../../config/tenant-text.ts'
 import {
   MAX_REGISTRATION_BYTES,
   MAX_REGISTRATION_PAGES,
@@ -13,10 +14,12 @@ import {
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { MixerClient } from '../../runtime/mixer-client.ts'
-import { type Page, pagesOf } from './pages.ts'
+import { type Page, RegistrationPages } from './pages.ts'
 
 const REFRESH_MS = 30_000
 const FIRST_RETRY_MS = 500
+/** Worked through without a pause: some 10 ms. */
+const TENANTS_A_TURN = 1_000
 /** No longer than the time between two refreshes, which this stands for. */
 const LAST_RETRY_MS = REFRESH_MS
 
@@ -40,6 +43,9 @@ type Outcome = 'registered' | 'failed'
 
 export class Registrar {
   readonly #deps: RegistrarDeps
+  readonly #pages = new RegistrationPages()
+  /** Ids, while the tenants of the start are worked through. */
+  #changedMeanwhile: Set<string> | undefined
   #snapshot: Snapshot | undefined
   #lastGeneration = 0
   /** The generation that the log knows of as registered. */
@@ -53,10 +59,46 @@ export class Registrar {
     this.#deps = deps
   }
 
-  /** From now on registers these tenants. Returns at once. */
-  update(tenants: readonly TenantConfig[]): void {
+  /**
+   * From now on registers these tenants, each as `encodeTenant` writes it, and what becomes of them. Returns at once, and
+   * works through them bit by bit: there may be 100,000, and others wait for the process, too.
+   */
+  start(texts: Iterable<string>): void {
+    const changed = new Set<string>()
+    this.#changedMeanwhile = changed
+    void this.#fill(texts[Symbol.iterator](), changed)
+  }
+
+  /** Registers what is different. */
+  update({ changed, removed }: TenantDifference): void {
+    for (const text of changed) {
+      const tenant = decodeTenant(text)
+      this.#pages.set(tenant)
+      this.#changedMeanwhile?.add(tenant.id)
+    }
+    for (const id of removed) {
+      this.#pages.delete(id)
+      this.#changedMeanwhile?.add(id)
+    }
+    if (this.#changedMeanwhile === undefined) this.#take()
+  }
+
+  /** What changes while this goes on is newer than what `texts` still gives. */
+  async #fill(texts: Iterator<string>, changed: ReadonlySet<string>): Promise<void> {
+    for (let count = 1; ; count += 1) {
+      const next = texts.next()
+      if (next.done === true || this.#closed) break
+      const tenant = decodeTenant(next.value)
+      if (!changed.has(tenant.id)) this.#pages.set(tenant)
+      if (count % TENANTS_A_TURN === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+    this.#changedMeanwhile = undefined
+    this.#take()
+  }
+
+  #take(): void {
     if (this.#closed) return
-    const pages = new Map(pagesOf(tenants).map(page => [page.digest, page]))
+    const pages = this.#pages.pages()
     if (pages.size > MAX_REGISTRATION_PAGES) {
       this.#deps.logger.error(
         { pages: pages.size, most: MAX_REGISTRATION_PAGES },
@@ -119,7 +161,7 @@ export class Registrar {
       service,
       generation,
       pages: [...pages.keys()],
-      content: content.map(({ digest, tenants }) => ({ digest, tenants: [...tenants] })),
+      content: content.map(page => ({ digest: page.digest, tenants: page.tenants() })),
     }
     const result = await client.register(registration)
     if (result.ok) return result.answer
@@ -176,7 +218,7 @@ function batchOf({ pages }: Snapshot, missing: readonly string[]): Page[] {
     const page = pages.get(digest)
     if (page === undefined) continue
     bytes += page.bytes
-    tenants += page.tenants.length
+    tenants += page.count
     const full = bytes > MAX_REGISTRATION_BYTES || tenants > MAX_TENANTS_PER_REGISTRATION
     if (full && batch.length > 0) break
     batch.push(page)

@@ -1,5 +1,6 @@
 import { type Test, test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
+import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import { ApiKeyExpiry } from '../../../../src/proxy/primary/api-key-expiry.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { LogLines } from '../../../support/log-lines.ts'
@@ -25,7 +26,9 @@ function setUp(t: Test) {
         .readers()
         .flatMap(({ read }) => read().map(({ labels, value }) => [labels.state, value])),
     )
-  return { clock, log, expiry, gauge }
+  const use = (tenants: readonly TenantConfig[], removed: readonly string[] = []): void =>
+    expiry.update({ changed: tenants.map(encodeTenant), removed })
+  return { clock, log, expiry, gauge, use }
 }
 
 /** With a key that ends in so many days. */
@@ -40,9 +43,9 @@ function ending(id: string, ...days: number[]): TenantConfig {
 }
 
 await test('a key that expires within 14 days raises the gauge and one log line', async t => {
-  const { clock, log, expiry, gauge } = setUp(t)
+  const { clock, log, expiry, gauge, use } = setUp(t)
   const tenants = [ending('acme', 13.9, 14.1), ending('globex', 300), tenantConfig('initech')]
-  expiry.update(tenants)
+  use(tenants)
   t.same(gauge(), { expiring: 1, expired: 0 })
   const line = {
     tenant: 'acme',
@@ -53,7 +56,7 @@ await test('a key that expires within 14 days raises the gauge and one log line'
   t.match(log.all(SOON), [{ keys: [line], count: 1 }])
   t.notMatch(JSON.stringify(log.all(SOON)), 'acme-0000', 'no more of the digest')
   expiry.look()
-  expiry.update(tenants)
+  use(tenants)
   t.equal(log.all(SOON).length, 1, 'it is said once, also after a reload')
   clock.ms += DAY
   expiry.look()
@@ -62,22 +65,22 @@ await test('a key that expires within 14 days raises the gauge and one log line'
 })
 
 await test('a key that has expired is counted and said as such, once', async t => {
-  const { clock, log, expiry, gauge } = setUp(t)
-  expiry.update([ending('acme', 1)])
+  const { clock, log, expiry, gauge, use } = setUp(t)
+  use([ending('acme', 1)])
   clock.ms += DAY
   t.same(gauge(), { expiring: 0, expired: 1 }, 'at the moment')
   expiry.look()
   expiry.look()
   t.equal(log.all(OVER).length, 1)
-  expiry.update([ending('acme', 200)])
+  use([ending('acme', 200)])
   t.same(gauge(), { expiring: 0, expired: 0 }, 'it was given more time')
-  expiry.update([])
+  use([], ['acme'])
   t.same(gauge(), { expiring: 0, expired: 0 })
 })
 
 await test('a line names twenty keys, the next to end first, and counts the rest', async t => {
-  const { log, expiry } = setUp(t)
-  expiry.update(Array.from({ length: 100 }, (_, i) => ending(`t${i}`, 13 - i / 10)))
+  const { log, use } = setUp(t)
+  use(Array.from({ length: 100 }, (_, i) => ending(`t${i}`, 13 - i / 10)))
   const [line] = log.all(SOON) as unknown as Said[]
   t.equal(line?.count, 100)
   t.same(line?.keys.length, 20)

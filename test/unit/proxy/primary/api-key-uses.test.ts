@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
+import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import { ApiKeyUses } from '../../../../src/proxy/primary/api-key-uses.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { tenantConfig } from '../credential/token-issuer.ts'
@@ -10,7 +11,13 @@ const withKeys = (id: string, ...digits: string[]): TenantConfig =>
 
 function setUp(...tenants: TenantConfig[]) {
   const byId = new Map(tenants.map(tenant => [tenant.id, tenant]))
-  const uses = new ApiKeyUses({ clock: new FakeClock(5_000), tenant: id => byId.get(id) })
+  const uses = new ApiKeyUses({
+    clock: new FakeClock(5_000),
+    text: id => {
+      const tenant = byId.get(id)
+      return tenant && encodeTenant(tenant)
+    },
+  })
   return { byId, uses }
 }
 
@@ -37,7 +44,7 @@ await test('keeps nothing of tenants and keys that are not configured', async t 
   t.equal(uses.lastUse('nobody', hex('a')), undefined)
   t.equal(uses.lastUse('acme', hex('c')), undefined)
   byId.delete('globex')
-  uses.forgetRemoved()
+  uses.forget(['globex'])
   byId.set('globex', withKeys('globex', 'c'))
   t.equal(uses.lastUse('globex', hex('c')), undefined)
 })

@@ -83,7 +83,7 @@ await test('what is asked while a call is under way goes together in the next', 
   ])
   t.same(lab.results, ['granted', 'granted', 'partly', 'denied'])
   t.same(lab.relay.stateOf('tenant-a', 'calls'), { remaining: 7, resetAt: Date.parse(RESET) })
-  lab.relay.retainOnly(id => id !== 'tenant-a')
+  lab.relay.forget(['tenant-a'])
   t.equal(lab.relay.stateOf('tenant-a', 'calls'), undefined)
 })
 

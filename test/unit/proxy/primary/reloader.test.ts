@@ -1,6 +1,11 @@
 import { test } from 'tap'
-import type { LoadResult } from '../../../../src/config/load.ts'
+import type {
+  ConfigChange,
+  ConfigChangeResult,
+  TenantDifference,
+} from '../../../../src/config/config-store.ts'
 import { type Config, configSchema } from '../../../../src/config/schema.ts'
+import { Touched } from '../../../../src/config/touched.ts'
 import { changedKeys, Reloader } from '../../../../src/proxy/primary/reloader.ts'
 import { LogLines } from '../../../support/log-lines.ts'
 import { tenantEntry } from '../../../support/start-primary.ts'
@@ -63,13 +68,18 @@ await test('of TLS everything may change, but not whether there is any', t => {
   t.end()
 })
 
-function setUp(load: () => LoadResult) {
+const NOTHING: TenantDifference = { changed: [], removed: [] }
+
+function changeTo(config: Config, tenants = NOTHING): ConfigChange {
+  return { former: base, config, tenants, warnings: [], undo: () => NOTHING }
+}
+
+function setUp(load: (touched?: Touched) => ConfigChangeResult) {
   const applied: number[] = []
   const log = new LogLines()
   const gate = Promise.withResolvers<void>()
   const reloader = new Reloader({
-    config: base,
-    load,
+    store: { size: 0, reload: load },
     apply: async (_, generation) => {
       applied.push(generation)
       await gate.promise
@@ -79,28 +89,77 @@ function setUp(load: () => LoadResult) {
     onRefused: () => {},
     onChange: () => {},
   })
-  return { reloader, applied, open: gate.resolve }
+  return { reloader, applied, log, open: gate.resolve }
 }
 
 await test('reloads that wait for the same turn are one, and none overtakes another', async t => {
-  const { reloader, applied, open } = setUp(() => ({ config: configWith({}), warnings: [] }))
+  const looked: (string | undefined)[] = []
+  const { reloader, applied, open } = setUp(touched => {
+    looked.push(touched && JSON.stringify([touched.scopeOf('/a'), touched.scopeOf('/b')]))
+    return changeTo(configWith({}))
+  })
   const first = reloader.reload('admin')
   await new Promise(resolve => setImmediate(resolve))
-  const second = reloader.reload('admin')
-  const third = reloader.reload('signal')
+  const [a, b] = [new Touched(), new Touched()]
+  a.add('/a', 'all')
+  b.add('/b', 'all')
+  const second = reloader.reload('admin', a)
+  const third = reloader.reload('signal', b)
   await new Promise(resolve => setImmediate(resolve))
   t.same(applied, [2], 'the second waits for the first')
   open()
   t.match(await first, { ok: true, generation: 2 })
   t.equal(await second, await third)
   t.same(applied, [2, 3])
+  t.same(looked, [undefined, '["all","all"]'], 'what each of them saw is looked at')
 })
 
 await test('a watched change that changes nothing is quiet, a wanted reload is a new generation', async t => {
-  const { reloader, open } = setUp(() => ({ config: configWith({}), warnings: [] }))
+  const { reloader, open } = setUp(() => changeTo(configWith({})))
   open()
   t.same(await reloader.reload('watch'), { ok: true, generation: 1, changed: false })
   t.same(await reloader.reload('signal'), { ok: true, generation: 2, changed: false })
+})
+
+await test('a change that a worker refuses is taken back with the opposite change', async t => {
+  const applied: [TenantDifference, number][] = []
+  const opposite: TenantDifference = { changed: ['former'], removed: ['new'] }
+  const log = new LogLines()
+  const reloader = new Reloader({
+    store: {
+      size: 0,
+      reload: () => ({
+        ...changeTo(base, { changed: ['next'], removed: [] }),
+        undo: () => opposite,
+      }),
+    },
+    apply: async (difference, generation) => {
+      applied.push([difference, generation])
+      return generation === 2 ? ['it cannot be bound'] : []
+    },
+    logger: log.logger,
+    onRefused: () => {},
+    onChange: () => {},
+  })
+  t.match(await reloader.reload('watch'), { ok: false, problems: ['it cannot be bound'] })
+  t.same(applied, [
+    [{ changed: ['next'], removed: [] }, 2],
+    [opposite, 3],
+  ])
+})
+
+await test('what needs a restart is put back before any worker hears of it', async t => {
+  let undone = 0
+  const next = configWith({ workers: 7 })
+  const { reloader, applied } = setUp(() => ({
+    ...changeTo(next),
+    undo: () => {
+      undone += 1
+      return NOTHING
+    },
+  }))
+  t.match(await reloader.reload('admin'), { ok: false, generation: 1, problems: [/workers/] })
+  t.same([undone, applied], [1, []])
 })
 
 await test('a loader that throws is a refused reload', async t => {

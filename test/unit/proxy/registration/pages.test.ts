@@ -5,8 +5,9 @@ import {
   MAX_REGISTRATION_BYTES,
   registeredTenantSchema,
 } from '../../../../src/contracts/registration.ts'
-import { pagesOf } from '../../../../src/proxy/registration/pages.ts'
+import { type Page, RegistrationPages } from '../../../../src/proxy/registration/pages.ts'
 import { pageDigest } from '../../../../src/runtime/registration/page-digest.ts'
+import { SeededRandom } from '../../../support/seeded-random.ts'
 
 function tenant(id: string, deployment: Record<string, unknown> = {}): TenantConfig {
   return tenantSchema.parse({
@@ -19,13 +20,19 @@ function many(count: number): TenantConfig[] {
   return Array.from({ length: count }, (_, index) => tenant(`tenant-${index}`))
 }
 
+function pagesOf(tenants: readonly TenantConfig[]): Page[] {
+  const pages = new RegistrationPages()
+  for (const each of tenants) pages.set(each)
+  return [...pages.pages().values()]
+}
+
 await test('a page says of a tenant what the mixer needs to know, and no more', t => {
   const identity = { spiffe: 'spiffe://example.org/acme', address: ['10.0.0.0/24'] }
   const quota = { name: 'calls', of: 'calls', amount: 5, per: 'day' } as const
   const acme = { ...tenant('acme', { identity }), disabled: true, quotas: [quota] }
   const [page, ...others] = pagesOf([acme])
   t.same(others, [])
-  t.same(page?.tenants, [
+  t.same(page?.tenants(), [
     {
       id: 'acme',
       disabled: true,
@@ -35,8 +42,8 @@ await test('a page says of a tenant what the mixer needs to know, and no more', 
       quotas: [quota],
     },
   ])
-  t.equal(page?.digest, pageDigest(page?.tenants ?? []))
-  t.same(registeredTenantSchema.array().parse(page?.tenants), page?.tenants)
+  t.equal(page?.digest, pageDigest(page?.tenants() ?? []))
+  t.same(registeredTenantSchema.array().parse(page?.tenants()), page?.tenants())
   t.same(pagesOf([]), [])
   t.end()
 })
@@ -45,8 +52,8 @@ await test('the same tenants give the same pages, and a changed one changes its 
   const tenants = many(5_000)
   const pages = pagesOf(tenants)
   t.ok(pages.length >= 16, `${pages.length} pages`)
-  t.ok(pages.every(page => page.tenants.length < 1_000))
-  t.equal(new Set(pages.flatMap(page => page.tenants.map(({ id }) => id))).size, 5_000)
+  t.ok(pages.every(page => page.count < 1_000))
+  t.equal(new Set(pages.flatMap(page => page.tenants().map(({ id }) => id))).size, 5_000)
   const digests = new Set(pages.map(({ digest }) => digest))
   const news = (changed: readonly TenantConfig[]): number =>
     pagesOf(changed).filter(({ digest }) => !digests.has(digest)).length
@@ -68,7 +75,42 @@ await test('tenants with very much to say are spread over pages that fit into a 
   t.ok(pages.length > 1)
   for (const page of pages) {
     t.ok(page.bytes <= MAX_REGISTRATION_BYTES / 2)
-    t.ok(Math.abs(JSON.stringify(page.tenants).length - page.bytes) <= 1)
+    t.ok(Math.abs(JSON.stringify(page.tenants()).length - page.bytes) <= 1)
   }
+  t.end()
+})
+
+await test('pages that were changed one tenant at a time are those of a fresh start', t => {
+  const seed = Date.now() % 2 ** 32
+  t.comment(`seed ${seed}`)
+  const random = new SeededRandom(seed)
+  const pages = new RegistrationPages()
+  const there = new Map<string, TenantConfig>()
+  for (let step = 0; step < 4_000; step += 1) {
+    const id = `tenant-${random.below(2_000)}`
+    if (random.below(3) === 0) {
+      pages.delete(id)
+      there.delete(id)
+    } else {
+      const next = { ...tenant(id), disabled: random.below(2) === 0 }
+      pages.set(next)
+      there.set(id, next)
+    }
+    if (step % 500 === 0) pages.pages()
+  }
+  const fresh = pagesOf([...there.values()])
+  t.same([...pages.pages().keys()].toSorted(), fresh.map(({ digest }) => digest).toSorted())
+  t.end()
+})
+
+await test('one tenant that comes and goes at a border does not move all others', t => {
+  const pages = new RegistrationPages()
+  for (const each of many(257)) pages.set(each)
+  const before = new Set(pages.pages().keys())
+  pages.delete('tenant-256')
+  const after = pages.pages()
+  t.equal([...after.keys()].filter(digest => !before.has(digest)).length, 1)
+  for (const each of many(257)) pages.delete(each.id)
+  t.equal(pages.pages().size, 0)
   t.end()
 })

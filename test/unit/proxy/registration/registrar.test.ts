@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
-import type { TenantConfig } from '../../../../src/config/schema.ts'
+import type { TenantDifference } from '../../../../src/config/config-store.ts'
 import { tenantSchema } from '../../../../src/config/tenant-schema.ts'
+import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import {
   MAX_TENANTS_PER_REGISTRATION,
   type Registration,
@@ -16,10 +17,16 @@ import { LogLines } from '../../../support/log-lines.ts'
 
 const AWAY: RegisterResult = { ok: false, reason: 'unreachable', detail: 'mixer: away' }
 
-function tenants(count: number): TenantConfig[] {
+function tenants(count: number): string[] {
   return Array.from({ length: count }, (_, index) =>
-    tenantSchema.parse({ id: `t-${index}`, deployment: { endpoints: ['http://10.0.0.1:80'] } }),
+    encodeTenant(
+      tenantSchema.parse({ id: `t-${index}`, deployment: { endpoints: ['http://10.0.0.1:80'] } }),
+    ),
   )
+}
+
+function changed(count: number): TenantDifference {
+  return { changed: tenants(count), removed: [] }
 }
 
 /** A mixer that keeps pages as the real one does, and says what it was sent. */
@@ -80,7 +87,7 @@ function lab(t: Test, refreshMs = 60_000) {
 
 await test('first the digests, then what is missing, then the digests alone', async t => {
   const { mixer, registrar, log } = lab(t, 5)
-  registrar.update(tenants(3))
+  registrar.update(changed(3))
   const [first, second, third] = [
     await mixer.request(0),
     await mixer.request(1),
@@ -98,11 +105,11 @@ await test('first the digests, then what is missing, then the digests alone', as
 
 await test('a change goes at once, with a newer generation; the same again is no change', async t => {
   const { mixer, registrar } = lab(t)
-  registrar.update(tenants(3))
+  registrar.update(changed(3))
   await mixer.request(1)
   await new Promise(setImmediate)
-  registrar.update(tenants(3).toReversed())
-  registrar.update(tenants(4))
+  registrar.update({ changed: tenants(3).toReversed(), removed: [] })
+  registrar.update(changed(4))
   const next = await mixer.request(2)
   t.equal(next.generation, 1_001)
   t.equal((await mixer.request(3)).content[0]?.tenants.length, 4)
@@ -110,7 +117,7 @@ await test('a change goes at once, with a newer generation; the same again is no
 
 await test('what does not fit into one request goes in several', async t => {
   const { mixer, registrar } = lab(t)
-  registrar.update(tenants(MAX_TENANTS_PER_REGISTRATION + 5_000))
+  registrar.update(changed(MAX_TENANTS_PER_REGISTRATION + 5_000))
   let seen = 0
   for (let number = 1; seen < MAX_TENANTS_PER_REGISTRATION + 5_000; number++) {
     const { content } = await mixer.request(number)
@@ -124,7 +131,7 @@ await test('what does not fit into one request goes in several', async t => {
 await test('a mixer that is away is tried until it is back, and said to be away once', async t => {
   const { mixer, registrar, log } = lab(t)
   mixer.away = true
-  registrar.update(tenants(1))
+  registrar.update(changed(1))
   await mixer.request(3)
   mixer.away = false
   await log.first('tenants are registered')
@@ -136,7 +143,7 @@ await test('a mixer that is away is tried until it is back, and said to be away 
 
 await test('a mixer that has lost its ledger learns all again', async t => {
   const { mixer, registrar } = lab(t, 5)
-  registrar.update(tenants(1))
+  registrar.update(changed(1))
   await mixer.request(2)
   mixer.pages.clear()
   const before = mixer.sent.length
@@ -150,7 +157,7 @@ await test('a mixer that has lost its ledger learns all again', async t => {
 await test('where the mixer knows a newer generation, this one becomes newer still', async t => {
   const { mixer, registrar, log } = lab(t)
   mixer.generation = 5_000
-  registrar.update(tenants(1))
+  registrar.update(changed(1))
   const deadline = performance.now() + 8_000
   while (mixer.generation === 5_000 && performance.now() < deadline)
     await mixer.request(mixer.sent.length)
@@ -170,7 +177,7 @@ await test('a mixer that never has enough is not asked without a pause', async t
       return { ok: true, answer: { proxy, generation, missing: pages } }
     },
   })
-  registrar.update(tenants(1))
+  registrar.update(changed(1))
   await log.first('tenants cannot be registered with the mixer; trying on')
   t.ok(asked <= 2, `${asked} requests`)
 })
@@ -185,4 +192,26 @@ await test('a proxy keeps its name beside its journal', t => {
   t.equal(proxyName(damaged, 'third'), 'third')
   t.equal(proxyName(join(damaged, 'proxy.id', 'x'), 'fourth'), 'fourth', 'no folder')
   t.end()
+})
+
+await test('tenants that change while those of the start are worked through are newer than them', async t => {
+  const { mixer, registrar } = lab(t)
+  registrar.start(tenants(5_000))
+  const gone = { changed: [], removed: ['t-4999'] }
+  registrar.update(gone)
+  const disabled = encodeTenant(
+    tenantSchema.parse({
+      id: 't-4998',
+      disabled: true,
+      deployment: { endpoints: ['http://10.0.0.1:80'] },
+    }),
+  )
+  registrar.update({ changed: [disabled], removed: [] })
+  const { content } = await mixer.request(1)
+  const registered = new Map(
+    content.flatMap(page => page.tenants.map(tenant => [tenant.id, tenant.disabled] as const)),
+  )
+  t.equal(registered.size, 4_999)
+  t.equal(registered.get('t-4998'), true)
+  t.equal((await mixer.request(0)).generation, 1_000, 'one snapshot, of all of it')
 })

@@ -1,7 +1,7 @@
 /** The tenants in force as the workers get them: by id, each as text. */
-import type { TenantConfig } from '../../config/schema.ts'
-import { encodeTenant } from '../../config/tenant-text.ts'
-import type { TenantChange } from '../ipc.ts'
+import type { TenantConfig } from '../../src/config/schema.ts'
+import { encodeTenant } from '../../src/config/tenant-text.ts'
+import type { TenantChange } from '../../src/proxy/ipc.ts'
 
 type Difference = Pick<TenantChange, 'changed' | 'removed'>
 
