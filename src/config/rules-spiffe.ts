@@ -48,6 +48,11 @@ export function checkTrustDomains(draft: Draft, verdicts: Verdicts): void {
       authorities.add({ domain: name, file: ca, place: placeIn(at, 'ca'), mixed: false })
   }
   authorities.checkCount(placeIn(place, 'trustDomains'))
+  const asked = draft.listeners.some(({ value: { tls } }) => tls && tls.clientCertificate !== 'off')
+  if (hasAuthorities(spiffe) && !asked) {
+    const message = 'no listener asks for client certificates, so no authority of them is used'
+    verdicts.warning(placeIn(place, 'trustDomains'), message)
+  }
 }
 
 function checkTrustDomain(domain: TrustDomain, place: Place, verdicts: Verdicts): void {

@@ -92,6 +92,9 @@ await proxyTest(
     t.match((await show([await svid(ACME, rootA)])).text, /acme$/)
     t.match((await show([await svid(ACME, belowA), belowA])).text, /acme$/)
     t.match((await show([await svid('spiffe://b.example/any', belowB), belowB])).text, /partner$/)
+    // A prefix ends at a slash: this is the neighbour's, and nobody here.
+    const neighbour = await svid('spiffe://a.example/ns/acme2/web', rootA)
+    t.match((await show([neighbour])).text, /^HTTP\/1.1 401 [\s\S]*about:amt\/unroutable/)
   },
 )
 

@@ -1,4 +1,5 @@
 /** What certificates say about their use: our walk over the DER against pkijs, which reads all of it. */
+import { X509Certificate } from 'node:crypto'
 import { BitString, Integer, OctetString } from 'asn1js'
 import fc from 'fast-check'
 import {
@@ -35,6 +36,15 @@ const ID = 'spiffe://example.org/tenant/acme'
 const OID_CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 
 const READ = [id_BasicConstraints, id_KeyUsage, id_ExtKeyUsage, id_SubjectAltName]
+
+/** Whether OpenSSL takes it for a certificate at all; pkijs passes over parts that are damaged. */
+function isReadByNode(der: Buffer): boolean {
+  try {
+    return new X509Certificate(der).raw.length > 0
+  } catch {
+    return false
+  }
+}
 
 /** pkijs says nothing, or hands out an object that is marked, where it cannot read the value of an extension. */
 function isRead(value: unknown): boolean {
@@ -249,7 +259,7 @@ await test('mutated certificates: never throws, and makes no SVID of what is non
       const svid = readSvid(facts)
       if (typeof svid !== 'object') return
       // Times and algorithms are not looked into here; OpenSSL has done that before.
-      const other = factsByPkijs(mutant)
+      const other = isReadByNode(mutant) ? factsByPkijs(mutant) : undefined
       if (other === undefined) return
       svids += 1
       t.same(readSvid(other), svid)

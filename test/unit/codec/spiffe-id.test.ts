@@ -1,6 +1,8 @@
 /** The syntax of SPIFFE ids (SPIFFE-ID, section 2). */
+import fc from 'fast-check'
 import { test } from 'tap'
 import {
+  claimedTrustDomain,
   claimsSpiffeId,
   isSpiffeId,
   patternDomainOf,
@@ -108,4 +110,77 @@ await test('a prefix ends in /*, and may be the whole trust domain', async t => 
     '*',
   ])
     t.equal(patternDomainOf(bad), undefined, bad)
+})
+
+/** The same rules once more, step by step as the standard lists them. */
+function isIdByTheBook(uri: string): boolean {
+  if (Buffer.byteLength(uri) > 2_048 || !uri.startsWith('spiffe://')) return false
+  const [domain = '', ...segments] = uri.slice('spiffe://'.length).split('/')
+  if (domain === '' || domain.length > 255 || segments.length === 0) return false
+  if (domain.split('').some(each => !'abcdefghijklmnopqrstuvwxyz0123456789.-_'.includes(each)))
+    return false
+  return segments.every(
+    segment =>
+      !['', '.', '..'].includes(segment) &&
+      segment
+        .split('')
+        .every(
+          each =>
+            'abcdefghijklmnopqrstuvwxyz0123456789.-_'.includes(each.toLowerCase()) && each <= '~',
+        ),
+  )
+}
+
+await test('mutated ids: never throws, and takes what the standard takes', async t => {
+  const pieces = [
+    'spiffe',
+    '://',
+    ':',
+    '/',
+    '//',
+    '.',
+    '..',
+    '%2e',
+    '?',
+    '#',
+    '@',
+    ':443',
+    '*',
+    'a.example',
+    'A.example',
+    'ns',
+    'acme',
+    '_-',
+    '\0',
+    '\n',
+    ' ',
+    'é',
+    'K',
+    '[::1]',
+    'x'.repeat(250),
+  ]
+  const id = fc.oneof(
+    fc
+      .array(fc.constantFrom(...pieces), { maxLength: 12 })
+      .map(parts => `spiffe://a.example/${parts.join('')}`),
+    fc.array(fc.constantFrom(...pieces), { maxLength: 12 }).map(parts => parts.join('')),
+    fc.tuple(fc.nat({ max: 40 }), fc.string({ maxLength: 2 })).map(([at, text]) => {
+      const whole = 'spiffe://a.example/ns/acme/web/1'
+      return whole.slice(0, at) + text + whole.slice(at + 1)
+    }),
+    fc.string(),
+  )
+  let good = 0
+  fc.assert(
+    fc.property(id, uri => {
+      const domain = trustDomainOf(uri)
+      if (domain !== undefined) good += 1
+      if ((domain !== undefined) !== isIdByTheBook(uri)) throw new Error(JSON.stringify(uri))
+      if (domain !== undefined && claimedTrustDomain(uri) !== domain)
+        throw new Error(JSON.stringify(uri))
+      patternDomainOf(uri)
+    }),
+    { numRuns: 10_000 },
+  )
+  t.ok(good > 500, `${good} of them are ids`)
 })

@@ -168,6 +168,14 @@ await test('what is said of trust domains is complete', async t => {
   )
 })
 
+await test('authorities that no listener uses are warned of', async t => {
+  const spiffe = domains('name: a.example, ca: one.crt')
+  t.same(load(t, { spiffe }).warnings, [
+    'authentication.spiffe.trustDomains: no listener asks for client certificates, so no authority of them is used',
+  ])
+  t.same(load(t, { spiffe, tls: 'clientCertificate: optional' }).warnings, [])
+})
+
 await test('an authority that would speak for two trust domains is refused, naming both', async t => {
   const twice = load(t, {
     spiffe: domains('name: a.example, ca: one.crt', 'name: b.example, ca: both.crt'),

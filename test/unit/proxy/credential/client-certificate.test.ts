@@ -1,7 +1,18 @@
-import type { X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
+import { BitString } from 'asn1js'
+import fc from 'fast-check'
+import {
+  AltName,
+  BasicConstraints,
+  Certificate,
+  type Extension,
+  id_BasicConstraints,
+  id_KeyUsage,
+  id_SubjectAltName,
+} from 'pkijs'
 import { test } from 'tap'
 import type { CredentialConfig } from '../../../../src/config/schema.ts'
 import {
@@ -16,6 +27,7 @@ import {
   attribute,
   authority,
   type CertificateParts,
+  CLIENT_AUTH,
   dns,
   issue,
   mail,
@@ -39,6 +51,43 @@ function peer(certificate: X509Certificate | undefined, authorized = true): Veri
     getPeerX509Certificate: () => certificate,
     isSessionReused: () => false,
   }
+}
+
+/** What Node can read at all. */
+function parsed(der: Buffer): X509Certificate | undefined {
+  try {
+    return new X509Certificate(der)
+  } catch {
+    return undefined
+  }
+}
+
+function extensionsByPkijs(der: Buffer): readonly Extension[] | undefined {
+  try {
+    return Certificate.fromBER(Uint8Array.from(der)).extensions
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether the certificate is an SVID to a parser that reads all of it; also true where that cannot read it. */
+function isSvidToPkijs(der: Buffer): boolean {
+  const extensions = extensionsByPkijs(der)
+  if (extensions === undefined) return true
+  const value = (id: string): unknown => extensions.find(each => each.extnID === id)?.parsedValue
+  const [names, constraints, usage] = [
+    value(id_SubjectAltName),
+    value(id_BasicConstraints),
+    value(id_KeyUsage),
+  ]
+  const uris = names instanceof AltName ? names.altNames.filter(({ type }) => type === 6) : []
+  const bits = usage instanceof BitString ? (usage.valueBlock.valueHexView[0] ?? 0) : 0
+  return (
+    uris.length === 1 &&
+    String(uris[0]?.value).startsWith('spiffe://example.org/') &&
+    !(constraints instanceof BasicConstraints && constraints.cA) &&
+    (bits & 0b1000_0110) === 0b1000_0000
+  )
 }
 
 async function read(
@@ -147,6 +196,38 @@ await test('finds the owner by digest or id, and none where they contradict each
   t.equal(owner([pin, id], []), 'acme')
   t.equal(owner([], []), undefined)
   t.equal(owner([pin], [id]), 'tenant_mismatch')
+})
+
+await test('mutated certificates: reading never throws, and a bad SVID never has a tenant', async t => {
+  const directory = TenantDirectory.compile(
+    [
+      tenantConfig('acme', { credentials: [{ spiffe: 'spiffe://example.org/*' }] }),
+      tenantConfig('globex', { credentials: [{ spiffe: ID }] }),
+    ],
+    1,
+  )
+  const { x509 } = await issue({ altNames: [uri(ID)], purposes: [CLIENT_AUTH] })
+  const edit = fc.record({ at: fc.nat({ max: 100_000 }), byte: fc.integer({ min: 0, max: 255 }) })
+  const seen = { read: 0, tenants: 0, refused: 0 }
+  fc.assert(
+    fc.property(fc.array(edit, { minLength: 1, maxLength: 3 }), edits => {
+      const der = Buffer.from(x509.raw)
+      for (const { at, byte } of edits) der[at % der.length] = byte
+      const mutant = parsed(der)
+      if (mutant === undefined) return
+      const certificate = readClientCertificate(peer(mutant), TRUST, NOW)
+      if (certificate === undefined) return
+      seen.read += 1
+      if (!/^[ -~]*$/.test(certificate.xfcc)) throw new Error(certificate.xfcc)
+      const owner = ownerOfCertificate(certificate, directory)
+      if (typeof owner === 'string') seen.refused += 1
+      if (typeof owner !== 'object') return
+      seen.tenants += 1
+      if (!isSvidToPkijs(der)) throw new Error(`${owner.id}: ${der.toString('hex')}`)
+    }),
+    { numRuns: 3_000 },
+  )
+  t.ok(seen.tenants > 100 && seen.refused > 50, JSON.stringify(seen))
 })
 
 await test('describes the certificate as Envoy does', async t => {
