@@ -14,7 +14,11 @@ import { type Visit, visit } from '../support/tls-visit.ts'
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const
 const ACME_ID = 'spiffe://example.org/tenant/acme'
 /** To nobody's host, so that only a certificate says whose it is. */
-const BY_CERTIFICATE = 'GET / HTTP/1.1\r\nhost: any.test\r\nconnection: close\r\n\r\n'
+const BY_CERTIFICATE = {
+  call: 'GET / HTTP/1.1\r\nhost: any.test\r\nconnection: close\r\n\r\n',
+  servername: 'any.test',
+  checkServerIdentity: () => undefined,
+} as const
 const DAY_MS = 86_400_000
 
 function secret(): string {
@@ -108,7 +112,7 @@ for (const version of VERSIONS) {
           ca: ca.cert,
           cert,
           key,
-          call: BY_CERTIFICATE,
+          ...BY_CERTIFICATE,
           ...versions,
         })
         t.ok(again.resumed, clientCertificate)
@@ -131,7 +135,7 @@ for (const version of VERSIONS) {
       }
       const tls = { clientCertificate, clientCa: ca.certPath }
       const proxy = await proxyWith(lab, { server, tls, deps: { clock } })
-      const options = { ca: ca.cert, cert, key, call: BY_CERTIFICATE, ...versions }
+      const options = { ca: ca.cert, cert, key, ...BY_CERTIFICATE, ...versions }
       const before = await visit(proxy.port('public'), options)
       laterMs = 366 * DAY_MS
       // A worker looks at the clock from time to time.
@@ -184,7 +188,7 @@ for (const version of VERSIONS) {
     const { cert, key } = await ca.tenant('acme')
     const tls = { clientCertificate: 'optional', clientCa: [ca.certPath, more.certPath] }
     const proxy = await proxyWith(lab, { server, tls })
-    const options = { ca: ca.cert, ...versions, cert, key, call: BY_CERTIFICATE }
+    const options = { ca: ca.cert, ...versions, cert, key, ...BY_CERTIFICATE }
     const { session } = await visit(proxy.port('public'), options)
     const changed = { ...tls, clientCa: [more.certPath] }
     proxy.worker.applyTls(
@@ -234,7 +238,7 @@ for (const version of VERSIONS) {
       const { cert, key } = await strange.tenant('acme')
       const tls = { clientCertificate: 'optional', clientCa: ca.certPath }
       const proxy = await proxyWith(lab, { server, tls })
-      const options = { ca: ca.cert, cert, key, call: BY_CERTIFICATE, ...versions }
+      const options = { ca: ca.cert, cert, key, ...BY_CERTIFICATE, ...versions }
       const { session } = await visit(proxy.port('public'), options)
       const again = await visit(proxy.port('public'), { ...options, session })
       t.equal(again.text, '')
