@@ -41,6 +41,8 @@ export class UsageMeter {
   /** By tenant index, then by the packed rest of the key. */
   readonly #rows: (Map<number, UsageRow> | undefined)[] = []
   #rowCount = 0
+  /** Indexes of tenants without traffic, whose rows go as soon as all that they count has been passed on. */
+  readonly #forgotten = new Set<number>()
   #untold: UsageRow[] = []
   readonly #open = new Set<UsageRow>()
   /** Rows whose connections changed since they were last told. */
@@ -82,6 +84,8 @@ export class UsageMeter {
     let rows = this.#rows[tenant.index]
     if (rows === undefined) {
       rows = new Map()
+      // Without holes: V8 keeps an array with many of them as a hash table.
+      while (this.#rows.length <= tenant.index) this.#rows.push(undefined)
       this.#rows[tenant.index] = rows
     }
     const routabilityIndex = ROUTABILITIES.indexOf(routability)
@@ -102,6 +106,14 @@ export class UsageMeter {
       rows.set(packed, row)
     }
     return row
+  }
+
+  /**
+   * The tenant has no traffic: what is kept for it goes. A row that somebody has kept counts on, beside a new one for the
+   * same key.
+   */
+  forget(tenant: Tenant): void {
+    if (this.#rows[tenant.index] !== undefined) this.#forgotten.add(tenant.index)
   }
 
   /** Adds a call, and what it has taken so far. */
@@ -160,6 +172,7 @@ export class UsageMeter {
     this.#tell()
     const records = this.#closed
     this.#closed = []
+    this.#dropForgotten()
     return records
   }
 
@@ -173,6 +186,19 @@ export class UsageMeter {
     })
     this.#moved.clear()
     return counts
+  }
+
+  #dropForgotten(): void {
+    for (const index of this.#forgotten) {
+      const rows = this.#rows[index]
+      for (const [packed, row] of rows ?? []) {
+        const settled = row.active === 0 && !row.unwritten && !row.untold && !this.#moved.has(row)
+        if (settled) rows?.delete(packed)
+      }
+      if (rows !== undefined && rows.size > 0) continue
+      this.#rows[index] = undefined
+      this.#forgotten.delete(index)
+    }
   }
 
   #touch(row: UsageRow): void {

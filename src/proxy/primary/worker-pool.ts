@@ -56,7 +56,12 @@ export type StartResult =
  * less of it survives by accident. Two runs of the bench, lane http1-api-key: 59.6 µs a call without (raw spike 35.0), 54.3 with
  * (raw spike 35.4). They are runs of their own, and spread by a third: an indication, no proof.
  */
-const WORKER_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=64'] as const
+const WORKER_FLAGS = [
+  '--disable-warning=ExperimentalWarning',
+  '--max-semi-space-size=64',
+  // For the moment between reading very many tenants and serving them.
+  '--expose-gc',
+] as const
 
 /** What one worker made of its start. */
 type Birth =

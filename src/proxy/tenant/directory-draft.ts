@@ -69,9 +69,9 @@ export class DirectoryDraft {
     }
   }
 
-  /** Whether names belong to the same tenants as before. */
+  /** Whether names belong to the same tenants as before; not said of tables of the draft's own. */
   get sameNames(): boolean {
-    return [...this.#ranked.values()].every(count => count === 0)
+    return this.#version !== undefined && [...this.#ranked.values()].every(count => count === 0)
   }
 
   #takeOut(tenant: Tenant): void {
@@ -82,6 +82,7 @@ export class DirectoryDraft {
   }
 
   #count(tenant: Tenant, claims: readonly Claim[], by: number): void {
+    if (this.#version === undefined) return
     for (const { table, key } of claims) {
       if (!RANKED.has(table)) continue
       const name = `${table} ${tenant.id} ${key}`

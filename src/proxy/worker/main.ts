@@ -11,6 +11,7 @@ let starting: Worker | undefined
 let worker: Worker | undefined
 let taken: Promise<void> = Promise.resolve()
 const primary = process.ppid
+const MANY_TENANTS = 5_000
 
 function current(): Worker | undefined {
   return worker ?? starting
@@ -52,6 +53,7 @@ function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
 
 /** Serves the first tenants, or gives up. */
 async function start(created: Worker, problems: readonly string[]): Promise<void> {
+  if (created.tenantCount >= MANY_TENANTS) giveBackMemory()
   const result =
     problems.length > 0 ? ({ reason: 'configuration', problems } as const) : await created.start()
   if ('problems' in result) {
@@ -61,6 +63,14 @@ async function start(created: Worker, problems: readonly string[]): Promise<void
   }
   worker = created
   send({ kind: 'ready', bound: result.bound, producer: created.producer })
+}
+
+/**
+ * Reading 100,000 tenants leaves 130 MB behind that V8 keeps for later: more than the tenants take. It takes some 0.2 s, in
+ * which nobody is served: this worker does not accept yet.
+ */
+function giveBackMemory(): void {
+  globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 }
 
 async function takeTenants(message: Extract<PrimaryMessage, { kind: 'tenants' }>): Promise<void> {

@@ -116,6 +116,8 @@ export class TenantRuntimes {
       toldHealthy: -1,
       toldEjected: -1,
     }
+    // Without holes: V8 keeps an array with many of them as a hash table.
+    while (this.#runtimes.length <= tenant.index) this.#runtimes.push(undefined)
     this.#runtimes[tenant.index] = runtime
     this.#all.add(runtime)
     this.moved.add(runtime)
@@ -130,6 +132,7 @@ export class TenantRuntimes {
     health?.close()
     pool.close()
     tenant.release()
+    this.#context().meter.forget(tenant)
   }
 }
 

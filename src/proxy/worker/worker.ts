@@ -246,6 +246,10 @@ export class Worker {
     return this.#context.journal.producer
   }
 
+  get tenantCount(): number {
+    return this.#context.directory.size
+  }
+
   /** Open downstream connections, detection included. */
   get openConnections(): number {
     return this.#listeners.connections.size

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
+import { BatchWriter } from '../../../../src/contracts/journal-segment.ts'
 import {
   USAGE_COUNTERS,
   type UsageRecord,
@@ -329,4 +330,34 @@ await test('whatever happens, the records add up to what was counted', async t =
     { numRuns: 1_000 },
   )
   t.pass()
+})
+
+await test('the rows of a tenant without traffic go when all that they count has been passed on', async t => {
+  const meter = meterAt(NOON)
+  const row = readRow(meter)
+  const connection = connectionRow(meter)
+  const passOn = (): void => {
+    meter.unwritten.encode(new BatchWriter(), 1)
+    meter.unwritten.written()
+  }
+  meter.open(connection)
+  meter.call(row, 3)
+  meter.forget(acme)
+  meter.take()
+  t.equal(readRow(meter), row, 'the journal does not have it')
+  passOn()
+  meter.takeConnectionCounts()
+  meter.take()
+  t.equal(connectionRow(meter), connection, 'a connection is open')
+  meter.close(connection)
+  meter.take()
+  passOn()
+  t.same(meter.takeConnectionCounts(), [
+    { tenant: 'acme', listener: 'public', routability: 'l7', opened: 0, active: 0 },
+  ])
+  meter.take()
+  t.not(readRow(meter), row)
+  t.not(connectionRow(meter), connection)
+  meter.call(row, 3)
+  t.match(meter.take(), [{ tenant: 'acme', calls: 1 }], 'whoever kept one can count on')
 })
