@@ -12,9 +12,10 @@ export const SEED = Number(process.env['FUZZ_SEED'] ?? Date.now() % 0x7fffffff)
 
 /** What each file may take of `FUZZ_SECONDS`; two of them run at a time, so all shares together are 2. */
 const SHARES = {
-  codec: 0.3,
+  codec: 0.25,
   differential: 0.2,
-  mutation: 0.3,
+  mutation: 0.25,
+  'proxy-headers': 0.1,
   'proxy-requests': 0.6,
   'proxy-answers': 0.6,
 } as const

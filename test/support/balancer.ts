@@ -1,0 +1,74 @@
+/** Debian's HAProxy and nginx, in front of AMT or behind it, as operators have them. */
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { Program, skipWithout } from './program.ts'
+
+/** For the `skip` of tests: why they cannot run here, or false. */
+export const WITHOUT_HAPROXY: string | false = skipWithout({ haproxy: 'haproxy', curl: 'curl' })
+export const WITHOUT_NGINX: string | false = skipWithout({ nginx: 'nginx', curl: 'curl' })
+
+const PATIENCE_MS = 10_000
+const DEFAULTS = `
+defaults
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+`
+
+/** Resolves when something listens at each of `ports` on 127.0.0.1. */
+export async function startHaproxy(
+  t: Test,
+  sections: string,
+  ports: readonly number[],
+): Promise<void> {
+  const folder = newFolder(t)
+  const file = join(folder, 'haproxy.cfg')
+  writeFileSync(file, `global\n  maxconn 100\n${DEFAULTS}\n${sections}\n`)
+  const program = new Program(t, ['haproxy', ['-db', '-f', file]])
+  await Promise.all(ports.map(port => listening(program, port)))
+}
+
+/** `http` is what stands in the block of that name. */
+export async function startNginx(t: Test, http: string, ports: readonly number[]): Promise<void> {
+  const folder = newFolder(t)
+  const file = join(folder, 'nginx.conf')
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map(name => `${name}_temp_path ${folder}/${name};`)
+    .join('\n')
+  writeFileSync(
+    file,
+    `daemon off; master_process off; pid ${folder}/pid; error_log stderr;
+events { worker_connections 64; }
+http { access_log off; ${paths} ${http} }`,
+  )
+  const program = new Program(t, ['nginx', ['-p', folder, '-c', file]])
+  await Promise.all(ports.map(port => listening(program, port)))
+}
+
+/** Neither of them says when it is ready. */
+async function listening(program: Program, port: number): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS
+  while (performance.now() < deadline) {
+    const socket = connect(port, '127.0.0.1')
+    try {
+      await once(socket, 'connect')
+      return
+    } catch {
+      await new Promise(resolve => setTimeout(resolve, 20))
+    } finally {
+      socket.destroy()
+    }
+  }
+  // With what it said.
+  await program.line(/$^/)
+}
+
+function newFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'amt-balancer-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
