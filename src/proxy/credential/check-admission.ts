@@ -3,8 +3,10 @@ import { ipv6Groups } from '../../codec/ip-address.ts'
 export interface AdmissionLimits {
   /** Checks under way at once, in all. Each holds a token and a call. */
   readonly total: number
-  /** Of one source address. */
+  /** Of one source address, while none of its signatures was wrong lately. */
   readonly source: number
+  /** How many places a source gets back a second that it has lost by wrong signatures. */
+  readonly regained: number
   /** Of one issuer, or of all issuers of one tenant. */
   readonly owner: number
 }
@@ -12,14 +14,24 @@ export interface AdmissionLimits {
 /** Which limit a check met. */
 export type AdmissionRefusal = 'worker' | 'source' | 'issuer'
 
+/** Sources that have lost places; the one that lost its first longest ago is forgotten for the next. */
+const MAX_SUSPECTS = 8_192
+
+interface Suspect {
+  places: number
+  atMs: number
+}
+
 /**
  * How many checks of tokens are under way at once. A check that is refused here says nothing about its token: the call is
- * to be tried again. There is an entry for a source or owner only while a check of theirs is under way.
+ * to be tried again. Each wrong signature costs its source a place for a while, so that a flood of bad tokens soon costs
+ * next to nothing. There is an entry for a source or owner only while a check of theirs is under way.
  */
 export class CheckAdmission {
   readonly #limits: AdmissionLimits
   readonly #sources = new Map<string, number>()
   readonly #owners = new Map<string, number>()
+  readonly #suspects = new Map<string, Suspect>()
   #total = 0
 
   constructor(limits: AdmissionLimits) {
@@ -31,10 +43,10 @@ export class CheckAdmission {
   }
 
   /** Counts a check that begins, or says why it may not. `source`: of `sourceOf`; '' is not held to a limit of its own. */
-  enter(source: string, owner: string): AdmissionRefusal | undefined {
+  enter(source: string, owner: string, nowMs: number): AdmissionRefusal | undefined {
     if (this.#total >= this.#limits.total) return 'worker'
     const ofSource = source === '' ? 0 : (this.#sources.get(source) ?? 0)
-    if (ofSource >= this.#limits.source) return 'source'
+    if (source !== '' && ofSource >= this.#placesOf(source, nowMs)) return 'source'
     const ofOwner = this.#owners.get(owner) ?? 0
     // A source that asks for nothing else gets in: many tokens of one source must not keep all others from an issuer.
     if (ofOwner >= this.#limits.owner && (source === '' || ofSource > 0)) return 'issuer'
@@ -49,6 +61,33 @@ export class CheckAdmission {
     this.#total -= 1
     decrement(this.#sources, source)
     decrement(this.#owners, owner)
+  }
+
+  /** So many signatures of a source were wrong. */
+  failed(source: string, signatures: number, nowMs: number): void {
+    if (source === '' || signatures === 0) return
+    this.#placesOf(source, nowMs)
+    const left = this.#suspects.get(source)?.places ?? this.#limits.source
+    const places = Math.max(0, left - signatures)
+    if (!this.#suspects.has(source) && this.#suspects.size >= MAX_SUSPECTS) {
+      for (const first of this.#suspects.keys()) {
+        this.#suspects.delete(first)
+        break
+      }
+    }
+    this.#suspects.set(source, { places, atMs: nowMs })
+  }
+
+  #placesOf(source: string, nowMs: number): number {
+    const suspect = this.#suspects.get(source)
+    if (suspect === undefined) return this.#limits.source
+    // A clock that was set back gives nothing, and is gone by from then on.
+    const regained = (Math.max(0, nowMs - suspect.atMs) / 1_000) * this.#limits.regained
+    suspect.atMs = nowMs
+    suspect.places += regained
+    if (suspect.places < this.#limits.source) return Math.floor(suspect.places)
+    this.#suspects.delete(source)
+    return this.#limits.source
   }
 }
 

@@ -171,14 +171,16 @@ export class JwtIssuer implements TokenIssuer {
     token: string,
     { header, claims }: UnverifiedJwt,
     keys: KeySet,
-    { nowMs, source }: Arrival,
+    arrival: Arrival,
   ): Promise<VerifiedJwt | JwtFailure | undefined> {
     const { kid } = header
     const expiresAtMs = expiryOf(claims, this.#config.clockSkew)
     if (expiresAtMs === undefined) return 'credential_invalid'
     for (const key of keys.candidates(typeof kid === 'string' ? kid : undefined)) {
       // One after the other: nearly always the first one fits.
-      const result = await this.#deps.signatures.run(source, () => this.#tryKey(token, key, nowMs))
+      const result = await this.#deps.signatures.run(arrival.source, () =>
+        this.#tryKey(token, key, arrival),
+      )
       if (result === 'good') return { claims, key, keys, expiresAtMs }
       if (result !== undefined) return result
     }
@@ -189,7 +191,7 @@ export class JwtIssuer implements TokenIssuer {
   async #tryKey(
     token: string,
     key: VerificationKey,
-    nowMs: number,
+    arrival: Arrival,
   ): Promise<'good' | JwtFailure | undefined> {
     const { algorithms, issuer, audiences, clockSkew } = this.#config
     try {
@@ -198,20 +200,28 @@ export class JwtIssuer implements TokenIssuer {
         ...(issuer === undefined ? {} : { issuer }),
         audience: audiences,
         clockTolerance: clockSkew / 1_000,
-        currentDate: new Date(nowMs),
+        currentDate: new Date(arrival.nowMs),
         requiredClaims: ['exp'],
       })
       return 'good'
     } catch (error) {
+      if (isWrongSignature(error)) arrival.wrongSignatures += 1
       return failureOf(error)
     }
   }
 }
 
+function isWrongSignature(error: unknown): boolean {
+  return codeOf(error) === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED'
+}
+
+function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+}
+
 /** What jose threw: `undefined` where another key may still fit. */
 function failureOf(error: unknown): JwtFailure | undefined {
-  const code =
-    typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+  const code = codeOf(error)
   switch (code) {
     case 'ERR_JWT_EXPIRED':
       return 'credential_expired'

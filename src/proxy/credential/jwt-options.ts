@@ -18,7 +18,7 @@ export interface JwtOptions extends KeySourceOptions {
 /** Of a worker. `docs/jwt.md` names them. */
 export const DEFAULT_JWT_OPTIONS: JwtOptions = {
   cache: { maxEntries: 65_536, maxKeyBytes: 64 * 1024 * 1024 },
-  underWay: { total: 4_096, source: 128, owner: 1_024 },
+  underWay: { total: 4_096, source: 128, regained: 10, owner: 1_024 },
   maxSignatures: 8,
   issuers: { maxProven: 4_096, maxUnproven: 256, idleMs: 600_000 },
   fetches: {

@@ -187,7 +187,7 @@ export class JwtChecker {
       return this.#count(fault, 'miss')
     }
     const source = sourceOf(address)
-    const refusal = this.#admission.enter(source, issuer.owner)
+    const refusal = this.#admission.enter(source, issuer.owner, nowMs)
     if (refusal !== undefined) return this.#leaveUnchecked(refusal)
     const verification = this.#verify({ token, unverified, issuer, nowMs, source })
     this.#underWay.set(token, verification)
@@ -249,9 +249,10 @@ export class JwtChecker {
 
   async #verify(check: Check): Promise<Tenant | JwtFailure> {
     const { token, unverified, issuer, nowMs, source } = check
+    const arrival = { nowMs, source, wrongSignatures: 0 }
     issuer.underWay += 1
     try {
-      const verified = await issuer.verify(token, unverified, { nowMs, source })
+      const verified = await issuer.verify(token, unverified, arrival)
       // The configuration may be another one by now: what was verified by rules that do not hold is worth nothing.
       const stale =
         issuer.closed || (issuer.epoch !== this.#epoch && this.#find(unverified, nowMs) !== issuer)
@@ -262,6 +263,7 @@ export class JwtChecker {
       this.#underWay.delete(token)
       issuer.underWay -= 1
       this.#admission.leave(source, issuer.owner)
+      this.#admission.failed(source, arrival.wrongSignatures, nowMs)
     }
   }
 

@@ -29,6 +29,8 @@ export interface VerifiedJwt {
 export interface Arrival {
   readonly nowMs: number
   readonly source: string
+  /** Signatures that were wrong; the issuer counts them. */
+  wrongSignatures: number
 }
 
 /** Where all issuers of a worker get their keys, and where their signatures are checked. */

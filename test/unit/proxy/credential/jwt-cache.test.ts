@@ -153,7 +153,7 @@ await test('verifies a token once for all who wait for it', async t => {
 })
 
 await test('bounds the verifications under way', async t => {
-  const { checker } = await setUp(t, { underWay: { total: 4, source: 4, owner: 4 } })
+  const { checker } = await setUp(t, { underWay: { total: 4, source: 4, regained: 10, owner: 4 } })
   const tokens = await Promise.all(Array.from({ length: 6 }, (_, i) => sign(key, { jti: `${i}` })))
   const started = tokens.map(token => checker.check(token, NOW))
   t.equal(started[4], 'credential_check_unavailable')

@@ -124,7 +124,7 @@ await test('a flood of bad tokens from one source: a good one from another is ve
 })
 
 await test('a source has so many checks under way; more of them wait for nothing and are not checked', async t => {
-  const checker = setUp(t, { underWay: { total: 1_000, source: 10, owner: 1_000 } })
+  const checker = setUp(t, { underWay: { total: 1_000, source: 10, regained: 10, owner: 1_000 } })
   const bad = await flood(50)
   const results = bad.map(token => checker.check(token, NOW, BAD))
   t.equal(results.filter(result => result === 'credential_check_unavailable').length, 40)
@@ -134,14 +134,14 @@ await test('a source has so many checks under way; more of them wait for nothing
   await settled(results)
   t.same(checker.takeIssuerFigures(NOW).unchecked, { worker: 0, source: 40, issuer: 0, keys: 0 })
   t.equal(
-    await checker.check(bad[49] ?? '', NOW, BAD),
+    await checker.check(bad[49] ?? '', NOW, GOOD),
     'credential_invalid',
     'not held against a token',
   )
 })
 
 await test('an issuer, or a tenant with its own, has so many checks under way; others have theirs', async t => {
-  const checker = setUp(t, { underWay: { total: 1_000, source: 1_000, owner: 10 } })
+  const checker = setUp(t, { underWay: { total: 1_000, source: 1_000, regained: 10, owner: 10 } })
   const atService = (await flood(30)).map(token => checker.check(token, NOW, BAD))
   t.equal(atService.filter(result => result === 'credential_check_unavailable').length, 20)
   const own = await sign(key, { iss: 'https://login.acme.example' })
@@ -153,21 +153,71 @@ await test('an issuer, or a tenant with its own, has so many checks under way; o
 })
 
 await test('what is under way is bounded in all, and all of it is given back', t => {
-  const admission = new CheckAdmission({ total: 3, source: 2, owner: 2 })
-  t.equal(admission.enter('a', 'x'), undefined)
-  t.equal(admission.enter('a', 'x'), undefined)
-  t.equal(admission.enter('a', 'y'), 'source')
+  const admission = new CheckAdmission({ total: 3, source: 2, regained: 10, owner: 2 })
+  t.equal(admission.enter('a', 'x', NOW), undefined)
+  t.equal(admission.enter('a', 'x', NOW), undefined)
+  t.equal(admission.enter('a', 'y', NOW), 'source')
   t.equal(
-    admission.enter('', 'x'),
+    admission.enter('', 'x', NOW),
     'issuer',
     'who has no source is not let in beyond the limit of an issuer',
   )
-  t.equal(admission.enter('b', 'x'), undefined)
-  t.equal(admission.enter('c', 'y'), 'worker')
+  t.equal(admission.enter('b', 'x', NOW), undefined)
+  t.equal(admission.enter('c', 'y', NOW), 'worker')
   for (const source of ['a', 'a', 'b']) admission.leave(source, 'x')
   t.equal(admission.size, 0)
-  for (let i = 0; i < 3; i += 1) t.equal(admission.enter(`${i}`, `${i}`), undefined)
+  for (let i = 0; i < 3; i += 1) t.equal(admission.enter(`${i}`, `${i}`, NOW), undefined)
   t.end()
+})
+
+await test('each wrong signature costs its source a place, which comes back with time', t => {
+  const admission = new CheckAdmission({ total: 1_000, source: 4, regained: 2, owner: 1_000 })
+  /** How many checks of `source` may begin at once. */
+  const places = (source: string, nowMs: number): number => {
+    let count = 0
+    while (admission.enter(source, 'x', nowMs) === undefined) count += 1
+    for (let i = 0; i < count; i += 1) admission.leave(source, 'x')
+    return count
+  }
+  admission.failed('a', 3, NOW)
+  t.equal(places('a', NOW), 1)
+  t.equal(places('b', NOW), 4, 'others have lost none')
+  admission.failed('a', 9, NOW)
+  t.equal(places('a', NOW), 0)
+  t.equal(places('a', NOW + 499), 0)
+  t.equal(places('a', NOW + 1_000), 2)
+  t.equal(places('a', NOW + 60_000), 4)
+  admission.failed('a', 0, NOW)
+  admission.failed('', 9, NOW)
+  t.equal(places('a', NOW), 4)
+  for (let i = 0; i < 10_000; i += 1) admission.failed(`s${i}`, 4, NOW)
+  t.equal(places('s9999', NOW), 0)
+  t.equal(places('s0', NOW), 4, 'so many are remembered')
+  t.end()
+})
+
+await test('a source that goes on with bad tokens is not checked soon; a token of another is, and a known one', async t => {
+  const checker = setUp(t, { underWay: { total: 1_000, source: 10, regained: 10, owner: 1_000 } })
+  const good = await sign(key)
+  t.ok((await checker.check(good, NOW, BAD)) instanceof Tenant)
+  const results: unknown[] = []
+  for (const token of await flood(100)) results.push(await checker.check(token, NOW, BAD))
+  t.equal(results.filter(result => result === 'credential_invalid').length, 10)
+  t.equal(results.filter(result => result === 'credential_check_unavailable').length, 90)
+  t.ok(checker.check(good, NOW, BAD) instanceof Tenant, 'a known token of the same source')
+  t.ok((await checker.check(await sign(key, { jti: '2' }), NOW, GOOD)) instanceof Tenant)
+  const later = await sign(key, { jti: '3' })
+  t.equal(await checker.check(later, NOW, BAD), 'credential_check_unavailable')
+  t.ok((await checker.check(later, NOW + 1_000, BAD)) instanceof Tenant, 'a good one, later')
+})
+
+await test('tokens with a key that is not known cost a source nothing: they cost no signature', async t => {
+  const checker = setUp(t, { underWay: { total: 1_000, source: 10, regained: 10, owner: 1_000 } })
+  for (let i = 0; i < 50; i += 1)
+    t.equal(
+      await checker.check(await sign(key, {}, { kid: `${i}` }), NOW, BAD),
+      'credential_invalid',
+    )
 })
 
 await test('one source is an IPv4 address, or an IPv6 /64', t => {
@@ -186,7 +236,7 @@ await test('one source is an IPv4 address, or an IPv6 /64', t => {
 })
 
 await test('a token that many send at once is verified once, and takes one place', async t => {
-  const checker = setUp(t, { underWay: { total: 1, source: 1, owner: 1 } })
+  const checker = setUp(t, { underWay: { total: 1, source: 1, regained: 10, owner: 1 } })
   const token = await sign(key)
   const results = await Promise.all(
     Array.from({ length: 100 }, async (_, i) => checker.check(token, NOW, `192.0.2.${i}`)),
@@ -198,7 +248,7 @@ await test('a token that many send at once is verified once, and takes one place
 await test('tokens that are wrong without their signature cost no place and no keys', async t => {
   const server = await new JwksServer(key).listen()
   t.teardown(() => server.close())
-  const checker = setUp(t, { underWay: { total: 0, source: 0, owner: 0 } })
+  const checker = setUp(t, { underWay: { total: 0, source: 0, regained: 10, owner: 0 } })
   checker.setIssuers([issuerConfig(server.url)])
   const wrong = [{ exp: 1 }, { aud: 'x' }, { nbf: NOW }, { iat: NOW }]
   for (const claims of wrong)
