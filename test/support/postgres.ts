@@ -63,10 +63,20 @@ export class Postgres {
     return paths
   }
 
+  /** Where it is said. */
+  get #port(): string | undefined {
+    const at = this.#options.indexOf('-p')
+    return at === -1 ? undefined : this.#options[at + 1]
+  }
+
+  /** The Unix socket that it listens on. */
+  get socket(): string {
+    return join(this.#folder, `.s.PGSQL.${this.#port ?? '5432'}`)
+  }
+
   url(database: string): string {
     // The socket is named after the port, also where the server listens on none.
-    const at = this.#options.indexOf('-p')
-    const port = at === -1 ? '' : `&port=${this.#options[at + 1]}`
+    const port = this.#port === undefined ? '' : `&port=${this.#port}`
     return `postgres:///${database}?host=${this.#folder}&user=amt${port}`
   }
 
