@@ -1,0 +1,79 @@
+/** The dynamic table of HPACK (RFC 7541 §2.3.2, §4): first in, first out, by octets. */
+import type { HeaderField } from './header-field.ts'
+
+export class DynamicTable {
+  /** Told of each entry that leaves, with its number. */
+  readonly #evicted: (field: HeaderField, number: number) => void
+  /** A ring: entry `number` is at `number & mask`. */
+  #ring: (HeaderField | undefined)[] = Array.from({ length: 64 })
+  /** Numbers of the oldest entry, and of the next one: they count on, whatever is evicted. */
+  #oldest = 0
+  #next = 0
+  #size = 0
+  #limit: number
+
+  constructor(limit: number, evicted: (field: HeaderField, number: number) => void = () => {}) {
+    this.#limit = limit
+    this.#evicted = evicted
+  }
+
+  get count(): number {
+    return this.#next - this.#oldest
+  }
+
+  /** Octets of all entries. */
+  get size(): number {
+    return this.#size
+  }
+
+  get limit(): number {
+    return this.#limit
+  }
+
+  /** The entry with that index, from 0 for the newest; undefined where there is none. */
+  at(index: number): HeaderField | undefined {
+    return index < this.count
+      ? this.#ring[(this.#next - 1 - index) & (this.#ring.length - 1)]
+      : undefined
+  }
+
+  /** The index of the entry with that number. */
+  indexOf(number: number): number {
+    return this.#next - 1 - number
+  }
+
+  /** Puts a field in front; returns its number, or -1 where it is larger than the table, which is empty then (§4.4). */
+  add(field: HeaderField): number {
+    this.#evictTo(this.#limit - field.size)
+    if (field.size > this.#limit) return -1
+    if (this.count === this.#ring.length) this.#grow()
+    this.#ring[this.#next & (this.#ring.length - 1)] = field
+    this.#size += field.size
+    this.#next += 1
+    return this.#next - 1
+  }
+
+  resize(limit: number): void {
+    this.#limit = limit
+    this.#evictTo(limit)
+  }
+
+  #evictTo(size: number): void {
+    while (this.#size > size && this.#next > this.#oldest) {
+      const at = this.#oldest & (this.#ring.length - 1)
+      const field = this.#ring[at] as HeaderField
+      this.#ring[at] = undefined
+      this.#size -= field.size
+      this.#evicted(field, this.#oldest)
+      this.#oldest += 1
+    }
+  }
+
+  /** Bounded by the limit: an entry has 32 octets at least. */
+  #grow(): void {
+    const ring = Array.from<HeaderField | undefined>({ length: this.#ring.length * 2 })
+    for (let number = this.#oldest; number < this.#next; number++)
+      ring[number & (ring.length - 1)] = this.#ring[number & (this.#ring.length - 1)]
+    this.#ring = ring
+  }
+}

@@ -1,0 +1,138 @@
+/** HPACK, reading (RFC 7541). One a connection and direction, because its table is the state of both ends. */
+import { DynamicTable } from './dynamic-table.ts'
+import { HeaderField, INDEXED, type Indexing, NEVER, PLAIN } from './header-field.ts'
+import { decodeHuffman, HUFFMAN_INVALID, mostDecoded } from './huffman.ts'
+import { STATIC_ENTRIES, STATIC_TABLE } from './static-table.ts'
+
+/** SETTINGS_HEADER_TABLE_SIZE by default, in octets (RFC 9113 §6.5.2). */
+export const DEFAULT_TABLE_SIZE = 4_096
+/** No index and no length of ours is larger, and an integer of more octets is an attack on whoever reads it. */
+const MAX_INTEGER = 2 ** 28 - 1
+const MAX_INTEGER_OCTETS = 5
+
+export interface HpackCaps {
+  /** Octets of the dynamic table that the other end may use: what our SETTINGS_HEADER_TABLE_SIZE says. */
+  readonly tableSize: number
+  /** Octets of a header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts them. */
+  readonly listSize: number
+  /** Fields of a header list. */
+  readonly fields: number
+}
+
+export class HpackDecoder {
+  /** What the last block said, in its order; valid until the next one. */
+  readonly fields: HeaderField[] = []
+  /** The last block had more than the caps allow: `fields` is not all of it. The tables are right, so the connection may go on. */
+  tooLarge = false
+  readonly #caps: HpackCaps
+  readonly #table: DynamicTable
+  #listSize = 0
+  /** Text is decoded here; it grows up to the largest block. */
+  #scratch = Buffer.allocUnsafe(1_024)
+  /** Position behind what was read last; -1 where that cannot be read. */
+  #at = 0
+
+  constructor(caps: HpackCaps) {
+    this.#caps = caps
+    this.#table = new DynamicTable(caps.tableSize)
+  }
+
+  /** Octets in the dynamic table. */
+  get tableSize(): number {
+    return this.#table.size
+  }
+
+  /**
+   * Reads a whole header block. False: it cannot be read, and nothing after it (COMPRESSION_ERROR, RFC 9113 §4.3). It takes
+   * no more memory than a small multiple of the block, and adds nothing to `fields` beyond the caps.
+   */
+  decode(block: Buffer, start: number, end: number): boolean {
+    this.fields.length = 0
+    this.#listSize = 0
+    this.tooLarge = false
+    let beginning = true
+    for (this.#at = start; this.#at < end; ) {
+      const first = block[this.#at] as number
+      // A size of the table comes first or not at all (RFC 7541 §4.2).
+      if ((first & 0xe0) === 0x20) {
+        if (!beginning || !this.#resize(block, end)) return false
+        continue
+      }
+      beginning = false
+      const field = first >= 0x80 ? this.#indexed(block, end) : this.#literal(block, end, first)
+      if (field === undefined) return false
+      this.#take(field)
+    }
+    return true
+  }
+
+  #take(field: HeaderField): void {
+    this.#listSize += field.size
+    const { listSize, fields } = this.#caps
+    if (this.#listSize > listSize || this.fields.length >= fields) this.tooLarge = true
+    else this.fields.push(field)
+  }
+
+  #resize(block: Buffer, end: number): boolean {
+    const size = this.#integer(block, end, 0x1f)
+    if (size < 0 || size > this.#caps.tableSize) return false
+    this.#table.resize(size)
+    return true
+  }
+
+  #indexed(block: Buffer, end: number): HeaderField | undefined {
+    const index = this.#integer(block, end, 0x7f)
+    return index < 0 ? undefined : this.#entry(index)
+  }
+
+  #entry(index: number): HeaderField | undefined {
+    return index <= STATIC_ENTRIES
+      ? STATIC_TABLE[index]
+      : this.#table.at(index - STATIC_ENTRIES - 1)
+  }
+
+  #literal(block: Buffer, end: number, first: number): HeaderField | undefined {
+    const indexing = indexingOf(first)
+    const index = this.#integer(block, end, indexing === INDEXED ? 0x3f : 0x0f)
+    if (index < 0) return undefined
+    const name = index === 0 ? this.#text(block, end) : this.#entry(index)?.name
+    if (name === undefined) return undefined
+    const value = this.#text(block, end)
+    if (value === undefined) return undefined
+    const field = new HeaderField(name, value, indexing)
+    if (indexing === INDEXED) this.#table.add(field)
+    return field
+  }
+
+  /** RFC 7541 §5.2. */
+  #text(block: Buffer, end: number): string | undefined {
+    if (this.#at >= end) return undefined
+    const huffman = (block[this.#at] as number) >= 0x80
+    const length = this.#integer(block, end, 0x7f)
+    const start = this.#at
+    if (length < 0 || length > end - start) return undefined
+    this.#at = start + length
+    if (!huffman) return block.toString('latin1', start, this.#at)
+    const most = mostDecoded(length)
+    if (most > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(2 * most)
+    const decoded = decodeHuffman(block, start, this.#at, this.#scratch)
+    return decoded === HUFFMAN_INVALID ? undefined : this.#scratch.toString('latin1', 0, decoded)
+  }
+
+  /** RFC 7541 §5.1; -1 where the block ends before it, or it is larger than any of ours. */
+  #integer(block: Buffer, end: number, prefix: number): number {
+    let value = (block[this.#at++] as number) & prefix
+    if (value < prefix) return value
+    for (let octets = 0; octets < MAX_INTEGER_OCTETS && this.#at < end; octets++) {
+      const octet = block[this.#at++] as number
+      value += (octet & 0x7f) * 2 ** (7 * octets)
+      if (octet < 0x80) return value <= MAX_INTEGER ? value : -1
+    }
+    return -1
+  }
+}
+
+function indexingOf(first: number): Indexing {
+  if (first >= 0x40) return INDEXED
+  return first >= 0x10 ? NEVER : PLAIN
+}
