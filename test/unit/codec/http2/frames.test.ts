@@ -1,0 +1,484 @@
+/** Frames, in both directions: wherever the bytes are cut, whatever they are. */
+import { test } from 'tap'
+import {
+  ACK,
+  CONTINUATION,
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  ENHANCE_YOUR_CALM,
+  FLOW_CONTROL_ERROR,
+  FRAME_SIZE_ERROR,
+  GOAWAY,
+  HEADERS,
+  NO_ERROR,
+  PADDED,
+  PING,
+  PRIORITY,
+  PRIORITY_UPDATE,
+  PROTOCOL_ERROR,
+  PUSH_PROMISE,
+  RST_STREAM,
+  SETTINGS,
+  WINDOW_UPDATE,
+  WITH_PRIORITY,
+} from '../../../../src/codec/http2/frame.ts'
+import {
+  DEFAULT_FRAME_CAPS,
+  FRAME,
+  type FrameCaps,
+  FrameReader,
+  INVALID,
+  INVALID_STREAM,
+  MORE,
+} from '../../../../src/codec/http2/frame-reader.ts'
+import { CLIENT_PREFACE, FrameWriter } from '../../../../src/codec/http2/frame-writer.ts'
+import { HeaderField, INDEXED } from '../../../../src/codec/http2/header-field.ts'
+import { HpackDecoder } from '../../../../src/codec/http2/hpack-decoder.ts'
+import { HpackEncoder } from '../../../../src/codec/http2/hpack-encoder.ts'
+import { Settings } from '../../../../src/codec/http2/settings.ts'
+import { SeededRandom } from '../../../support/seeded-random.ts'
+
+const SEED = Number(process.env['FRAMES_SEED'] ?? Date.now() % 2 ** 31)
+
+function frame(type: number, streamId: number, payload: Buffer | string = '', flags = 0): Buffer {
+  const body = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
+  const header = Buffer.alloc(9)
+  header.writeUIntBE(body.length, 0, 3)
+  header[3] = type
+  header[4] = flags
+  header.writeUInt32BE(streamId, 5)
+  return Buffer.concat([header, body])
+}
+
+function uint32(...values: number[]): Buffer {
+  const bytes = Buffer.alloc(values.length * 4)
+  for (const [index, value] of values.entries()) bytes.writeUInt32BE(value, index * 4)
+  return bytes
+}
+
+/** Everything that was found, as text; pieces of one DATA frame are one entry, however it was cut. */
+function readAll(chunks: readonly Buffer[], caps: FrameCaps = DEFAULT_FRAME_CAPS): string[] {
+  const reader = new FrameReader(caps)
+  const found: string[] = []
+  let data = ''
+  let flow = 0
+  for (const chunk of chunks) {
+    // A copy that is spoilt afterwards: what was found must not live on in it.
+    const own = Buffer.from(chunk)
+    reader.push(own)
+    for (;;) {
+      const kind = reader.next()
+      if (kind === MORE) break
+      if (kind === INVALID) return [...found, `error ${reader.error}`]
+      if (kind === INVALID_STREAM) {
+        found.push(`stream ${reader.streamId} error ${reader.error}`)
+        continue
+      }
+      const payload = reader.bytes.toString('latin1', reader.start, reader.end)
+      if (reader.type !== DATA) {
+        found.push(describe(reader, payload))
+        continue
+      }
+      data += payload
+      flow += reader.flowOctets
+      if (!reader.finished) continue
+      const end = reader.endsStream ? ' end' : ''
+      found.push(`data ${reader.streamId} ${data.length} ${data.slice(0, 20)} flow ${flow}${end}`)
+      data = ''
+      flow = 0
+    }
+    own.fill(0xee)
+  }
+  return found
+}
+
+function describe(reader: FrameReader, payload: string): string {
+  const { type, streamId, flags, code, increment, otherStreamId } = reader
+  switch (type) {
+    case HEADERS:
+      return `headers ${streamId} ${payload}${reader.endsStream ? ' end' : ''}`
+    case PUSH_PROMISE:
+      return `push ${streamId} ${otherStreamId} ${payload}`
+    case PRIORITY:
+      return `priority ${streamId} ${otherStreamId}`
+    case RST_STREAM:
+      return `reset ${streamId} ${code}`
+    case SETTINGS:
+      return `settings ${(flags & ACK) === 0 ? payload.length / 6 : 'ack'}`
+    case PING:
+      return `ping ${payload}${(flags & ACK) === 0 ? '' : ' ack'}`
+    case GOAWAY:
+      return `goaway ${otherStreamId} ${code} ${payload}`
+    case WINDOW_UPDATE:
+      return `window ${streamId} ${increment}`
+    case PRIORITY_UPDATE:
+      return `update ${otherStreamId} ${payload}`
+    default:
+      return `unknown ${type}`
+  }
+}
+
+const EXCHANGE: readonly (readonly [Buffer, string | undefined])[] = [
+  [frame(SETTINGS, 0, Buffer.from('000300000064', 'hex')), 'settings 1'],
+  [frame(SETTINGS, 0, '', ACK), 'settings ack'],
+  [frame(HEADERS, 1, 'block', END_HEADERS), 'headers 1 block'],
+  [
+    frame(HEADERS, 3, '\u0003padded\0\0\0', END_HEADERS | PADDED | END_STREAM),
+    'headers 3 padded end',
+  ],
+  [
+    frame(
+      HEADERS,
+      5,
+      Buffer.concat([uint32(0x8000_0003), Buffer.from('\u0010weighed')]),
+      END_HEADERS | WITH_PRIORITY,
+    ),
+    'headers 5 weighed',
+  ],
+  [frame(HEADERS, 7, 'first ', END_STREAM), undefined],
+  [frame(CONTINUATION, 7, 'second '), undefined],
+  [frame(CONTINUATION, 7, 'third', END_HEADERS), 'headers 7 first second third end'],
+  [frame(DATA, 1, 'hello'), 'data 1 5 hello flow 5'],
+  [frame(DATA, 1, '\u0004padded\0\0\0\0', PADDED), 'data 1 6 padded flow 11'],
+  [frame(DATA, 1, '\u0002\0\0', PADDED), 'data 1 0  flow 3'],
+  [frame(DATA, 1, '', END_STREAM), 'data 1 0  flow 0 end'],
+  [frame(DATA, 1, 'x'.repeat(16_384)), `data 1 16384 ${'x'.repeat(20)} flow 16384`],
+  [frame(0x42, 9, 'of a type that nobody knows'), undefined],
+  [frame(0x43, 0, ''), undefined],
+  [frame(PRIORITY, 3, Buffer.concat([uint32(1), Buffer.of(9)])), 'priority 3 1'],
+  [frame(RST_STREAM, 3, uint32(8)), 'reset 3 8'],
+  [
+    frame(PUSH_PROMISE, 1, Buffer.concat([uint32(2), Buffer.from('promised')]), END_HEADERS),
+    'push 1 2 promised',
+  ],
+  [frame(PING, 0, '12345678'), 'ping 12345678'],
+  [frame(PING, 0, '12345678', ACK), 'ping 12345678 ack'],
+  [frame(WINDOW_UPDATE, 0, uint32(10)), 'window 0 10'],
+  [frame(WINDOW_UPDATE, 5, uint32(0xffff_ffff)), 'window 5 2147483647'],
+  [frame(PRIORITY_UPDATE, 0, Buffer.concat([uint32(5), Buffer.from('u=1')])), 'update 5 u=1'],
+  [frame(GOAWAY, 0, Buffer.concat([uint32(5, 2), Buffer.from('bye')])), 'goaway 5 2 bye'],
+]
+const WIRE = Buffer.concat(EXCHANGE.map(([bytes]) => bytes))
+const EXPECTED = EXCHANGE.flatMap(([, said]) => (said === undefined ? [] : [said]))
+
+await test('frames of every type are read', async t => {
+  t.same(readAll([WIRE]), EXPECTED)
+})
+
+await test('frames are the same wherever they are cut', async t => {
+  // The long DATA frame is cut at its edges only: inside, one place is as the other.
+  for (let cut = 0; cut <= WIRE.length; cut += 1) {
+    const middle = WIRE.length - cut > 400 && cut > 500
+    if (middle && cut % 997 !== 0) continue
+    const found = readAll([WIRE.subarray(0, cut), WIRE.subarray(cut)])
+    if (found.join('\n') !== EXPECTED.join('\n')) t.same(found, EXPECTED, `cut at ${cut}`)
+  }
+  t.same(readAll([...WIRE].map(byte => Buffer.of(byte))), EXPECTED, 'byte by byte')
+})
+
+await test('data comes out as it arrives', async t => {
+  const reader = new FrameReader()
+  reader.push(Buffer.concat([frame(DATA, 1, 'x'.repeat(100), END_STREAM).subarray(0, 50)]))
+  t.equal(reader.next(), FRAME)
+  t.equal(reader.end - reader.start, 41)
+  t.notOk(reader.finished)
+  t.notOk(reader.endsStream)
+  t.equal(reader.next(), MORE)
+})
+
+const FAULTS: Readonly<Record<string, readonly [frames: readonly Buffer[], found: string]>> = {
+  'larger than we take': [[frame(DATA, 1, 'x'.repeat(16_385))], `error ${FRAME_SIZE_ERROR}`],
+  'an unknown type, larger than we take': [
+    [frame(0x42, 1, 'x'.repeat(16_385))],
+    `error ${FRAME_SIZE_ERROR}`,
+  ],
+  'DATA of the connection': [[frame(DATA, 0, 'x')], `error ${PROTOCOL_ERROR}`],
+  'DATA that is all padding and more': [
+    [frame(DATA, 1, '\u0004xxxx', PADDED), frame(DATA, 1, '\u0005xxxx', PADDED)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'DATA with padding and no room for its length': [
+    [frame(DATA, 1, '', PADDED)],
+    `error ${FRAME_SIZE_ERROR}`,
+  ],
+  'HEADERS of the connection': [[frame(HEADERS, 0, 'x', END_HEADERS)], `error ${PROTOCOL_ERROR}`],
+  'HEADERS that are all padding and more': [
+    [frame(HEADERS, 1, '\u0005xxxx', END_HEADERS | PADDED)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'HEADERS too short for their priority': [
+    [frame(HEADERS, 1, 'xxxx', END_HEADERS | WITH_PRIORITY)],
+    `error ${FRAME_SIZE_ERROR}`,
+  ],
+  'HEADERS whose padding takes their priority': [
+    [frame(HEADERS, 1, '\u0003xxxxx', END_HEADERS | PADDED | WITH_PRIORITY)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'HEADERS that depend on themselves': [
+    [
+      frame(
+        HEADERS,
+        1,
+        Buffer.concat([uint32(1), Buffer.from('\u0010x')]),
+        END_HEADERS | WITH_PRIORITY,
+      ),
+    ],
+    `stream 1 error ${PROTOCOL_ERROR}`,
+  ],
+  'PRIORITY of the connection': [[frame(PRIORITY, 0, 'xxxxx')], `error ${PROTOCOL_ERROR}`],
+  'PRIORITY of another size': [[frame(PRIORITY, 1, 'xxxx')], `stream 1 error ${FRAME_SIZE_ERROR}`],
+  'PRIORITY on itself': [
+    [frame(PRIORITY, 1, Buffer.concat([uint32(1), Buffer.of(1)]))],
+    `stream 1 error ${PROTOCOL_ERROR}`,
+  ],
+  'RST_STREAM of the connection': [[frame(RST_STREAM, 0, uint32(1))], `error ${PROTOCOL_ERROR}`],
+  'RST_STREAM of another size': [[frame(RST_STREAM, 1, 'xxx')], `error ${FRAME_SIZE_ERROR}`],
+  'SETTINGS of a stream': [[frame(SETTINGS, 1)], `error ${PROTOCOL_ERROR}`],
+  'SETTINGS that are cut': [[frame(SETTINGS, 0, 'xxxxx')], `error ${FRAME_SIZE_ERROR}`],
+  'SETTINGS acknowledged with content': [
+    [frame(SETTINGS, 0, 'xxxxxx', ACK)],
+    `error ${FRAME_SIZE_ERROR}`,
+  ],
+  'PUSH_PROMISE of stream 0': [
+    [frame(PUSH_PROMISE, 1, uint32(0), END_HEADERS)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'PUSH_PROMISE of a stream of the client': [
+    [frame(PUSH_PROMISE, 1, uint32(3), END_HEADERS)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'PUSH_PROMISE of the connection': [
+    [frame(PUSH_PROMISE, 0, uint32(2), END_HEADERS)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'PING of a stream': [[frame(PING, 1, '12345678')], `error ${PROTOCOL_ERROR}`],
+  'PING of another size': [[frame(PING, 0, '1234567')], `error ${FRAME_SIZE_ERROR}`],
+  'GOAWAY of a stream': [[frame(GOAWAY, 1, uint32(0, 0))], `error ${PROTOCOL_ERROR}`],
+  'GOAWAY that is cut': [[frame(GOAWAY, 0, uint32(0))], `error ${FRAME_SIZE_ERROR}`],
+  'WINDOW_UPDATE of another size': [[frame(WINDOW_UPDATE, 0, 'xxx')], `error ${FRAME_SIZE_ERROR}`],
+  'WINDOW_UPDATE of nothing, on the connection': [
+    [frame(WINDOW_UPDATE, 0, uint32(0x8000_0000))],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'WINDOW_UPDATE of nothing, on a stream': [
+    [frame(WINDOW_UPDATE, 1, uint32(0))],
+    `stream 1 error ${PROTOCOL_ERROR}`,
+  ],
+  'CONTINUATION of nothing': [
+    [frame(CONTINUATION, 1, 'x', END_HEADERS)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'CONTINUATION of another stream': [
+    [frame(HEADERS, 1, 'x'), frame(CONTINUATION, 3, 'x', END_HEADERS)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'a frame between a header block and its rest': [
+    [frame(HEADERS, 1, 'x'), frame(PING, 0, '12345678')],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'an unknown frame between a header block and its rest': [
+    [frame(HEADERS, 1, 'x'), frame(0x42, 1)],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'PRIORITY_UPDATE of a stream': [
+    [frame(PRIORITY_UPDATE, 1, uint32(1))],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'PRIORITY_UPDATE for the connection': [
+    [frame(PRIORITY_UPDATE, 0, uint32(0))],
+    `error ${PROTOCOL_ERROR}`,
+  ],
+  'PRIORITY_UPDATE that is cut': [[frame(PRIORITY_UPDATE, 0, 'xxx')], `error ${FRAME_SIZE_ERROR}`],
+  'CONTINUATION without an end (CVE-2024-27316)': [
+    [frame(HEADERS, 1, 'x'), ...Array.from({ length: 9 }, () => frame(CONTINUATION, 1))],
+    `error ${ENHANCE_YOUR_CALM}`,
+  ],
+  'a header block without an end': [
+    [
+      frame(HEADERS, 1, 'x'.repeat(16_384)),
+      ...Array.from({ length: 5 }, () => frame(CONTINUATION, 1, 'x'.repeat(16_384))),
+    ],
+    `error ${ENHANCE_YOUR_CALM}`,
+  ],
+}
+
+for (const [what, [frames, expected]] of Object.entries(FAULTS)) {
+  await test(`refused: ${what}`, async t => {
+    const wire = Buffer.concat(frames)
+    t.equal(readAll([wire]).at(-1), expected)
+    t.equal(readAll([...wire].map(byte => Buffer.of(byte))).at(-1), expected, 'byte by byte')
+  })
+}
+
+await test('a fault of a stream leaves the frames behind it alone', async t => {
+  const wire = Buffer.concat([frame(PRIORITY, 1, 'xxxx'), frame(PING, 0, '12345678')])
+  t.same(readAll([wire]), [`stream 1 error ${FRAME_SIZE_ERROR}`, 'ping 12345678'])
+})
+
+await test('behind a fault of the connection nothing is read', async t => {
+  const reader = new FrameReader()
+  reader.push(Buffer.concat([frame(SETTINGS, 1), frame(PING, 0, '12345678')]))
+  t.equal(reader.next(), INVALID)
+  t.equal(reader.next(), INVALID)
+  reader.push(frame(PING, 0, '12345678'))
+  t.equal(reader.next(), INVALID)
+})
+
+await test('what is written is read', async t => {
+  const random = new SeededRandom(SEED)
+  t.comment(`FRAMES_SEED=${SEED}`)
+  const writer = new FrameWriter(new HpackEncoder())
+  writer.preface()
+  const expected: string[] = []
+  const body = Buffer.from('abcdefghij'.repeat(10_000))
+  const fields = [
+    new HeaderField(':status', '200', INDEXED),
+    new HeaderField('x', 'y'.repeat(40_000), 0),
+  ]
+  const wires: Buffer[] = []
+  for (let turn = 0; turn < 300; turn += 1) {
+    const streamId = 1 + 2 * random.below(50)
+    const start = random.below(100)
+    const end = start + random.below(40_000)
+    const last = random.below(2) === 0
+    random.pick([
+      () => {
+        writer.settings([
+          [3, 100],
+          [4, 65_535],
+        ])
+        expected.push('settings 2')
+      },
+      () => {
+        writer.settingsAck()
+        expected.push('settings ack')
+      },
+      () => {
+        writer.ping(body, 0, last)
+        expected.push(`ping abcdefgh${last ? ' ack' : ''}`)
+      },
+      () => {
+        writer.resetStream(streamId, 8)
+        expected.push(`reset ${streamId} 8`)
+      },
+      () => {
+        writer.windowUpdate(streamId, 1_000)
+        expected.push(`window ${streamId} 1000`)
+      },
+      () => {
+        writer.goaway(streamId, 2, 'bye')
+        expected.push(`goaway ${streamId} 2 bye`)
+      },
+      () => {
+        writer.priorityUpdate(streamId, 'u=3')
+        expected.push(`update ${streamId} u=3`)
+      },
+      () => {
+        writer.data(streamId, body, { start, end }, last)
+        let from = start
+        do {
+          const to = Math.min(end, from + 16_384)
+          const part = body.toString('latin1', from, to)
+          expected.push(
+            `data ${streamId} ${to - from} ${part.slice(0, 20)} flow ${to - from}${last && to === end ? ' end' : ''}`,
+          )
+          from = to
+        } while (from < end)
+      },
+      () => {
+        writer.headers(streamId, fields, last)
+        expected.push(`headers ${streamId}${last ? ' end' : ''}`)
+      },
+    ])()
+    if (random.below(5) === 0) wires.push(...writer.take().map(piece => Buffer.from(piece)))
+  }
+  t.ok(writer.waiting >= 0)
+  wires.push(...writer.take())
+  t.equal(writer.waiting, 0)
+  t.same(writer.take(), [])
+  const wire = Buffer.concat(wires)
+  t.ok(wire.subarray(0, CLIENT_PREFACE.length).equals(CLIENT_PREFACE))
+  const decoder = new HpackDecoder({ tableSize: 4_096, listSize: 100_000, fields: 10 })
+  const found = readAll([wire.subarray(CLIENT_PREFACE.length)]).map(line => {
+    const [kind, streamId = ''] = line.split(' ')
+    if (kind !== 'headers') return line
+    const end = line.endsWith(' end')
+    const block = Buffer.from(
+      line.slice(`headers ${streamId} `.length, end ? -4 : undefined),
+      'latin1',
+    )
+    if (!decoder.decode(block, 0, block.length) || decoder.fields[1]?.value.length !== 40_000)
+      t.fail('a header block')
+    return `headers ${streamId}${end ? ' end' : ''}`
+  })
+  t.same(found, expected)
+})
+
+await test('random frames never throw, and end the same wherever they are cut', async t => {
+  const random = new SeededRandom(SEED)
+  t.comment(`FRAMES_SEED=${SEED}`)
+  for (let run = 0; run < 3_000; run += 1) {
+    const wire = Buffer.concat(
+      Array.from({ length: 1 + random.below(6) }, () =>
+        frame(
+          random.below(18),
+          random.below(4),
+          Buffer.from(Array.from({ length: random.below(24) }, () => random.below(256))),
+          random.below(256),
+        ),
+      ),
+    )
+    const whole = readAll([wire])
+    const cut = random.below(wire.length)
+    for (const chunks of [
+      [wire.subarray(0, cut), wire.subarray(cut)],
+      [...wire].map(byte => Buffer.of(byte)),
+    ]) {
+      const found = readAll(chunks)
+      if (found.join('\n') !== whole.join('\n')) t.same(found, whole, wire.toString('hex'))
+    }
+  }
+})
+
+await test('settings are taken over, and refused where they cannot be', async t => {
+  const apply = (...pairs: (readonly [number, number])[]): [number, Settings] => {
+    const bytes = Buffer.alloc(pairs.length * 6)
+    for (const [index, [id, value]] of pairs.entries()) {
+      bytes.writeUInt16BE(id, index * 6)
+      bytes.writeUInt32BE(value, index * 6 + 2)
+    }
+    const settings = new Settings()
+    return [settings.apply(bytes, 0, bytes.length), settings]
+  }
+  t.match(
+    apply([1, 100], [2, 0], [3, 7], [4, 9], [5, 20_000], [6, 300], [8, 1], [9, 1], [0xffff, 3]),
+    [
+      NO_ERROR,
+      {
+        headerTableSize: 100,
+        enablePush: false,
+        maxConcurrentStreams: 7,
+        initialWindowSize: 9,
+        maxFrameSize: 20_000,
+        maxHeaderListSize: 300,
+        enableConnectProtocol: true,
+      },
+    ],
+  )
+  for (const [pairs, error] of [
+    [[[2, 2]], PROTOCOL_ERROR],
+    [[[4, 2 ** 31]], FLOW_CONTROL_ERROR],
+    [[[5, 16_383]], PROTOCOL_ERROR],
+    [[[5, 2 ** 24]], PROTOCOL_ERROR],
+    [[[8, 2]], PROTOCOL_ERROR],
+    [
+      [
+        [8, 1],
+        [8, 0],
+      ],
+      PROTOCOL_ERROR,
+    ],
+  ] as const)
+    t.equal(apply(...pairs)[0], error, JSON.stringify(pairs))
+})
