@@ -1,0 +1,32 @@
+/** Priorities (RFC 9218): how urgent a response is, and whether parts of it are of use before the rest. */
+
+export const DEFAULT_URGENCY = 3
+const LEAST_URGENT = 7
+const MAX_CHARS = 256
+
+export interface Priority {
+  /** 0 to 7; the smaller, the sooner. */
+  readonly urgency: number
+  readonly incremental: boolean
+}
+
+const DEFAULT: Priority = Object.freeze({ urgency: DEFAULT_URGENCY, incremental: false })
+
+/**
+ * The value of a `priority` field or of PRIORITY_UPDATE: a dictionary (RFC 9651 §3.2) of which only `u` and `i` mean
+ * something. What is not understood is as if it were not there (§4); the last of several counts.
+ */
+export function parsePriority(value: string): Priority {
+  if (value.length > MAX_CHARS) return DEFAULT
+  let { urgency, incremental } = DEFAULT
+  for (const member of value.split(',')) {
+    const [, key, given] =
+      /^[ \t]*([a-z*][a-z0-9_.*-]*)(?:=([^;]*))?(?:;.*)?[ \t]*$/.exec(member) ?? []
+    const said = given?.trim()
+    if (key === 'u' && said !== undefined && /^[0-9]$/.test(said) && Number(said) <= LEAST_URGENT)
+      urgency = Number(said)
+    if (key === 'i' && (said === undefined || said === '?1' || said === '?0'))
+      incremental = said !== '?0'
+  }
+  return { urgency, incremental }
+}
