@@ -37,25 +37,10 @@ import { HeaderField, INDEXED } from '../../../../src/codec/http2/header-field.t
 import { HpackDecoder } from '../../../../src/codec/http2/hpack-decoder.ts'
 import { HpackEncoder } from '../../../../src/codec/http2/hpack-encoder.ts'
 import { Settings } from '../../../../src/codec/http2/settings.ts'
+import { frame, uint32 } from '../../../support/http2/frames.ts'
 import { SeededRandom } from '../../../support/seeded-random.ts'
 
 const SEED = Number(process.env['FRAMES_SEED'] ?? Date.now() % 2 ** 31)
-
-function frame(type: number, streamId: number, payload: Buffer | string = '', flags = 0): Buffer {
-  const body = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
-  const header = Buffer.alloc(9)
-  header.writeUIntBE(body.length, 0, 3)
-  header[3] = type
-  header[4] = flags
-  header.writeUInt32BE(streamId, 5)
-  return Buffer.concat([header, body])
-}
-
-function uint32(...values: number[]): Buffer {
-  const bytes = Buffer.alloc(values.length * 4)
-  for (const [index, value] of values.entries()) bytes.writeUInt32BE(value, index * 4)
-  return bytes
-}
 
 /** Everything that was found, as text; pieces of one DATA frame are one entry, however it was cut. */
 function readAll(chunks: readonly Buffer[], caps: FrameCaps = DEFAULT_FRAME_CAPS): string[] {

@@ -1,0 +1,118 @@
+/** The end of HTTP/2 that asks (RFC 9113). */
+import { ENHANCE_YOUR_CALM, PROTOCOL_ERROR, STREAM_CLOSED } from './frame.ts'
+import type { HeaderField } from './header-field.ts'
+import { isTrailerSection } from './request-section.ts'
+import { ResponseSection } from './response-section.ts'
+import { Http2Session } from './session.ts'
+import {
+  DEFAULT_SESSION,
+  type SectionShape,
+  type SessionEvents,
+  type SessionOptions,
+} from './session-options.ts'
+import { ENABLE_PUSH } from './settings.ts'
+import type { Http2Stream } from './stream.ts'
+
+export interface ClientEvents<Owner> extends SessionEvents<Owner> {
+  /** An answer, in part (1xx) or for good; valid during the call. */
+  response(stream: Http2Stream<Owner>, response: ResponseSection): void
+}
+
+const RESPONSE = new ResponseSection()
+/** Numbers of streams are used up; a connection is replaced before. */
+const LAST_STREAM = 2 ** 31 - 1
+
+export class ClientSession<Owner> extends Http2Session<Owner> {
+  declare protected readonly events: ClientEvents<Owner>
+  #next = 1
+  /** The server takes no more streams. */
+  closing = false
+
+  constructor(events: ClientEvents<Owner>, now: number, options: SessionOptions = DEFAULT_SESSION) {
+    super(events, options, now)
+    this.writer.preface()
+    this.greet([[ENABLE_PUSH, 0]])
+  }
+
+  /** Whether another stream may begin now. */
+  get open(): boolean {
+    return (
+      !this.over &&
+      !this.closing &&
+      this.#next < LAST_STREAM &&
+      this.streams.size < this.remote.maxConcurrentStreams
+    )
+  }
+
+  /** Begins a stream; only while `open`. */
+  request(owner: Owner, fields: readonly HeaderField[], endStream: boolean): Http2Stream<Owner> {
+    if (!this.open) throw new Error('no stream can begin')
+    const stream = this.createStream(this.#next)
+    this.#next += 2
+    stream.owner = owner
+    stream.headersSent = true
+    this.writer.headers(stream.id, fields, endStream)
+    if (endStream) this.closeLocal(stream)
+    return stream
+  }
+
+  /** The answer to this request never has a body (HEAD): its length says nothing. */
+  expectNoBody(stream: Http2Stream<Owner>): void {
+    stream.bodiless = true
+  }
+
+  protected isIdle(streamId: number): boolean {
+    return streamId % 2 === 0 || streamId >= this.#next
+  }
+
+  protected headers(streamId: number, fields: readonly HeaderField[], how: SectionShape): void {
+    const stream = this.streams.get(streamId)
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) this.fail(PROTOCOL_ERROR, 'headers of a stream that never was')
+      else if (!this.streams.closed.mayBeOnItsWay(streamId))
+        this.fail(STREAM_CLOSED, 'headers of a stream that is over')
+      return
+    }
+    if (!stream.remoteOpen) this.faultyStream(stream, STREAM_CLOSED)
+    else if (how.tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
+    else if (stream.headersReceived) this.#trailers(stream, fields, how)
+    else this.#response(stream, fields, how)
+  }
+
+  #response(
+    stream: Http2Stream<Owner>,
+    fields: readonly HeaderField[],
+    { endStream }: SectionShape,
+  ): void {
+    const valid = RESPONSE.read(fields)
+    const interim = valid && RESPONSE.status < 200
+    if (!valid || (interim && endStream)) {
+      this.faultyStream(stream, PROTOCOL_ERROR)
+      return
+    }
+    if (!interim) {
+      stream.headersReceived = true
+      const without = stream.bodiless || RESPONSE.status === 204 || RESPONSE.status === 304
+      stream.expected = without ? 0 : RESPONSE.contentLength
+    }
+    this.events.response(stream, RESPONSE)
+    if (endStream) this.closeRemote(stream)
+  }
+
+  #trailers(
+    stream: Http2Stream<Owner>,
+    fields: readonly HeaderField[],
+    { endStream }: SectionShape,
+  ): void {
+    if (!endStream || !isTrailerSection(fields)) {
+      this.faultyStream(stream, PROTOCOL_ERROR)
+      return
+    }
+    this.events.trailers(stream, fields)
+    this.closeRemote(stream)
+  }
+
+  protected prioritize(): void {
+    this.fail(PROTOCOL_ERROR, 'a server gives no priorities')
+  }
+}

@@ -1,0 +1,23 @@
+/** The streams that ended last. What still comes for one that we have reset was on its way; for any other it is a fault. */
+
+const KEPT = 128
+
+export class ClosedStreams {
+  /** A ring of ids; those that we have reset stand there as negative numbers. */
+  readonly #ids = new Int32Array(KEPT)
+  #next = 0
+
+  add(id: number, resetByUs: boolean): void {
+    this.#ids[this.#next] = resetByUs ? -id : id
+    this.#next = (this.#next + 1) % KEPT
+  }
+
+  has(id: number): boolean {
+    return this.#ids.includes(id) || this.#ids.includes(-id)
+  }
+
+  /** Also where it is too long ago to know: the other end may have been slow. */
+  mayBeOnItsWay(id: number): boolean {
+    return !this.#ids.includes(id)
+  }
+}

@@ -1,0 +1,170 @@
+/** The end of HTTP/2 that is asked (RFC 9113). */
+import {
+  ENHANCE_YOUR_CALM,
+  MAX_WINDOW,
+  NO_ERROR,
+  PROTOCOL_ERROR,
+  REFUSED_STREAM,
+  STREAM_CLOSED,
+} from './frame.ts'
+import { CLIENT_PREFACE } from './frame-writer.ts'
+import type { HeaderField } from './header-field.ts'
+import { parsePriority } from './priority.ts'
+import { isTrailerSection, RequestSection } from './request-section.ts'
+import { Http2Session } from './session.ts'
+import {
+  DEFAULT_SESSION,
+  type SectionShape,
+  type SessionEvents,
+  type SessionOptions,
+} from './session-options.ts'
+import { ENABLE_CONNECT_PROTOCOL, NO_RFC7540_PRIORITIES } from './settings.ts'
+import type { Http2Stream } from './stream.ts'
+
+export interface ServerEvents<Owner> extends SessionEvents<Owner> {
+  /**
+   * A request begins. `request` is valid during the call. Where the section was larger than allowed, `request` is undefined:
+   * the answer is 431.
+   */
+  request(stream: Http2Stream<Owner>, request: RequestSection | undefined): void
+  /** A request that is malformed; its stream is reset after the call. */
+  malformed(request: RequestSection): void
+}
+
+/** Shared: what it says is read during the event. */
+const REQUEST = new RequestSection()
+const MAX_PRIORITIES = 100
+
+export class ServerSession<Owner> extends Http2Session<Owner> {
+  declare protected readonly events: ServerEvents<Owner>
+  #preface = 0
+  /** Priorities of streams that are still to come (RFC 9218 §7.1). */
+  readonly #priorities = new Map<number, string>()
+
+  constructor(events: ServerEvents<Owner>, now: number, options: SessionOptions = DEFAULT_SESSION) {
+    super(events, options, now)
+    this.greet([
+      [ENABLE_CONNECT_PROTOCOL, 1],
+      [NO_RFC7540_PRIORITIES, 1],
+    ])
+  }
+
+  override receive(chunk: Buffer, now: number): void {
+    const rest = this.#preface === CLIENT_PREFACE.length ? chunk : this.#readPreface(chunk)
+    if (rest.length > 0) super.receive(rest, now)
+  }
+
+  /** Answers a request, in part (1xx) or for good. */
+  respond(
+    stream: Http2Stream<Owner>,
+    fields: readonly HeaderField[],
+    how: { readonly interim?: boolean; readonly endStream: boolean },
+  ): void {
+    if (!stream.localOpen) return
+    this.writer.headers(stream.id, fields, how.endStream)
+    if (how.interim !== true) stream.headersSent = true
+    if (how.endStream) this.closeLocal(stream)
+  }
+
+  /**
+   * First step of a polite end: the client is told to open no more streams, and those that are on their way are still
+   * taken. `end`, a round trip later, says which the last one was (RFC 9113 §6.8).
+   */
+  announceEnd(): void {
+    if (!this.over) this.writer.goaway(MAX_WINDOW, NO_ERROR)
+  }
+
+  /** Second step: streams that begin from now on are ignored, and the client knows it. */
+  endAfterStreams(): void {
+    if (this.over || this.lastTaken !== MAX_WINDOW) return
+    this.lastTaken = this.lastRemote
+    this.writer.goaway(this.lastTaken, NO_ERROR)
+  }
+
+  #readPreface(chunk: Buffer): Buffer {
+    const octets = Math.min(chunk.length, CLIENT_PREFACE.length - this.#preface)
+    const from = this.#preface
+    if (CLIENT_PREFACE.compare(chunk, 0, octets, from, from + octets) !== 0) {
+      this.fail(PROTOCOL_ERROR, 'the preface is not one')
+      return chunk.subarray(chunk.length)
+    }
+    this.#preface += octets
+    return chunk.subarray(octets)
+  }
+
+  protected isIdle(streamId: number): boolean {
+    return streamId % 2 === 0 || streamId > this.lastRemote
+  }
+
+  protected headers(streamId: number, fields: readonly HeaderField[], how: SectionShape): void {
+    const stream = this.streams.get(streamId)
+    if (stream !== undefined) this.#trailers(stream, fields, how)
+    else if (streamId % 2 === 0) this.fail(PROTOCOL_ERROR, 'a client has odd streams only')
+    else if (streamId > this.lastRemote) this.#begin(streamId, fields, how)
+    else if (!this.streams.closed.has(streamId)) this.fail(PROTOCOL_ERROR, 'streams go upwards')
+    // What we have reset may have been under way.
+    else if (!this.streams.closed.mayBeOnItsWay(streamId))
+      this.fail(STREAM_CLOSED, 'headers of a stream that is over')
+  }
+
+  #begin(
+    streamId: number,
+    fields: readonly HeaderField[],
+    { endStream, tooLarge }: SectionShape,
+  ): void {
+    // Behind the last one of our GOAWAY the client sends again, elsewhere.
+    if (streamId > this.lastTaken) return
+    this.lastRemote = streamId
+    if (this.streams.size >= this.options.streams) {
+      this.#refuse(streamId, REFUSED_STREAM)
+      return
+    }
+    const valid = tooLarge || REQUEST.read(fields)
+    if (!valid) {
+      this.events.malformed(REQUEST)
+      this.#refuse(streamId, PROTOCOL_ERROR)
+      return
+    }
+    const stream = this.createStream(streamId)
+    stream.headersReceived = true
+    stream.expected = tooLarge ? -1 : REQUEST.contentLength
+    this.#applyPriority(stream, fields)
+    this.events.request(stream, tooLarge ? undefined : REQUEST)
+    if (endStream) this.closeRemote(stream)
+  }
+
+  #refuse(streamId: number, code: number): void {
+    this.writer.resetStream(streamId, code)
+    this.streams.closed.add(streamId, true)
+    this.spendReset()
+  }
+
+  #trailers(
+    stream: Http2Stream<Owner>,
+    fields: readonly HeaderField[],
+    { endStream, tooLarge }: SectionShape,
+  ): void {
+    if (!stream.remoteOpen) this.faultyStream(stream, STREAM_CLOSED)
+    else if (!endStream || !isTrailerSection(fields)) this.faultyStream(stream, PROTOCOL_ERROR)
+    else if (tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
+    else {
+      this.events.trailers(stream, fields)
+      this.closeRemote(stream)
+    }
+  }
+
+  #applyPriority(stream: Http2Stream<Owner>, fields: readonly HeaderField[]): void {
+    const early = this.#priorities.get(stream.id)
+    const value = early ?? fields.find(({ name }) => name === 'priority')?.value
+    if (value !== undefined) Object.assign(stream, parsePriority(value))
+    if (early !== undefined) this.#priorities.delete(stream.id)
+  }
+
+  protected prioritize(streamId: number, value: string): void {
+    const stream = this.streams.get(streamId)
+    if (stream !== undefined) Object.assign(stream, parsePriority(value))
+    else if (streamId % 2 === 0) this.fail(PROTOCOL_ERROR, 'a priority of a push')
+    else if (streamId > this.lastRemote && this.#priorities.size < MAX_PRIORITIES)
+      this.#priorities.set(streamId, value)
+  }
+}

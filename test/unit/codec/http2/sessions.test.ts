@@ -1,0 +1,377 @@
+/** Both ends of HTTP/2: that they understand each other, and that nobody gets more out of one than they put in. */
+import { test } from 'tap'
+import {
+  CANCEL,
+  ENHANCE_YOUR_CALM,
+  FLOW_CONTROL_ERROR,
+  PROTOCOL_ERROR,
+  REFUSED_STREAM,
+} from '../../../../src/codec/http2/frame.ts'
+import { CLIENT_PREFACE } from '../../../../src/codec/http2/frame-writer.ts'
+import { HeaderField, INDEXED } from '../../../../src/codec/http2/header-field.ts'
+import { HpackEncoder } from '../../../../src/codec/http2/hpack-encoder.ts'
+import type { Http2Stream } from '../../../../src/codec/http2/stream.ts'
+import { frame, uint32 } from '../../../support/http2/frames.ts'
+import { Heard, SessionPair } from '../../../support/http2/session-pair.ts'
+import { SeededRandom } from '../../../support/seeded-random.ts'
+
+const SEED = Number(process.env['SESSIONS_SEED'] ?? Date.now() % 2 ** 31)
+
+function field(name: string, value: string): HeaderField {
+  return new HeaderField(name, value, INDEXED)
+}
+
+function requestFields(path = '/', method = 'POST'): HeaderField[] {
+  return [
+    field(':method', method),
+    field(':scheme', 'https'),
+    field(':authority', 'a.example'),
+    field(':path', path),
+  ]
+}
+
+const OK = [field(':status', '200')]
+
+/** A client's first bytes, and a frame of its. */
+function greeting(): Buffer {
+  return Buffer.concat([CLIENT_PREFACE, frame(4, 0, Buffer.alloc(0))])
+}
+
+/** HEADERS of a new stream; each encoder of its own, so that no table is in play. */
+function headers(streamId: number, endStream: boolean, fields = requestFields()): Buffer {
+  const block = Buffer.alloc(HpackEncoder.mostOctets(fields))
+  const end = new HpackEncoder(0).encode(fields, block, 0)
+  return frame(1, streamId, block.subarray(0, end), endStream ? 5 : 4)
+}
+
+/** A pair whose server has heard a client's greeting, sent by hand. */
+function attacked(options: ConstructorParameters<typeof SessionPair>[0] = {}): SessionPair {
+  const pair = new SessionPair(options)
+  pair.server.receive(greeting(), 0)
+  pair.server.take()
+  return pair
+}
+
+await test('what one end says the other hears, whole and in order, whatever the windows', async t => {
+  const random = new SeededRandom(SEED)
+  t.comment(`SESSIONS_SEED=${SEED}`)
+  for (let run = 0; run < 30; run += 1) {
+    const pair = new SessionPair({
+      streamWindow: random.pick([1, 100, 16_384, 65_535, 200_000]),
+      sessionWindow: random.pick([65_535, 100_000, 1_000_000]),
+      streams: 10,
+      frameBudget: { burst: 1e9, rate: 0 },
+    })
+    const expected = new Map<string, [request: string, answer: string]>()
+    const answering: Http2Stream<Heard>[] = []
+    pair.onRequest = stream => {
+      pair.server.respond(stream, OK, { endStream: false })
+      answering.push(stream)
+    }
+    pair.settle(random)
+    const clients: Http2Stream<Heard>[] = []
+    for (let call = 0; call < 10; call += 1) {
+      const size = pair.server.remote.initialWindowSize <= 100 ? 300 : 150_000
+      const [request, answer] = ['q', 'a'].map(letter => letter.repeat(random.below(size))) as [
+        string,
+        string,
+      ]
+      expected.set(`/${call}`, [request, answer])
+      const heard = new Heard()
+      heard.outgoing = Buffer.from(request)
+      if (random.below(2) === 0) heard.outgoingTrailers = [field('x-sum', `${request.length}`)]
+      const stream = pair.client.request(heard, requestFields(`/${call}`), false)
+      clients.push(stream)
+      pair.pump(pair.client, stream)
+    }
+    const returnOf = (stream: Http2Stream<Heard>, session: 'client' | 'server'): void => {
+      const heard = stream.owner as Heard
+      pair[session].consumed(stream, heard.held)
+      heard.held = 0
+    }
+    for (let turn = 0; turn < 20_000 && clients.some(({ closed }) => !closed); turn += 1) {
+      pair.settle(random)
+      for (const stream of pair.requests) returnOf(stream, 'server')
+      for (const stream of clients) returnOf(stream, 'client')
+      for (const stream of answering.splice(0)) {
+        const heard = stream.owner as Heard
+        heard.outgoing = Buffer.from(expected.get(heard.path)?.[1] ?? '')
+        pair.pump(pair.server, stream)
+      }
+    }
+    t.same(pair.failures, [])
+    for (const stream of pair.requests) {
+      const heard = stream.owner as Heard
+      t.equal(heard.body, expected.get(heard.path)?.[0], 'the request')
+      t.ok(heard.ended && heard.reset === undefined)
+    }
+    for (const [index, stream] of clients.entries())
+      t.equal((stream.owner as Heard).body, expected.get(`/${index}`)?.[1], 'the answer')
+    t.equal(pair.client.size + pair.server.size, 0)
+  }
+})
+
+await test('trailers come behind the body, and end it', async t => {
+  const pair = new SessionPair()
+  const heard = new Heard()
+  const stream = pair.client.request(heard, requestFields(), false)
+  pair.client.send(stream, Buffer.from('body'), { start: 0, end: 4 })
+  pair.client.sendTrailers(stream, [field('grpc-status', '0')])
+  pair.settle()
+  t.match(pair.requests[0]?.owner, { body: 'body', trailers: ['grpc-status: 0'], ended: true })
+})
+
+await test('interim answers come before the final one', async t => {
+  const pair = new SessionPair()
+  const statuses: number[] = []
+  pair.onRequest = stream => {
+    pair.server.respond(stream, [field(':status', '103')], { interim: true, endStream: false })
+    pair.server.respond(stream, OK, { endStream: true })
+  }
+  const heard = new Heard()
+  Object.defineProperty(heard, 'status', {
+    set(status: number) {
+      statuses.push(status)
+    },
+  })
+  pair.client.request(heard, requestFields('/', 'GET'), true)
+  pair.settle()
+  t.same(statuses, [103, 200])
+  t.ok(heard.ended)
+})
+
+await test('a slow stream stops its own sender and no other', async t => {
+  const pair = new SessionPair({ streamWindow: 1_000, sessionWindow: 65_535 })
+  pair.settle()
+  const start = (size: number): Http2Stream<Heard> => {
+    const heard = new Heard()
+    heard.outgoing = Buffer.alloc(size, 'x')
+    const stream = pair.client.request(heard, requestFields(), false)
+    pair.pump(pair.client, stream)
+    return stream
+  }
+  const slow = start(5_000)
+  const fast = start(900)
+  pair.settle()
+  const [slowHeard, fastHeard] = pair.requests.map(({ owner }) => owner as Heard)
+  t.equal(slowHeard?.body.length, 1_000)
+  t.ok(fastHeard?.ended)
+  t.ok(slow.blocked)
+  t.notOk(fast.blocked)
+  pair.server.consumed(pair.requests[0] as Http2Stream<Heard>, 500)
+  pair.settle()
+  t.equal(slowHeard?.body.length, 1_500, 'as much more as was consumed')
+})
+
+await test('of two that wait for the connection, the more urgent goes first (RFC 9218)', async t => {
+  const pair = new SessionPair({ sessionWindow: 65_535, streamWindow: 65_535 })
+  pair.settle()
+  const order: string[] = []
+  pair.onRequest = stream => pair.server.respond(stream, OK, { endStream: false })
+  for (const [path, priority] of [
+    ['/filler', 'u=3'],
+    ['/late', 'u=6'],
+    ['/soon', 'u=0'],
+  ] as const)
+    pair.client.request(
+      new Heard(),
+      [...requestFields(path, 'GET'), field('priority', priority)],
+      true,
+    )
+  pair.settle()
+  for (const stream of pair.requests) {
+    const heard = stream.owner as Heard
+    heard.outgoing = Buffer.alloc(heard.path === '/filler' ? 65_535 : 1_000, 'x')
+    pair.pump(pair.server, stream)
+    Object.defineProperty(heard, 'outgoingTrailers', {
+      get: () => {
+        order.push(heard.path)
+        return undefined
+      },
+    })
+  }
+  pair.settle()
+  t.same(order, [])
+  pair.client.consumed(pair.requests[0] as Http2Stream<Heard>, 65_535)
+  pair.settle()
+  t.same(order, ['/soon', '/late'])
+})
+
+await test('a stream that is reset ends on the other side, with its code', async t => {
+  const pair = new SessionPair()
+  const heard = new Heard()
+  const stream = pair.client.request(heard, requestFields(), false)
+  pair.settle()
+  pair.client.reset(stream, CANCEL)
+  pair.settle()
+  t.match(pair.requests[0]?.owner, { reset: CANCEL })
+  t.equal(heard.reset, undefined, 'who resets hears nothing')
+  t.equal(pair.client.size + pair.server.size, 0)
+})
+
+await test('pings come back', async t => {
+  const pair = new SessionPair()
+  pair.client.ping(Buffer.from('12345678'))
+  pair.settle()
+  t.same(pair.goneAway, ['pong 12345678'])
+})
+
+await test('the end in two steps: what is on its way is served, and what comes later is not', async t => {
+  const pair = new SessionPair()
+  pair.settle()
+  pair.server.announceEnd()
+  const first = new Heard()
+  pair.onRequest = stream => pair.server.respond(stream, OK, { endStream: true })
+  pair.client.request(first, requestFields('/on-its-way', 'GET'), true)
+  pair.settle()
+  t.ok(first.ended)
+  pair.server.endAfterStreams()
+  const second = new Heard()
+  pair.client.request(second, requestFields('/too-late', 'GET'), true)
+  pair.settle()
+  t.notOk(second.ended)
+  t.same(pair.goneAway, ['2147483647 0', '1 0'])
+  t.same(
+    pair.requests.map(({ owner }) => owner?.path),
+    ['/on-its-way'],
+  )
+})
+
+await test('more streams than allowed are refused, and may be tried again', async t => {
+  const pair = attacked({ streams: 2 })
+  for (const id of [1, 3, 5]) pair.server.receive(headers(id, false), 0)
+  t.equal(pair.requests.length, 2)
+  const answer = Buffer.concat(pair.server.take())
+  t.ok(answer.includes(frame(3, 5, uint32(REFUSED_STREAM))))
+})
+
+await test('a header list that is too large is told as such, and the connection goes on', async t => {
+  const pair = attacked()
+  const large = Array.from({ length: 100 }, (_, index) => field(`x-${index}`, 'y'))
+  pair.server.receive(headers(1, true, [...requestFields(), ...large]), 0)
+  t.equal(pair.requests[0]?.owner?.path, 'too large')
+  pair.server.receive(headers(3, true), 0)
+  t.equal(pair.requests.length, 2)
+})
+
+const ATTACKS: Readonly<Record<string, readonly [bytes: (turn: number) => Buffer, code: number]>> =
+  {
+    'rapid reset (CVE-2023-44487)': [
+      turn => Buffer.concat([headers(1 + 2 * turn, true), frame(3, 1 + 2 * turn, uint32(CANCEL))]),
+      ENHANCE_YOUR_CALM,
+    ],
+    'resets that we are made to send (CVE-2025-8671)': [
+      turn => Buffer.concat([headers(1 + 2 * turn, false), frame(8, 1 + 2 * turn, uint32(0))]),
+      ENHANCE_YOUR_CALM,
+    ],
+    'requests that are malformed': [
+      turn => headers(1 + 2 * turn, true, [field(':method', 'GET')]),
+      ENHANCE_YOUR_CALM,
+    ],
+    'ping flood (CVE-2019-9512)': [() => frame(6, 0, Buffer.alloc(8)), ENHANCE_YOUR_CALM],
+    'resource loop of priorities (CVE-2019-9513)': [
+      turn => frame(2, 1 + 2 * (turn % 1_000), Buffer.from('0000000010', 'hex')),
+      ENHANCE_YOUR_CALM,
+    ],
+    'reset flood of streams that are over (CVE-2019-9514)': [
+      turn =>
+        turn === 0
+          ? Buffer.concat([headers(1, true), frame(3, 1, uint32(8))])
+          : frame(3, 1, uint32(8)),
+      ENHANCE_YOUR_CALM,
+    ],
+    'settings flood (CVE-2019-9515)': [() => frame(4, 0, Buffer.alloc(0)), ENHANCE_YOUR_CALM],
+    'empty frames (CVE-2019-9518)': [
+      turn => (turn === 0 ? headers(1, false) : frame(0, 1, Buffer.alloc(0))),
+      ENHANCE_YOUR_CALM,
+    ],
+    'window updates by the octet': [
+      turn => (turn === 0 ? headers(1, false) : frame(8, 1, uint32(1))),
+      ENHANCE_YOUR_CALM,
+    ],
+    'priority updates': [
+      () => frame(0x10, 0, Buffer.concat([uint32(999), Buffer.from('u=1')])),
+      ENHANCE_YOUR_CALM,
+    ],
+    'data beyond the window of a stream': [
+      turn => (turn === 0 ? headers(1, false) : frame(0, 1, Buffer.alloc(16_384))),
+      FLOW_CONTROL_ERROR,
+    ],
+    'a window that grows beyond 2^31 - 1': [
+      () => frame(8, 0, uint32(2 ** 31 - 1)),
+      FLOW_CONTROL_ERROR,
+    ],
+  }
+
+for (const [name, [bytes, code]] of Object.entries(ATTACKS)) {
+  await test(`attack: ${name}`, async t => {
+    const pair = attacked()
+    let turns = 0
+    const resets: string[] = []
+    for (; turns < 5_000 && !pair.server.over && resets.length === 0; turns += 1) {
+      pair.server.receive(bytes(turns), 0)
+      for (const stream of pair.requests) {
+        const { reset } = stream.owner as Heard
+        if (reset === FLOW_CONTROL_ERROR) resets.push(`${reset}: the stream`)
+      }
+      // What waits for the attacker stays small, whether it reads or not.
+      if (pair.server.waiting > 64 * 1024) t.fail(`${pair.server.waiting} octets wait`)
+    }
+    const found = [...pair.failures.filter(each => !each.startsWith('malformed')), ...resets]
+    t.equal(found.length, 1)
+    t.match(found[0], new RegExp(`^${code}: `))
+    t.ok(turns <= 1_100, `after ${turns} turns`)
+    t.ok(pair.server.size <= 100)
+  })
+}
+
+await test('a connection that is old or busy never runs out of what it may send', async t => {
+  const pair = attacked()
+  for (let minute = 0; minute < 3_000; minute += 1) {
+    pair.server.receive(frame(6, 0, Buffer.alloc(8)), minute * 60_000)
+    pair.server.take()
+  }
+  pair.onRequest = stream => pair.server.respond(stream, OK, { endStream: true })
+  for (let call = 0; call < 3_000; call += 1) {
+    const id = 1 + 2 * call
+    const wire = [headers(id, true), frame(8, 0, uint32(1)), frame(6, 0, Buffer.alloc(8))]
+    pair.server.receive(Buffer.concat(wire), 0)
+    pair.server.take()
+  }
+  t.same(pair.failures, [])
+  t.equal(pair.requests.length, 3_000)
+})
+
+await test('what is no HTTP/2 at all ends at once', async t => {
+  for (const bytes of ['GET / HTTP/1.1\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n']) {
+    const pair = new SessionPair()
+    pair.server.receive(Buffer.from(bytes), 0)
+    t.same(pair.failures, [`${PROTOCOL_ERROR}: the preface is not one`])
+  }
+  const pair = new SessionPair()
+  pair.server.receive(Buffer.concat([CLIENT_PREFACE, frame(6, 0, Buffer.alloc(8))]), 0)
+  t.same(pair.failures, [`${PROTOCOL_ERROR}: settings have to come first`])
+})
+
+await test('random frames never throw, and what is kept for them is bounded', async t => {
+  const random = new SeededRandom(SEED)
+  t.comment(`SESSIONS_SEED=${SEED}`)
+  let survived = 0
+  for (let run = 0; run < 2_000; run += 1) {
+    const pair = attacked()
+    pair.onRequest = stream => pair.server.respond(stream, OK, { endStream: false })
+    for (let turn = 0; turn < 4; turn += 1) {
+      const id = random.below(8)
+      const payload = Buffer.from(Array.from({ length: random.below(20) }, () => random.below(256)))
+      const wire =
+        random.below(3) === 0
+          ? headers(id, random.below(2) === 0)
+          : frame(random.below(12), id, payload, random.below(256))
+      pair.server.receive(wire, turn)
+      pair.server.take()
+    }
+    if (!pair.server.over) survived += 1
+    if (pair.server.size > 4) t.fail(`${pair.server.size} streams`)
+  }
+  t.ok(survived > 0 && survived < 2_000, `${survived} survived`)
+})
