@@ -3,6 +3,7 @@
  * by. A change costs what changes, so that one of 100,000 tenants can be taken out and put in while traffic waits.
  */
 import { BlockIndex } from './block-index.ts'
+import { ClaimTable } from './claim-table.ts'
 import type { Verdicts } from './draft.ts'
 import { mention, type Path, type Place, placeIn } from './problem.ts'
 import { type BlockClaim, blocksOf } from './rules-identity.ts'
@@ -37,7 +38,10 @@ type PathOf<O> = (owner: O) => Path
 export class ClaimsIndex<O extends Owner> {
   readonly #options: ClaimsOptions<O>
   readonly #ids = new Map<string, O>()
-  readonly #keys = new Map<string, O>()
+  readonly #keys = new ClaimTable<O>((owner, key) => {
+    for (const claim of claimsOf(owner.config())) if (claim.key === key) return true
+    return false
+  })
   readonly #blocks = new BlockIndex<O, OwnedBlock<O>>()
   /** By the id that is referred to. */
   readonly #referring = new Map<string, Set<O>>()
@@ -86,9 +90,8 @@ export class ClaimsIndex<O extends Owner> {
     this.#ids.set(owner.id, owner)
     this.#count(config, 1)
     for (const { key, what } of claimsOf(config)) {
-      const first = this.#keys.get(key)
-      if (first === undefined) this.#keys.set(key, owner)
-      else if (first !== owner) this.#contested(what, [first, owner], pathOfKey(key), verdicts)
+      const first = this.#keys.claim(key, owner)
+      if (first !== undefined) this.#contested(what, [first, owner], pathOfKey(key), verdicts)
     }
     this.#refer(owner, config, verdicts)
     if (config.deployment.identity !== undefined)
@@ -114,9 +117,10 @@ export class ClaimsIndex<O extends Owner> {
       this.#ids.delete(owner.id)
       const config = owner.config()
       this.#count(config, -1)
-      for (const { key } of claimsOf(config)) {
-        if (this.#keys.get(key) === owner) this.#keys.delete(key)
-      }
+      this.#keys.release(
+        Array.from(claimsOf(config), ({ key }) => key),
+        owner,
+      )
       for (const { id } of this.#options.references(config)) {
         const referring = this.#referring.get(id)
         referring?.delete(owner)

@@ -5,6 +5,7 @@ import type { TenantConfig } from './schema.ts'
 
 /** Twice the same key: label and expiry of which of them? */
 export function checkApiKeys({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {
+  if (value.credentials.length < 2) return
   const first = new Map<string, Place>()
   for (const [index, credential] of value.credentials.entries()) {
     if (!('apiKey' in credential)) continue
