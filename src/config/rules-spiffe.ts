@@ -105,7 +105,8 @@ class Authorities {
       return
     }
     for (const { ca, fingerprint256, subject } of certificates) {
-      const name = subject.replaceAll('\n', ', ')
+      // A certificate without a subject has none at all here, whatever the types say.
+      const name = (subject ?? '').replaceAll('\n', ', ')
       const owner = this.#owners.get(fingerprint256)
       if (!ca) {
         if (mixed) continue

@@ -91,6 +91,8 @@ await proxyTest(
     const { show } = await start(t, lab)
     t.match((await show([await svid(ACME, rootA)])).text, /acme$/)
     t.match((await show([await svid(ACME, belowA), belowA])).text, /acme$/)
+    const nameless = await svid(ACME, rootA, { subject: [], altNamesCritical: true })
+    t.match((await show([nameless])).text, /acme$/, 'a subject is not required')
     t.match((await show([await svid('spiffe://b.example/any', belowB), belowB])).text, /partner$/)
     // A prefix ends at a slash: this is the neighbour's, and nobody here.
     const neighbour = await svid('spiffe://a.example/ns/acme2/web', rootA)

@@ -25,9 +25,9 @@ export function forwardedClientCert({ digest, subject, uris }: CertificateText):
 
 /**
  * `X509Certificate.subject` (one attribute a line, values escaped by RFC 2253, first one first) as one line of printable
- * ASCII in the order of RFC 4514, last one first.
+ * ASCII in the order of RFC 4514, last one first. Node says `undefined` for a certificate that names nobody.
  */
-export function rfc4514Subject(subject: string): string {
+export function rfc4514Subject(subject: string | undefined = ''): string {
   // " + " joins the attributes of one name component; in a value the sign is escaped.
   return subject.replaceAll(' + ', '+').split('\n').toReversed().map(escapeNonAscii).join(',')
 }

@@ -92,7 +92,7 @@ export function authoritiesWithoutList({ authorities, revocationLists }: TlsMate
   const issuers = new Set(revocationLists.map(pem => revocationListFields(derOf(pem))?.issuer))
   return authorities
     .filter(pem => !issuers.has(certificateSubject(derOf(pem))))
-    .map(pem => new X509Certificate(pem).subject.replaceAll('\n', ', '))
+    .map(pem => (new X509Certificate(pem).subject ?? '').replaceAll('\n', ', '))
 }
 
 class MaterialReader {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { formatProblem, loadConfig } from '../../../src/config/load.ts'
 import { createAuthority, issueTenantCertificate } from '../../../src/runtime/certificates/issue.ts'
+import { authority } from '../../support/custom-certificate.ts'
 
 const NOW = Date.now()
 const one = await createAuthority('one', NOW)
@@ -13,7 +14,10 @@ const leaf = await issueTenantCertificate(
   { tenant: 'acme', spiffeId: 'spiffe://example.org/acme' },
   NOW,
 )
+/** Nobody should issue such a one; it must not stop the check. */
+const nameless = await authority('', { subject: [] })
 const FILES = {
+  'nameless.crt': nameless.cert,
   'one.crt': one.cert,
   'two.crt': two.cert,
   'both.crt': `# first\n${one.cert}# second\n${two.cert}`,
@@ -188,6 +192,10 @@ await test('an authority that would speak for two trust domains is refused, nami
     tls: 'clientCertificate: required, clientCa: one.crt',
   })
   t.match(withClientCa.problems, [/would speak for the trust domains a\.example and b\.example/])
+  const twiceNameless = load(t, {
+    spiffe: domains('name: a.example, ca: nameless.crt', 'name: b.example, ca: nameless.crt'),
+  })
+  t.match(twiceNameless.problems, [/the authority "" would speak for/])
   const several = load(t, { spiffe: domains('name: a.example, ca: both.crt') })
   t.same(several.problems, [], 'one trust domain may have several authorities')
 })

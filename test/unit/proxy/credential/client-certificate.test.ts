@@ -103,6 +103,13 @@ await test('takes the SPIFFE id of an X.509-SVID', async t => {
   t.equal((await read({ altNames: [dns('acme.example.com'), uri(ID)] }))?.spiffeId, ID)
 })
 
+await test('an SVID needs no subject', async t => {
+  const certificate = await read({ subject: [], altNames: [uri(ID)], altNamesCritical: true })
+  t.equal(certificate?.spiffeId, ID)
+  t.equal(certificate?.xfcc, `Hash=${certificate?.digest};Subject="";URI=${ID}`)
+  t.match(await read({ subject: [] }), { subject: '', fault: undefined }, 'nor does any other')
+})
+
 await test('takes no SPIFFE id from anything else, and says why where one is claimed', async t => {
   const cases: readonly (readonly [string, CertificateParts, string | undefined])[] = [
     ['no name', {}, undefined],
