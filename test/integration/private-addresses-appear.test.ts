@@ -163,5 +163,7 @@ await test('thousands of IPv6 addresses, and one that moves', {
   await site.replace(tenantsAt(COUNT + 5, 0))
   t.equal(await site.ask(addressOf(COUNT + 5)), 'acme', 'a new address accepts')
   t.equal(await site.ask(addressOf(1)), 'curl 7', 'a removed one does not')
+  await site.replace(tenantsAt(0, 1))
+  t.equal(await site.ask(addressOf(1)), 'globex', 'until it comes back')
   t.equal(await site.proxy.stop(), 0)
 })

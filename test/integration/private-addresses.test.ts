@@ -261,6 +261,20 @@ await proxyTest('wildcard: also before a TLS handshake', async (t, lab) => {
   t.equal(proxy.rejected(), 1)
 })
 
+await proxyTest(
+  'an address that is in use is a problem that names the tenant, and the others serve',
+  async (t, lab) => {
+    const { port, move } = await privateProxy(lab, 'each', { acme: ONE })
+    await lab.deployment({ host: TWO, port })
+    t.same(await move({ acme: ONE, globex: TWO }), [
+      `listener "public": ${TWO}:${port} of the tenant globex: the address is already in use by another process (EADDRINUSE)`,
+    ])
+    const client = await lab.clientAt(port, ONE)
+    await client.send(CALL)
+    t.equal((await readAnswer(client)).body, 'acme')
+  },
+)
+
 await proxyTest('two listeners of each kind have the addresses of all tenants', async (t, lab) => {
   const deployment = await lab.deployment({ serve: answering(ok()) })
   const [a = 0, b = 0, c = 0] = await freePorts(3)

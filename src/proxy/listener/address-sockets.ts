@@ -123,6 +123,8 @@ export class AddressSockets implements TimerOwner {
 
   async #open(host: string): Promise<Outcome> {
     const { name, port, accept } = this.#options
+    // A retry and a change of tenants can meet at one address.
+    if (this.#slots.has(host)) return OPEN
     this.#slots.set(host, 'opening')
     const result = await listenOn({
       host,
