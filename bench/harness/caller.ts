@@ -1,7 +1,7 @@
 /** One connection of a client that makes one call at a time, and sees each byte of the answer. */
 import { once } from 'node:events'
 import { connect, type OnReadOpts, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls'
 import { answerTo } from '../deployments/deployment.ts'
 import { type Answer, parseAnswer, WrongAnswer } from './answer.ts'
 import type { Work, WorkTenant } from './work.ts'
@@ -9,23 +9,37 @@ import type { Work, WorkTenant } from './work.ts'
 const ANSWER_MS = 10_000
 const MAX_ANSWER_BYTES = 65_536
 
-/** Connects to a proxy as the work asks for: over TLS or not; `onread` is for sockets without TLS alone. */
+export interface SocketOptions {
+  /** For sockets without TLS alone. */
+  readonly onread?: OnReadOpts
+  /** Of TLS, to be resumed. */
+  readonly session?: Buffer | undefined
+}
+
+/** Connects to a proxy as the work asks for: over TLS or not. */
 export async function openSocket(
   { tls }: Pick<Work, 'tls'>,
   port: number,
-  onread?: OnReadOpts,
+  { onread, session }: SocketOptions = {},
 ): Promise<Socket> {
   const socket = tls
     ? connectTls({
         port,
         host: '127.0.0.1',
-        rejectUnauthorized: false, // who it is was decided by us
         ecdhCurve: 'X25519', // the same for all: newer libraries would agree on a dearer one
+        ...tlsOptionsOf(tls),
+        ...(session && { session }),
       })
     : connect({ port, host: '127.0.0.1', ...(onread && { onread }) })
   await once(socket, tls ? 'secureConnect' : 'connect')
   socket.setNoDelay(true)
   return socket
+}
+
+function tlsOptionsOf({ client }: NonNullable<Work['tls']>): ConnectionOptions {
+  // Who it is was decided by us; but sessions are those of a server that was verified.
+  if (client === undefined) return { rejectUnauthorized: false }
+  return { ca: client.authority, cert: client.cert, key: client.key }
 }
 
 /** The head of a request with this credential; `more` are lines, each with its CRLF. */
@@ -65,6 +79,7 @@ export class Caller {
   #text = ''
   #answered: Answered | undefined
   #closing = false
+  #session: Buffer | undefined
 
   private constructor(socket: Socket) {
     this.#socket = socket
@@ -72,13 +87,27 @@ export class Caller {
     // Each call looks at the connection; between calls nobody would, and an error must not end the benchmark.
     socket.on('error', () => {})
     socket.on('close', () => this.#settle(this.#lost()))
+    socket.on('session', (session: Buffer) => {
+      this.#session = session
+    })
     socket.setTimeout(ANSWER_MS, () => {
       if (this.#answered) socket.destroy()
     })
   }
 
-  static async open(work: Pick<Work, 'tls'>, port: number): Promise<Caller> {
-    return new Caller(await openSocket(work, port))
+  /** With `session`, one of TLS that is to be resumed. */
+  static async open(work: Pick<Work, 'tls'>, port: number, session?: Buffer): Promise<Caller> {
+    return new Caller(await openSocket(work, port, { session }))
+  }
+
+  /** To be resumed by the next connection; there once an answer is. */
+  get session(): Buffer | undefined {
+    return this.#session
+  }
+
+  /** Whether its own session is one that was resumed. */
+  get isResumed(): boolean {
+    return this.#socket instanceof TLSSocket && this.#socket.isSessionReused()
   }
 
   /** Sends `request` and gives its answer to `answered`, once. The call before must have been answered. */

@@ -27,7 +27,10 @@ export function targetOf(
   if (ours.length === 0) return undefined
   const [ratio, excess] = [atLeast[peer], behind?.[peer]]
   if (ratio !== undefined)
-    return { text: String(ratio), reached: ratioOf(figures, ours).median >= ratio }
+    return {
+      text: String(Math.round(ratio * 100) / 100),
+      reached: ratioOf(figures, ours).median >= ratio,
+    }
   if (excess === undefined) return undefined
   return {
     text: `AMT at most + ${excess}`,

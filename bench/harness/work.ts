@@ -44,6 +44,16 @@ export interface TlsWork {
   readonly cert: string
   readonly key: string
   readonly bundle: string
+  /** Of clients, in a lane that asks for their certificates. */
+  readonly client: ClientTlsWork | undefined
+}
+
+/** `ca`: PEM file with the authority of both sides. The others are PEM, not files. */
+export interface ClientTlsWork {
+  readonly ca: string
+  readonly authority: string
+  readonly cert: string
+  readonly key: string
 }
 
 const ISSUER = 'https://login.example.com'
@@ -53,7 +63,7 @@ const KEY_ID = 'bench'
 /** Makes it all new, in `folder`. Ids and credentials of tenants have one length each, so that all answers have one. */
 export async function prepareWork(lane: Lane, folder: string): Promise<Work> {
   const ids = Array.from({ length: lane.tenants }, (_, n) => `t-${String(n).padStart(4, '0')}`)
-  const tls = lane.tls ? makeCertificate(folder) : undefined
+  const tls = lane.tls ? makeCertificate(folder, lane.mutual === true) : undefined
   const { jwt, credentialOf, foreignCredential } =
     lane.credential === 'jwt' ? await makeTokens(folder) : makeApiKeys()
   const tenants = await Promise.all(
@@ -111,11 +121,18 @@ async function makeTokens(folder: string): Promise<Credentials> {
 }
 
 /** P-256, as `amt certs` makes them. */
-function makeCertificate(folder: string): TlsWork {
+function makeCertificate(folder: string, mutual: boolean): TlsWork {
   execFileSync(AMT, ['certs', 'init', '--dir', folder], { stdio: 'ignore' })
   execFileSync(AMT, ['certs', 'server', '--dir', folder], { stdio: 'ignore' })
   const [cert, key] = [join(folder, 'server.crt'), join(folder, 'server.key')]
   const bundle = join(folder, 'server.pem')
   writeFileSync(bundle, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'), { mode: 0o600 })
-  return { cert, key, bundle }
+  return { cert, key, bundle, client: mutual ? makeClientCertificate(folder) : undefined }
+}
+
+function makeClientCertificate(folder: string): ClientTlsWork {
+  execFileSync(AMT, ['certs', 'tenant', '--dir', folder, '--tenant', 'client'], { stdio: 'ignore' })
+  const text = (name: string): string => readFileSync(join(folder, name), 'utf8')
+  const ca = join(folder, 'ca.crt')
+  return { ca, authority: text('ca.crt'), cert: text('client.crt'), key: text('client.key') }
 }

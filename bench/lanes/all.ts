@@ -4,7 +4,9 @@ import {
   idleConnections,
   idleTlsConnections,
   newConnections,
+  newMutualTlsConnections,
   newTlsConnections,
+  resumedMutualTlsConnections,
 } from './connection-lanes.ts'
 import { halfLoad } from './half-load.ts'
 import type { Lane } from './lane.ts'
@@ -26,4 +28,6 @@ export const LANES: readonly Lane[] = [
   idleTlsConnections,
   newConnections,
   newTlsConnections,
+  newMutualTlsConnections,
+  resumedMutualTlsConnections,
 ]

@@ -2,7 +2,7 @@
 import { answers } from '../deployments/nginx.ts'
 import { CPU_A_CONNECTION, MEMORY_A_CONNECTION } from '../harness/figure.ts'
 import { idle } from '../loads/idle.ts'
-import { newConnections as openAndClose } from '../loads/new-connections.ts'
+import { newConnections as openAndClose, resumedConnections } from '../loads/new-connections.ts'
 import { wrk } from '../loads/wrk.ts'
 import type { Lane } from './lane.ts'
 
@@ -55,4 +55,29 @@ export const newTlsConnections: Lane = {
   load: openAndClose(16),
   figure: CPU_A_CONNECTION,
   tls: true,
+}
+
+/** Both sides show a P-256 certificate. What AMT may cost is said as the issue says it: 1.2 of HAProxy. */
+const MUTUAL = {
+  ...BY_KEY,
+  traffic: 'connections',
+  figure: CPU_A_CONNECTION,
+  tls: true,
+  mutual: true,
+  atLeast: { haproxy: 1 / 1.2 },
+} as const
+
+export const newMutualTlsConnections: Lane = {
+  ...MUTUAL,
+  name: 'mtls-new',
+  title:
+    'new mTLS connections for a call each: TLS 1.3, P-256 on both sides, a full handshake each',
+  load: openAndClose(16),
+}
+
+export const resumedMutualTlsConnections: Lane = {
+  ...MUTUAL,
+  name: 'mtls-resumed',
+  title: 'The same, each with the session ticket of the one before',
+  load: resumedConnections(16),
 }

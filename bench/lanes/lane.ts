@@ -15,6 +15,8 @@ export interface Lane {
   readonly credential: 'api-key' | 'jwt' | 'none'
   /** TLS with a P-256 certificate downstream; upstream is always cleartext. */
   readonly tls: boolean
+  /** Clients must show a P-256 certificate, which is verified. */
+  readonly mutual?: boolean
   readonly tenants: number
   readonly deployment: Deployment
   readonly load: Load

@@ -16,13 +16,14 @@ const MAX_HEAD_CHARS = 65_536
 export const download: Load = async ({ work, port, seconds }) => {
   const transfer = new Transfer()
   const buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
-  const socket = await openSocket(work, port, {
+  const onread = {
     buffer,
-    callback: length => {
+    callback: (length: number): boolean => {
       transfer.push(buffer.subarray(0, length))
       return true
     },
-  })
+  }
+  const socket = await openSocket(work, port, { onread })
   // TLS has no `onread`.
   if (work.tls) socket.on('data', (piece: Buffer) => transfer.push(piece))
   socket.on('error', () => {})

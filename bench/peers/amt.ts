@@ -112,7 +112,12 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
 function listenerOf({ lane, tls }: PeerSetup['work'], port: number): unknown {
   const common = {
     name: 'public',
-    ...(tls && { tls: { certificates: [{ cert: tls.cert, key: tls.key }] } }),
+    ...(tls && {
+      tls: {
+        certificates: [{ cert: tls.cert, key: tls.key }],
+        ...(tls.client && { clientCertificate: 'required', clientCa: tls.client.ca }),
+      },
+    }),
   }
   return lane.traffic === 'tcp'
     ? { ...common, mode: 'private', port, protocol: 'tcp' }

@@ -15,7 +15,8 @@ const NO_LIMIT = 1_000_000
 export const envoy: Peer = {
   name: 'envoy',
   checks: true,
-  absence: () => {
+  absence: ({ mutual }) => {
+    if (mutual) return 'client certificates are compared with HAProxy alone'
     if (findProgram('envoy', OWN_FOLDER) === undefined)
       return 'envoy is not installed (bench/install-envoy)'
     return versionText() === undefined ? 'envoy does not run (bench/install-envoy)' : undefined

@@ -41,7 +41,10 @@ ${setup.work.lane.traffic === 'tcp' ? tunnel(setup) : calls(setup)}
 }
 
 function bindOf({ work, port }: PeerSetup): string {
-  return `bind 127.0.0.1:${port}${work.tls ? ` ssl crt ${work.tls.bundle}` : ''}`
+  const { tls } = work
+  if (tls === undefined) return `bind 127.0.0.1:${port}`
+  const client = tls.client && ` verify required ca-file ${tls.client.ca}`
+  return `bind 127.0.0.1:${port} ssl crt ${tls.bundle}${client ?? ''}`
 }
 
 /** Without splicing, which was slower than copying wherever it was measured. */

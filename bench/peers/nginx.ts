@@ -9,7 +9,8 @@ import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
 export const nginx: Peer = {
   name: 'nginx',
   checks: true,
-  absence: ({ credential, traffic }) => {
+  absence: ({ credential, traffic, mutual }) => {
+    if (mutual) return 'client certificates are compared with HAProxy alone'
     if (traffic === 'tcp') return 'tunnels need its stream module, which is a package of its own'
     if (credential === 'jwt') return 'auth_jwt is in the commercial edition alone'
     return findProgram('nginx') ? undefined : 'nginx is not installed'

@@ -27,8 +27,8 @@ const NODE = `Node ${process.version.slice(1)}`
 export const http2Proxy: Peer = {
   name: 'http2-proxy',
   checks: true,
-  absence: ({ traffic }) =>
-    traffic === 'tcp' ? 'it forwards calls alone' : absenceOf('http2-proxy'),
+  absence: ({ traffic, mutual }) =>
+    traffic === 'tcp' || mutual ? 'it forwards calls alone' : absenceOf('http2-proxy'),
   version: () => `${versionOf('http2-proxy')}, ${NODE}`,
   start: async setup => start('http2-proxy', setup),
 }
@@ -36,8 +36,10 @@ export const http2Proxy: Peer = {
 export const undici: Peer = {
   name: 'undici',
   checks: true,
-  absence: ({ traffic }) =>
-    traffic === 'tcp' || traffic === 'websocket' ? 'it forwards calls alone' : absenceOf('undici'),
+  absence: ({ traffic, mutual }) =>
+    traffic === 'tcp' || traffic === 'websocket' || mutual
+      ? 'it forwards calls alone'
+      : absenceOf('undici'),
   version: () => `${versionOf('undici')}, ${NODE}`,
   start: async setup => start('undici', setup),
 }
