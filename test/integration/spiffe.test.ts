@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { CompactSign } from 'jose'
 import type { Test } from 'tap'
 import { TestAuthority } from '../support/certificates.ts'
+import { curl, WITHOUT_CURL } from '../support/curl.ts'
 import {
   authority,
   type CertificateParts,
@@ -66,6 +67,12 @@ async function start(t: Test, lab: ProxyLab, spiffe?: Record<string, unknown>): 
         hosts: ['acme.test'],
         credentials: [{ spiffe: 'spiffe://a.example/ns/acme/*' }],
       }),
+      tenant('admin', await lab.deployment({ serve: answering(ok('admin')) }), {
+        credentials: [{ spiffe: 'spiffe://a.example/ns/acme/admin' }],
+      }),
+      tenant('team', await lab.deployment({ serve: answering(ok('team')) }), {
+        credentials: [{ spiffe: 'spiffe://a.example/ns/acme/team/*' }],
+      }),
       tenant('partner', await lab.deployment({ serve: answering(ok('partner')) }), {
         credentials: [{ spiffe: 'spiffe://b.example/*' }],
       }),
@@ -94,9 +101,25 @@ await proxyTest(
     const nameless = await svid(ACME, rootA, { subject: [], altNamesCritical: true })
     t.match((await show([nameless])).text, /acme$/, 'a subject is not required')
     t.match((await show([await svid('spiffe://b.example/any', belowB), belowB])).text, /partner$/)
-    // A prefix ends at a slash: this is the neighbour's, and nobody here.
-    const neighbour = await svid('spiffe://a.example/ns/acme2/web', rootA)
-    t.match((await show([neighbour])).text, /^HTTP\/1.1 401 [\s\S]*about:amt\/unroutable/)
+  },
+)
+
+await proxyTest(
+  'path prefix mapping: the exact id, else the longest prefix, and never the neighbour',
+  async (t, lab) => {
+    const { show } = await start(t, lab)
+    for (const [path, outcome] of [
+      ['/ns/acme/web', /acme$/],
+      ['/ns/acme/a/b/c', /acme$/],
+      ['/ns/acme/admin', /admin$/],
+      ['/ns/acme/admin/x', /acme$/],
+      ['/ns/acme/team/x', /team$/],
+      ['/ns/acme', /about:amt\/unroutable/],
+      ['/ns/acme2/web', /about:amt\/unroutable/],
+      ['/ns/acm', /about:amt\/unroutable/],
+      ['/NS/acme/web', /about:amt\/unroutable/],
+    ] as const)
+      t.match((await show([await svid(`spiffe://a.example${path}`, rootA)])).text, outcome, path)
   },
 )
 
@@ -197,6 +220,31 @@ await proxyTest('deployments see subject, hash and id of an SVID', async (t, lab
     `Hash=${hash};Subject="CN=acme";URI=${ACME}`,
   ])
 })
+
+await proxyTest(
+  'curl shows an SVID, or another that its trust domain has not signed',
+  async (t, lab) => {
+    if (WITHOUT_CURL !== false) {
+      t.comment(WITHOUT_CURL)
+      return
+    }
+    const { proxy } = await start(t, lab)
+    const folder = mkdtempSync(join(tmpdir(), 'amt-spiffe-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    for (const [chain, status, body] of [
+      [[await svid(ACME, belowA), belowA], 200, /^acme$/],
+      [[await svid(ACME, belowB), belowB], 401, /svid_untrusted/],
+    ] as const) {
+      const files = { cert: join(folder, 'svid.pem'), key: join(folder, 'svid.key') }
+      writeFileSync(files.cert, chain.map(({ cert }) => cert).join(''))
+      writeFileSync(files.key, chain[0].key)
+      const url = `https://127.0.0.1:${proxy.port('public')}/`
+      const [answer] = await curl([['--insecure', '--cert', files.cert, '--key', files.key, url]])
+      t.equal(answer?.status, status)
+      t.match(answer?.body, body)
+    }
+  },
+)
 
 await proxyTest('a JWT-SVID leads to the tenant of its SPIFFE id', async (t, lab) => {
   const folder = mkdtempSync(join(tmpdir(), 'amt-spiffe-'))
