@@ -172,6 +172,24 @@ export interface KeyUse {
   readonly at: number
 }
 
+/** What can be wrong with a token, and how often it was. */
+export type TokenFaults = Record<(typeof TOKEN_FAULTS)[number], number>
+
+const TOKEN_FAULTS = [
+  'form',
+  'header',
+  'audience',
+  'time',
+  'expired',
+  'key',
+  'signature',
+  'tenant',
+] as const
+
+export function noTokenFaults(): TokenFaults {
+  return Object.fromEntries(TOKEN_FAULTS.map(fault => [fault, 0])) as TokenFaults
+}
+
 /** How tokens that were not known fared. */
 export interface TokenIssuerFigures {
   /** Issuers that are kept: absolute. */
@@ -180,6 +198,8 @@ export interface TokenIssuerFigures {
   readonly fetches: Readonly<Record<'ok' | 'failed' | 'limited', number>>
   /** Checks that were not made, by the limit that was met, or because there were no keys. */
   readonly unchecked: Readonly<Record<'worker' | 'source' | 'issuer' | 'keys', number>>
+  /** Tokens of our issuers that were refused, by what was wrong with them; not those that came again. */
+  readonly refused: Readonly<TokenFaults>
   /** Known tokens that were dropped for want of room. */
   readonly dropped: number
 }

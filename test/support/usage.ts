@@ -1,6 +1,6 @@
 /** Usage as tests make it up. */
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
-import type { WorkerReport } from '../../src/proxy/ipc.ts'
+import { noTokenFaults, type WorkerReport } from '../../src/proxy/ipc.ts'
 
 export function usageOf(
   tenant: string,
@@ -42,6 +42,7 @@ export function emptyReport(): WorkerReport {
       closed: { idle: 0, full: 0, changed: 0 },
       fetches: { ok: 0, failed: 0, limited: 0 },
       unchecked: { worker: 0, source: 0, issuer: 0, keys: 0 },
+      refused: noTokenFaults(),
       dropped: 0,
     },
     endpoints: [],

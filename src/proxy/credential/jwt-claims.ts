@@ -1,6 +1,6 @@
 /** What must hold for header and claims of a JWT, whatever its signature (RFC 7519, RFC 8725, RFC 9068). Pure. */
 import type { JwtIssuerConfig } from '../../config/schema.ts'
-import type { JwtFailure } from './token-issuer.ts'
+import type { TokenFault } from './token-issuer.ts'
 import type { UnverifiedJwt } from './unverified-jwt.ts'
 
 /** What issuers of all kinds have rules for. */
@@ -14,16 +14,13 @@ export function faultOf(
   { header, claims, ambiguous }: UnverifiedJwt,
   rules: JwtFields,
   nowMs: number,
-): JwtFailure | undefined {
-  const bad =
-    ambiguous ||
-    !hasKnownHeader(header, rules) ||
-    !hasAudience(own(claims, 'aud'), rules.audiences) ||
-    !hasBegun(claims, nowMs + rules.clockSkew)
-  if (bad) return 'credential_invalid'
+): TokenFault | undefined {
+  if (ambiguous) return 'form'
+  if (!hasKnownHeader(header, rules)) return 'header'
+  if (!hasAudience(own(claims, 'aud'), rules.audiences)) return 'audience'
   const expiresAtMs = expiryOf(claims, rules.clockSkew)
-  if (expiresAtMs === undefined) return 'credential_invalid'
-  return nowMs >= expiresAtMs ? 'credential_expired' : undefined
+  if (expiresAtMs === undefined || !hasBegun(claims, nowMs + rules.clockSkew)) return 'time'
+  return nowMs >= expiresAtMs ? 'expired' : undefined
 }
 
 /** Until when it is good, the skew included, in ms; `undefined` where it would be for ever. */

@@ -12,7 +12,7 @@ import type {
   Arrival,
   IssuerDeps,
   IssuerRules,
-  JwtFailure,
+  TokenFault,
   TokenIssuer,
   VerifiedJwt,
 } from './token-issuer.ts'
@@ -144,9 +144,9 @@ export class JwtIssuer implements TokenIssuer {
     return this.#mapped.settled?.(claims) ?? true
   }
 
-  fault(unverified: UnverifiedJwt, nowMs: number): JwtFailure | undefined {
+  fault(unverified: UnverifiedJwt, nowMs: number): TokenFault | undefined {
     const { fits } = this.#config
-    if (fits?.(unverified) === false) return 'credential_invalid'
+    if (fits?.(unverified) === false) return 'header'
     return faultOf(unverified, this.#config, nowMs)
   }
 
@@ -154,16 +154,19 @@ export class JwtIssuer implements TokenIssuer {
     token: string,
     unverified: UnverifiedJwt,
     arrival: Arrival,
-  ): Promise<VerifiedJwt | JwtFailure> {
+  ): Promise<VerifiedJwt | TokenFault | 'unavailable'> {
     const { nowMs } = arrival
     const keys = this.#keys.current(nowMs) ?? (await this.#keys.load(nowMs))
-    if (keys === undefined) return 'credential_check_unavailable'
+    if (keys === undefined) return 'unavailable'
     const result = await this.#tryKeys(token, unverified, keys, arrival)
     if (result !== undefined) return result
     // Perhaps the issuer has changed its keys. The source limits how often a token can make us look.
     const newer = await this.#keys.refresh(nowMs)
-    if (newer === undefined || newer === keys) return 'credential_invalid'
-    return (await this.#tryKeys(token, unverified, newer, arrival)) ?? 'credential_invalid'
+    const again =
+      newer === undefined || newer === keys
+        ? undefined
+        : await this.#tryKeys(token, unverified, newer, arrival)
+    return again ?? (arrival.wrongSignatures > 0 ? 'signature' : 'key')
   }
 
   /** `undefined`: none of the keys has signed this. */
@@ -172,10 +175,10 @@ export class JwtIssuer implements TokenIssuer {
     { header, claims }: UnverifiedJwt,
     keys: KeySet,
     arrival: Arrival,
-  ): Promise<VerifiedJwt | JwtFailure | undefined> {
+  ): Promise<VerifiedJwt | TokenFault | undefined> {
     const { kid } = header
     const expiresAtMs = expiryOf(claims, this.#config.clockSkew)
-    if (expiresAtMs === undefined) return 'credential_invalid'
+    if (expiresAtMs === undefined) return 'time'
     for (const key of keys.candidates(typeof kid === 'string' ? kid : undefined)) {
       // One after the other: nearly always the first one fits.
       const result = await this.#deps.signatures.run(arrival.source, () =>
@@ -192,7 +195,7 @@ export class JwtIssuer implements TokenIssuer {
     token: string,
     key: VerificationKey,
     arrival: Arrival,
-  ): Promise<'good' | JwtFailure | undefined> {
+  ): Promise<'good' | TokenFault | undefined> {
     const { algorithms, issuer, audiences, clockSkew } = this.#config
     try {
       await jwtVerify(token, key.resolve, {
@@ -206,7 +209,7 @@ export class JwtIssuer implements TokenIssuer {
       return 'good'
     } catch (error) {
       if (isWrongSignature(error)) arrival.wrongSignatures += 1
-      return failureOf(error)
+      return faultIn(error)
     }
   }
 }
@@ -220,16 +223,16 @@ function codeOf(error: unknown): unknown {
 }
 
 /** What jose threw: `undefined` where another key may still fit. */
-function failureOf(error: unknown): JwtFailure | undefined {
+function faultIn(error: unknown): TokenFault | undefined {
   const code = codeOf(error)
   switch (code) {
     case 'ERR_JWT_EXPIRED':
-      return 'credential_expired'
+      return 'expired'
     case 'ERR_JWKS_NO_MATCHING_KEY':
     case 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED':
       return undefined
     default:
       // Other codes of jose are about the token; what has none is about the key, such as a point that is not on its curve.
-      return typeof code === 'string' && code.startsWith('ERR_J') ? 'credential_invalid' : undefined
+      return typeof code === 'string' && code.startsWith('ERR_J') ? 'form' : undefined
   }
 }

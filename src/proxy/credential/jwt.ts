@@ -4,7 +4,7 @@
  */
 import type { JwtIssuerConfig, SpiffeConfig } from '../../config/schema.ts'
 import type { CredentialResult } from '../classify/classify.ts'
-import type { TokenIssuerFigures } from '../ipc.ts'
+import { noTokenFaults, type TokenIssuerFigures } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import { type AdmissionRefusal, CheckAdmission, sourceOf } from './check-admission.ts'
@@ -15,7 +15,13 @@ import type { ProblemLog } from './key-source.ts'
 import { KeySources } from './key-sources.ts'
 import { LiveIssuers } from './live-issuers.ts'
 import { SignatureQueue } from './signature-queue.ts'
-import type { JwtFailure, TokenIssuer, VerifiedJwt } from './token-issuer.ts'
+import {
+  failureOf,
+  type JwtFailure,
+  type TokenFault,
+  type TokenIssuer,
+  type VerifiedJwt,
+} from './token-issuer.ts'
 import { readUnverified, type UnverifiedJwt } from './unverified-jwt.ts'
 import { type CacheLimits, VerifiedCache } from './verified-cache.ts'
 
@@ -74,6 +80,7 @@ export class JwtChecker {
   readonly #underWay = new Map<string, Promise<Tenant | JwtFailure>>()
   readonly #counters: JwtCounters = { hit: 0, miss: 0, reject: 0 }
   readonly #unchecked = { worker: 0, source: 0, issuer: 0, keys: 0 }
+  readonly #faults = noTokenFaults()
   #index = new IssuerIndex([])
   #directory: TenantDirectory
   /** Of the configuration: another directory, or other issuers, are another one. */
@@ -152,12 +159,15 @@ export class JwtChecker {
     this.#live.sweep(nowMs)
     const { idle, full, changed } = this.#live.takeCounters()
     const unchecked = { ...this.#unchecked }
+    const refused = { ...this.#faults }
     Object.assign(this.#unchecked, { worker: 0, source: 0, issuer: 0, keys: 0 })
+    Object.assign(this.#faults, noTokenFaults())
     return {
       live: this.#live.size,
       closed: { idle, full, changed },
       fetches: this.#keySources.budget.takeCounters(),
       unchecked,
+      refused,
       dropped: this.#known.takeDropped(),
     }
   }
@@ -182,9 +192,10 @@ export class JwtChecker {
     }
     const fault = issuer.fault(unverified, nowMs)
     if (fault !== undefined) {
+      const result = this.#refusalFor(fault)
       const untilMs = nowMs + NEGATIVE_MS
-      this.#refused.set(token, { result: fault, untilMs, epoch: this.#epoch })
-      return this.#count(fault, 'miss')
+      this.#refused.set(token, { result, untilMs, epoch: this.#epoch })
+      return this.#count(result, 'miss')
     }
     const source = sourceOf(address)
     const refusal = this.#admission.enter(source, issuer.owner, nowMs)
@@ -256,7 +267,7 @@ export class JwtChecker {
       // The configuration may be another one by now: what was verified by rules that do not hold is worth nothing.
       const stale =
         issuer.closed || (issuer.epoch !== this.#epoch && this.#find(unverified, nowMs) !== issuer)
-      if (stale || verified === 'credential_check_unavailable') return this.#leaveUnchecked('keys')
+      if (stale || verified === 'unavailable') return this.#leaveUnchecked('keys')
       if (typeof verified === 'string') return this.#refuse(check, verified)
       return this.#count(this.#accept(token, issuer, verified), 'miss')
     } finally {
@@ -274,10 +285,11 @@ export class JwtChecker {
     const epoch = this.#epoch
     const rules = issuer.isSettled(claims) ? this.#rules : UNSETTLED
     this.#known.set(token, { issuer, key, keys, expiresAtMs, epoch, rules, tenant })
-    return tenant ?? 'credential_invalid'
+    return tenant ?? this.#refusalFor('tenant')
   }
 
-  #refuse({ token, issuer, nowMs }: Check, result: JwtFailure): JwtFailure {
+  #refuse({ token, issuer, nowMs }: Check, fault: TokenFault): JwtFailure {
+    const result = this.#refusalFor(fault)
     const keys = issuer.currentKeys(nowMs)
     const untilMs = nowMs + NEGATIVE_MS
     this.#refused.set(token, { result, untilMs, epoch: this.#epoch, issuer, keys })
@@ -287,6 +299,11 @@ export class JwtChecker {
   #stillHolds({ untilMs, epoch, issuer, keys }: Refused, nowMs: number): boolean {
     if (nowMs >= untilMs || epoch !== this.#epoch) return false
     return issuer === undefined || (!issuer.closed && issuer.currentKeys(nowMs) === keys)
+  }
+
+  #refusalFor(fault: TokenFault): JwtFailure {
+    this.#faults[fault] += 1
+    return failureOf(fault)
   }
 
   #leaveUnchecked(reason: AdmissionRefusal | 'keys'): JwtFailure {

@@ -4,6 +4,7 @@
  * from is made and kept (`TokenIssuer`).
  */
 
+import type { TokenFaults } from '../ipc.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { Claims } from '../tenant/jwt-bindings.ts'
 import type { Tenant } from '../tenant/tenant.ts'
@@ -12,10 +13,18 @@ import type { KeySources } from './key-sources.ts'
 import type { SignatureQueue } from './signature-queue.ts'
 import type { UnverifiedJwt } from './unverified-jwt.ts'
 
+/** What a call is refused with. */
 export type JwtFailure =
   | 'credential_invalid'
   | 'credential_expired'
   | 'credential_check_unavailable'
+
+/** What is wrong with a token. Callers are not told; metrics are. */
+export type TokenFault = keyof TokenFaults
+
+export function failureOf(fault: TokenFault): JwtFailure {
+  return fault === 'expired' ? 'credential_expired' : 'credential_invalid'
+}
 
 export interface VerifiedJwt {
   readonly claims: Claims
@@ -66,13 +75,13 @@ export interface TokenIssuer {
   /** Checks under way: it is not closed to make room then. */
   underWay: number
   /** What is wrong with a token whatever its signature is: costs next to nothing, asks for no keys. */
-  fault(unverified: UnverifiedJwt, nowMs: number): JwtFailure | undefined
-  /** Checks the signature of a token that has no `fault`, with keys that may have to be fetched. Never rejects. */
+  fault(unverified: UnverifiedJwt, nowMs: number): TokenFault | undefined
+  /** Checks the signature of a token that has no `fault`, with keys that may have to be fetched. Never rejects. `'unavailable'`: without keys. */
   verify(
     token: string,
     unverified: UnverifiedJwt,
     arrival: Arrival,
-  ): Promise<VerifiedJwt | JwtFailure>
+  ): Promise<VerifiedJwt | TokenFault | 'unavailable'>
   /** The keys to go by now; `undefined` where there are none yet. */
   currentKeys(nowMs: number): KeySet | undefined
   /**

@@ -6,6 +6,7 @@ import {
 } from '../../../../src/proxy/credential/jwt-options.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
+import { assemble } from '../../../support/forged-token.ts'
 import {
   directoryOf,
   ISSUER,
@@ -192,4 +193,31 @@ await test('refuses an issuer that is configured twice', async t => {
   const { server, checker } = await setUp(t)
   const config = issuerConfig(server.url)
   t.throws(() => checker.setIssuers([config, { ...config, audiences: ['x'] }]), /configured twice/)
+})
+
+await test('counts what was wrong with tokens, once each', async t => {
+  const { checker } = await setUp(t)
+  const bad = [
+    await sign(key, {}, { typ: 'logout+jwt' }),
+    await sign(key, { aud: 'x' }),
+    await sign(key, { nbf: NOW }),
+    await sign(key, { exp: 1 }),
+    await sign(key, {}, { kid: 'unknown' }),
+    await sign(signingKey('k1')),
+    await sign(key, { tenant: 'nobody' }),
+    assemble('{"alg":"ES256","alg":"ES256"}', JSON.stringify({ iss: ISSUER }), () => ''),
+  ]
+  for (const token of [...bad, ...bad]) await checker.check(token, NOW)
+  await checker.check('opaque', NOW)
+  t.same(checker.takeIssuerFigures(NOW).refused, {
+    form: 1,
+    header: 1,
+    audience: 1,
+    time: 1,
+    expired: 1,
+    key: 1,
+    signature: 1,
+    tenant: 1,
+  })
+  t.same(new Set(Object.values(checker.takeIssuerFigures(NOW).refused)), new Set([0]))
 })

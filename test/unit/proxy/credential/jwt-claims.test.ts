@@ -1,6 +1,7 @@
 /** What a token must say before anybody looks at its signature. */
 import { test } from 'tap'
 import { expiryOf, faultOf, type JwtFields } from '../../../../src/proxy/credential/jwt-claims.ts'
+import { failureOf } from '../../../../src/proxy/credential/token-issuer.ts'
 import { readUnverified } from '../../../../src/proxy/credential/unverified-jwt.ts'
 import { assemble } from '../../../support/forged-token.ts'
 import { ISSUER, issuerConfig, NOW } from './token-issuer.ts'
@@ -17,7 +18,8 @@ function fault(
   const token = assemble(text({ alg: 'ES256', ...header }), text({ ...GOOD, ...claims }), () => '')
   const unverified = readUnverified(token)
   if (unverified === undefined) return 'no token'
-  return faultOf(unverified, { ...issuerConfig('/dev/null'), ...rules }, NOW)
+  const found = faultOf(unverified, { ...issuerConfig('/dev/null'), ...rules }, NOW)
+  return found && failureOf(found)
 }
 
 await test('types: what `typ` may be, without case, with or without application/', async t => {

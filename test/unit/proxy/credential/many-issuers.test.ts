@@ -12,6 +12,7 @@ import {
   DEFAULT_JWT_OPTIONS,
   type JwtOptions,
 } from '../../../../src/proxy/credential/jwt-options.ts'
+import { noTokenFaults } from '../../../../src/proxy/ipc.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import {
@@ -125,6 +126,7 @@ await test('a change of the directory touches only the issuers that changed', as
     closed: { idle: 0, full: 0, changed: 1 },
     fetches: { ok: 4, failed: 0, limited: 0 },
     unchecked: { worker: 0, source: 0, issuer: 0, keys: 0 },
+    refused: noTokenFaults(),
     dropped: 0,
   })
 })

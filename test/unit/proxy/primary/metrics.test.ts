@@ -76,6 +76,7 @@ await test('reports of workers are summed', async t => {
         closed: { idle: 1, full: 2, changed: 3 },
         fetches: { ok: 4, failed: 5, limited: 6 },
         unchecked: { worker: 7, source: 8, issuer: 9, keys: 10 },
+        refused: { ...emptyReport().tokenIssuers.refused, audience: 6 },
         dropped: 11,
       },
     })
@@ -94,6 +95,7 @@ await test('reports of workers are summed', async t => {
   t.equal(series.get('amt_jwt_issuers_closed_total{reason="full"}'), 4)
   t.equal(series.get('amt_jwks_fetches_total{result="limited"}'), 12)
   t.equal(series.get('amt_jwt_unchecked_total{reason="source"}'), 16)
+  t.equal(series.get('amt_jwt_refused_total{fault="audience"}'), 12)
   t.equal(series.get('amt_jwt_cache_dropped_total'), 22)
   t.equal(series.get('amt_reports_total{result="accepted"}'), 1)
   t.equal(series.get('amt_reports_total{result="refused"}'), 0, 'exists before it happens')
