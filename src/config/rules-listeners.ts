@@ -59,10 +59,17 @@ function checkProxyProtocol(
   { trustedProxies }: Draft,
   verdicts: Verdicts,
 ): void {
-  if (value.proxyProtocol === 'off' || trustedProxies?.length !== 0) return
+  if (value.proxyProtocol === 'off' || trustedProxies === undefined) return
+  const at = placeIn(place, 'proxyProtocol')
+  if (trustedProxies.some(block => block.endsWith('/0'))) {
+    const message =
+      'every peer is in trustedProxies, so anybody can claim any address and any private link'
+    verdicts.warning(at, message)
+  }
+  if (trustedProxies.length > 0) return
   const message =
     'required needs trustedProxies, the addresses of the balancers whose headers are taken; it is empty, so every connection would be refused'
-  verdicts.problem(placeIn(place, 'proxyProtocol'), message)
+  verdicts.problem(at, message)
 }
 
 /** On a shared TCP listener only a client certificate or the server name of TLS can say whose a connection is. */

@@ -27,6 +27,7 @@ export class TenantRules {
   readonly #trustDomains: ReadonlySet<string>
   readonly #quotas: TenantQuotaRules
   readonly #ports: PrivatePorts
+  readonly #takesHeaders: boolean
 
   constructor(draft: Draft) {
     this.#draft = draft
@@ -37,11 +38,13 @@ export class TenantRules {
     this.#trustDomains = trustDomainNames(draft.authentication?.spiffe)
     this.#quotas = new TenantQuotaRules(draft)
     this.#ports = new PrivatePorts(draft)
+    this.#takesHeaders = draft.listeners.some(({ value }) => value.proxyProtocol === 'required')
   }
 
   /** `files`: what is known of files, for as long as they are taken to stay the same. */
   check(tenant: Located<TenantConfig>, files: FileFaults, verdicts: Verdicts): void {
     checkAddress(tenant, verdicts)
+    if (!this.#takesHeaders) warnOfPrivateLinks(tenant, verdicts)
     this.#checkReferences(tenant, verdicts)
     checkTenantIssuers(tenant, this.#serviceIssuers, verdicts)
     checkApiKeys(tenant, verdicts)
@@ -120,6 +123,15 @@ function checkAddress({ value, place }: Located<TenantConfig>, verdicts: Verdict
       placeIn(place, 'address'),
       `${address} is link-local: each interface of a machine can have it, so it tells no tenant from another`,
     )
+}
+
+/** They are only told in PROXY headers. */
+function warnOfPrivateLinks({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {
+  const index = value.credentials.findIndex(credential => 'privateLink' in credential)
+  if (index < 0) return
+  const message =
+    'no listener has proxyProtocol: required, so it is never known who comes through it'
+  verdicts.warning(placeIn(place, 'credentials', index, 'privateLink'), message)
 }
 
 /** Something that belongs to one tenant alone. */

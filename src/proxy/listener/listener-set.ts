@@ -3,6 +3,7 @@
  * a tenant.
  */
 import type { Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { keyOfPrivateLink } from '../../config/private-link-schema.ts'
 import type { ListenerConfig } from '../../config/schema.ts'
 import { describeListenError } from '../../runtime/node-errors.ts'
@@ -19,6 +20,9 @@ import { TlsSide } from './tls.ts'
 import { furtherAuthorities, readTlsMaterial, type TlsMaterial } from './tls-material.ts'
 import { newTicketSecret, type TicketSecrets } from './tls-tickets.ts'
 import { TrustedPeers } from './trusted-peers.ts'
+
+/** Tenants of a change that are looked at in one turn: a millisecond or two. */
+const READ_AT_ONCE = 256
 
 interface Listener {
   readonly config: ListenerConfig
@@ -153,9 +157,17 @@ export class ListenerSet {
    * connections at an address or a private link of another tenant than before end with their running call. Returns what failed.
    */
   async rebind({ left, entered }: Pick<DirectorySwap, 'left' | 'entered'>): Promise<string[]> {
-    const before = left.map(arrivalsOf)
-    if (before.some(each => this.#hasChangedHands(each))) this.#endStranded()
-    const hosts = new Set([...before, ...entered.map(arrivalsOf)].flatMap(({ hosts: own }) => own))
+    if (!this.#listeners.some(({ config }) => looksAtArrivals(config))) return []
+    const hosts = new Set<string>()
+    let stranded = false
+    for (const [index, tenant] of [...left, ...entered].entries()) {
+      const arrivals = arrivalsOf(tenant)
+      stranded ||= this.#hasChangedHands(arrivals)
+      for (const host of arrivals.hosts) hosts.add(host)
+      // Each is read from its text, and calls go on meanwhile.
+      if (index % READ_AT_ONCE === READ_AT_ONCE - 1) await nextTurn()
+    }
+    if (stranded) this.#endStranded()
     if (hosts.size === 0) return []
     const problems: string[] = []
     for (const { addresses } of this.#listeners)
@@ -228,6 +240,11 @@ function placeOf(config: ListenerConfig): { host: string | undefined; port: numb
   const colon = config.address.lastIndexOf(':')
   const host = config.address.slice(0, colon).replace(/^\[|\]$/g, '')
   return { host, port: Number(config.address.slice(colon + 1)) }
+}
+
+/** Whether a connection can be a tenant's there by its address or a private link. */
+function looksAtArrivals({ mode, proxyProtocol }: ListenerConfig): boolean {
+  return mode === 'private' || proxyProtocol === 'required'
 }
 
 /** By what connections are a tenant's when they arrive. */

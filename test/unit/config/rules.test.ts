@@ -369,6 +369,27 @@ tenants:
     ],
   },
   {
+    name: 'a private link that nobody tells of is a warning',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:8080 }
+tenants:
+  - { id: a, credentials: [{ privateLink: { aws: vpce-1 } }], ${DEPLOYMENT} }
+`,
+    warnings: [
+      '5:43: tenants[0].credentials[0].privateLink: no listener has proxyProtocol: required, so it is never known who comes through it',
+    ],
+  },
+  {
+    name: 'headers from everybody are a warning',
+    yaml: `listeners:
+  - { name: a, mode: shared, address: 127.0.0.1:8080, proxyProtocol: required }
+trustedProxies: [10.0.0.0/8, "::/0"]
+`,
+    warnings: [
+      '3:70: listeners[0].proxyProtocol: every peer is in trustedProxies, so anybody can claim any address and any private link',
+    ],
+  },
+  {
     name: 'a private link makes connections on a shared TCP listener routable',
     yaml: `listeners:
   - { name: a, mode: shared, address: 127.0.0.1:8080, protocol: tcp, proxyProtocol: required }
