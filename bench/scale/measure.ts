@@ -90,10 +90,12 @@ async function standingOf(
   progress(`${size} tenants: start with ${WORKERS} workers`)
   const proxy = await RunningProxy.start({ population, workers: WORKERS })
   try {
+    const cpu = [[proxy.primary], proxy.workers].map(pids => cpuSeconds(pids).toFixed(2))
     await sleep(SETTLE_MS)
     const resident = residentBytes(proxy.workers) / WORKERS
+    const seconds = (proxy.startMs / 1_000).toFixed(2)
     progress(
-      `${size} tenants: started in ${(proxy.startMs / 1_000).toFixed(2)} s; ${changes} changes`,
+      `${size} tenants: started in ${seconds} s, CPU ${cpu[0]} s of the primary, ${cpu[1]} s of the workers; ${changes} changes`,
     )
     const lineMs = await timesOf(proxy, changes, () => population.changeLine())
     const fileMs = await timesOf(proxy, changes, () => population.changeFile())
@@ -104,11 +106,15 @@ async function standingOf(
   }
 }
 
-async function timesOf(proxy: RunningProxy, count: number, change: () => void): Promise<Spread> {
+async function timesOf(
+  proxy: RunningProxy,
+  count: number,
+  prepare: () => () => void,
+): Promise<Spread> {
   const times: number[] = []
   for (let each = 0; each < count; each += 1) {
     await sleep(BETWEEN_MS)
-    times.push(await proxy.timeOf(change))
+    times.push(await proxy.timeOf(prepare()))
   }
   return spreadOf(times)
 }

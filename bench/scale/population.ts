@@ -45,11 +45,11 @@ export class Population {
     this.folder = folder
     this.#port = port
     mkdirSync(join(folder, 'tenants.d'), { recursive: true })
-    for (let index = 0; index < this.#inDirectory; index += 1) this.#writeOwnFile(index)
+    for (let index = 0; index < this.#inDirectory; index += 1) this.#draftFile(index)()
     this.#lines = Array.from({ length: size - this.#inDirectory }, (_, line) =>
       JSON.stringify(tenantOf(line + this.#inDirectory, port, 0)),
     )
-    this.#writeLines()
+    this.#draftLines()()
   }
 
   /** As `tenantSources` names them. */
@@ -57,41 +57,41 @@ export class Population {
     return [{ directory: 'tenants.d' }, { file: 'tenants.jsonl' }]
   }
 
-  /** Gives one tenant other limits, in the file of all; the new file takes the place of the old one. */
-  changeLine(): void {
+  /** Gives one tenant other limits, in the file of all. Returns what puts the new file in the place of the old one. */
+  changeLine(): () => void {
     this.#revision += 1
     const line = (this.#revision * 7_919) % this.#lines.length
     const index = line + this.#inDirectory
     this.#lines[line] = JSON.stringify(tenantOf(index, this.#port, this.#revision))
-    this.#writeLines()
+    return this.#draftLines()
   }
 
   /** The same in the file of its own. */
-  changeFile(): void {
+  changeFile(): () => void {
     this.#revision += 1
-    this.#writeOwnFile(this.#revision % this.#inDirectory)
+    return this.#draftFile(this.#revision % this.#inDirectory)
   }
 
   get #inDirectory(): number {
     return Math.min(IN_DIRECTORY, this.size - 1)
   }
 
-  #writeOwnFile(index: number): void {
+  #draftFile(index: number): () => void {
     // JSON is YAML, too.
     const text = JSON.stringify(tenantOf(index, this.#port, this.#revision))
-    this.#replace(join('tenants.d', `${idOf(index)}.yaml`), text)
+    return this.#draft(join('tenants.d', `${idOf(index)}.yaml`), text)
   }
 
-  #writeLines(): void {
-    this.#replace('tenants.jsonl', `${this.#lines.join('\n')}\n`)
+  #draftLines(): () => void {
+    return this.#draft('tenants.jsonl', `${this.#lines.join('\n')}\n`)
   }
 
-  /** Whole at every moment, as careful tools write files. */
-  #replace(name: string, text: string): void {
+  /** Writes a file beside its place, so that it is whole at every moment, as careful tools do. */
+  #draft(name: string, text: string): () => void {
     const path = join(this.folder, name)
     const draft = join(this.folder, '.draft')
     writeFileSync(draft, text)
-    renameSync(draft, path)
+    return () => renameSync(draft, path)
   }
 }
 

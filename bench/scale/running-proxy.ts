@@ -63,7 +63,7 @@ export class RunningProxy {
     return childrenOf(this.primary)
   }
 
-  /** Milliseconds from `change` to the word that all workers have taken it. */
+  /** Milliseconds from the call of `change` to the word that all workers have taken it. */
   async timeOf(change: () => void): Promise<number> {
     const applied = this.#log.next(({ msg }) => msg === 'configuration reloaded')
     const started = performance.now()

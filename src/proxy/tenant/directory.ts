@@ -7,6 +7,7 @@ import { encodeTenant } from '../../config/tenant-text.ts'
 import { textsOf } from '../../core/claim-path.ts'
 import { type ClaimTable, digestKey } from './claims.ts'
 import { DirectoryDraft } from './directory-draft.ts'
+import type { FirstTenants } from './first-tenants.ts'
 import { normalizeAddress } from './ip-address.ts'
 import { boundOwner, type Claims } from './jwt-bindings.ts'
 import { DirectoryTables } from './tables.ts'
@@ -47,7 +48,8 @@ export class TenantDirectory {
   readonly namesGeneration: number
   /** Number of tenants. */
   readonly size: number
-  readonly #nextIndex: number
+  /** What the next new tenant gets, see `Tenant.index`. */
+  readonly nextIndex: number
   readonly #tables: DirectoryTables
   readonly #version = new Version()
 
@@ -55,7 +57,7 @@ export class TenantDirectory {
     this.generation = parts.generation
     this.namesGeneration = parts.namesGeneration
     this.size = parts.size
-    this.#nextIndex = parts.nextIndex
+    this.nextIndex = parts.nextIndex
     this.#tables = parts.tables
   }
 
@@ -96,7 +98,7 @@ export class TenantDirectory {
    * Only the newest snapshot takes a change.
    */
   apply({ generation, changed, removed }: DirectoryChange): DirectorySwap {
-    const draft = new DirectoryDraft(this.#tables, this.#version, this.#nextIndex)
+    const draft = new DirectoryDraft(this.#tables, this.#version, this.nextIndex)
     try {
       for (const id of removed) draft.remove(id)
       for (const text of changed) draft.replace(text)
@@ -118,7 +120,7 @@ export class TenantDirectory {
     const { generation, changed, removed } = change
     if (changed.length + removed.length <= MOST_AT_ONCE) return this.apply(change)
     const tables = await this.#tables.copy(this.#version, pause)
-    const draft = new DirectoryDraft(tables, undefined, this.#nextIndex)
+    const draft = new DirectoryDraft(tables, undefined, this.nextIndex)
     let steps = 0
     const step = async (): Promise<void> => {
       steps += 1
@@ -139,13 +141,14 @@ export class TenantDirectory {
     return this.#swap(draft, generation)
   }
 
-  /** A draft of an unrelated snapshot, from no tenants; `publish` makes it the one after this. */
-  draft(): DirectoryDraft {
-    return new DirectoryDraft(DirectoryTables.create(), undefined, this.#nextIndex)
-  }
-
-  publish(draft: DirectoryDraft, generation: number): DirectorySwap {
-    return this.#swap(draft, generation)
+  /** The snapshot after this one, which has no tenants. Throws as `apply` does. */
+  begin(first: FirstTenants, generation: number): DirectorySwap {
+    const { tenants } = first
+    const nextIndex = this.nextIndex + tenants.length
+    const parts = { generation, size: tenants.length, nextIndex }
+    const tables = first.finish()
+    const directory = new TenantDirectory({ ...parts, namesGeneration: generation, tables })
+    return { directory, left: [], entered: tenants }
   }
 
   /** Whether some tenant ends TLS itself: only then names in a ClientHello are of interest. */
@@ -241,7 +244,7 @@ export class TenantDirectory {
 
   /** For a quick look in the newest snapshot; an older one may only be asked in vain. */
   #hasNone(table: ClaimTable): boolean {
-    return this.#version.next === undefined && this.#tables.claims[table].empty
+    return this.#version.next === undefined && this.#tables.claims[table].size === 0
   }
 
   #swap(draft: DirectoryDraft, generation: number): DirectorySwap {

@@ -1,6 +1,6 @@
 /** The maps of a directory, and how a tenant's entries come into them and out of them. */
 import { CLAIM_TABLES, type Claim, type ClaimTable, describeClaim } from './claims.ts'
-import { type BindingShape, withoutShape, withShape } from './jwt-bindings.ts'
+import { type Binding, type BindingShape, withoutShape, withShape } from './jwt-bindings.ts'
 import type { Tenant } from './tenant.ts'
 import { type Version, VersionedMap } from './versioned-map.ts'
 
@@ -64,10 +64,22 @@ export class DirectoryTables {
       if (owner === tenant) continue
       if (owner !== undefined) throw contested(owner, tenant, describeClaim(claim))
       this.claims[table].set(left, key, tenant)
-      if (binding === undefined) continue
-      const shapes = this.shapes.newest(binding.issuer) ?? []
-      this.shapes.set(left, binding.issuer, withShape(shapes, binding.shape))
+      if (binding !== undefined) this.#addShape(left, binding)
     }
+  }
+
+  /** The same without looking whose anything is: what two claim is the second one's. */
+  put(tenant: Tenant, claims: readonly Claim[]): void {
+    this.ids.set(undefined, tenant.id, tenant)
+    for (const { table, key, binding } of claims) {
+      this.claims[table].set(undefined, key, tenant)
+      if (binding !== undefined) this.#addShape(undefined, binding)
+    }
+  }
+
+  /** Entries of all maps together, in the newest version. */
+  get size(): number {
+    return CLAIM_TABLES.reduce((sum, table) => sum + this.claims[table].size, this.ids.size)
   }
 
   /** Takes back what was done since `left` was the newest version. */
@@ -75,6 +87,11 @@ export class DirectoryTables {
     this.ids.restore(left)
     for (const table of CLAIM_TABLES) this.claims[table].restore(left)
     this.shapes.restore(left)
+  }
+
+  #addShape(left: Version | undefined, { issuer, shape }: Binding): void {
+    const shapes = this.shapes.newest(issuer) ?? []
+    this.shapes.set(left, issuer, withShape(shapes, shape))
   }
 }
 

@@ -31,9 +31,9 @@ export class VersionedMap<V> {
     return this.#newest.get(key)
   }
 
-  /** Of the newest version: for a quick look whether there may be something at all. */
-  get empty(): boolean {
-    return this.#newest.size === 0
+  /** Entries of the newest version. */
+  get size(): number {
+    return this.#newest.size
   }
 
   *entries(version: Version): Generator<[key: string, value: V]> {

@@ -152,6 +152,32 @@ await test('what one tenant gives up in a change another one may claim in the sa
   t.equal(before.byAddress('10.0.0.1')?.id, 'acme')
 })
 
+await test('what a worker starts with is refused with both names, and may say a thing twice', async t => {
+  const start = async (...tenants: TenantConfig[]): Promise<TenantDirectory> => {
+    const pending = new PendingChange(TenantDirectory.empty())
+    for (const each of tenants) pending.take({ changed: [encodeTenant(each)], removed: [] })
+    return (await pending.finish(1, async () => {})).directory
+  }
+  const host = { hosts: ['x.example', 'x.example'] }
+  const binding = { jwt: { issuer: ISSUER, claims: { org: '1' } } }
+  const bound = { credentials: [binding, binding] }
+  const directory = await start(tenant('acme', host), tenant('globex', bound))
+  t.equal(directory.byHost('x.example')?.id, 'acme')
+  t.equal(directory.byJwt(ISSUER, undefined, { org: '1' })?.id, 'globex')
+  t.equal(directory.size, 2)
+  await t.rejects(start(tenant('acme', host), tenant('globex', host)), /"acme" and "globex" both/)
+  await t.rejects(start(tenant('acme'), tenant('acme')), /"acme" and "acme" both claim acme/)
+})
+
+await test('a tenant that comes back after all were gone is another one to the counters', async t => {
+  const before = TenantDirectory.compile([tenant('acme'), tenant('globex')], 1)
+  const none = before.apply({ generation: 2, changed: [], removed: ['acme', 'globex'] }).directory
+  const pending = new PendingChange(none)
+  pending.take({ changed: [encodeTenant(tenant('acme'))], removed: [] })
+  const { directory } = await pending.finish(3, async () => {})
+  t.equal(directory.byId('acme')?.index, 2)
+})
+
 await test('a change of many tenants gives way to the traffic while it is made', async t => {
   const many = Array.from({ length: 2_000 }, (_, i) =>
     tenant(`t-${i}`, { hosts: [`${i}.example`] }),
