@@ -13,6 +13,7 @@ import {
 } from './config-state.ts'
 import type { Env } from './dependencies.ts'
 import { verdictsOf } from './draft.ts'
+import { isRegularFile } from './files.ts'
 import { Findings } from './findings.ts'
 import { isCurrent, type MainFile, readMainFile } from './main-file.ts'
 import { type Problem, ProblemList } from './problem.ts'
@@ -63,6 +64,15 @@ export function openConfig(
   return 'problems' in read
     ? read
     : { store: new ConfigStore(path, read.state), warnings: read.warnings }
+}
+
+/**
+ * What the main file in `path` says, where it is valid by itself; tenants are not looked at, and nothing is reported. Nothing
+ * of what can be read only once, such as a pipe.
+ */
+export function peekConfig(path: string, { env }: LoadOptions): Config | undefined {
+  if (!isRegularFile(path)) return undefined
+  return readMainFile(path, env, new Findings())?.config
 }
 
 export class ConfigStore {

@@ -63,6 +63,15 @@ export function readDirectory(path: string): FileResult<string[]> {
   }
 }
 
+/** Whether it can be read twice, as no pipe can. */
+export function isRegularFile(path: string): boolean {
+  try {
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
 /** Why the file cannot be read, or `undefined` if it can. */
 export function fileFault(path: string): string | undefined {
   try {

@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import type { ConfigStore, TenantDifference } from '../config/config-store.ts'
 import type { Touched } from '../config/touched.ts'
 import { systemClock } from '../runtime/clock.ts'
@@ -19,6 +18,7 @@ import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
 import { LiveState } from './primary/live-state.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
+import { type PreparedWorkers, workerEntry } from './primary/prepared-workers.ts'
 import { PrimaryTls } from './primary/primary-tls.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
@@ -46,6 +46,8 @@ export interface ProxyOptions {
   readonly logger: Logger
   /** The program of the workers; tests bring their own. */
   readonly workerEntry?: string
+  /** Workers that were forked before the configuration was read. */
+  readonly prepared?: PreparedWorkers | undefined
   /** How signals arrive; tests bring their own. Returns how to stop listening. */
   readonly signals?: typeof onSignals
 }
@@ -144,6 +146,8 @@ class ProxyPrimary {
       reload: () => void this.#reloader.reload('signal'),
     })
     const watcher = await this.#start()
+    // Of those that were meant for it; what could not even start takes none.
+    this.#options.prepared?.end()
     const exitCode = await this.#ended.promise
     watcher?.close()
     stopListening()
@@ -271,6 +275,7 @@ class ProxyPrimary {
     return new WorkerPool({
       entry: this.#options.workerEntry ?? workerEntry(),
       count: this.#workerCount,
+      prepared: this.#options.prepared,
       clock: systemClock,
       logger: this.#logger,
       workerStart: () => this.#workerStart(),
@@ -337,10 +342,4 @@ class ProxyPrimary {
     this.#keyExpiry.update(difference)
     for (const id of difference.removed) this.#live.forgetEndpointsOf(id)
   }
-}
-
-/** Beside this file, in the form that this file has itself: TypeScript in a checkout, JavaScript in the package. */
-function workerEntry(): string {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  return fileURLToPath(new URL(`./worker/main.${extension}`, import.meta.url))
 }

@@ -9,9 +9,12 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { type ProxyResult, runProxy } from '../../src/proxy/app.ts'
 import type { BoundAddress } from '../../src/proxy/ipc.ts'
+import type { PreparedWorkers } from '../../src/proxy/primary/prepared-workers.ts'
 import type { SignalHandlers } from '../../src/runtime/signals.ts'
 import { LogLines } from './log-lines.ts'
 import { TOKEN } from './start-mixer.ts'
+
+export const FAKE_WORKER = join(import.meta.dirname, 'fake-worker.ts')
 
 export interface PrimaryOptions {
   readonly mixerUrl?: string
@@ -20,6 +23,8 @@ export interface PrimaryOptions {
   readonly workers?: number
   /** An existing folder, for a second start. */
   readonly folder?: string
+  /** Forked before. */
+  readonly prepared?: PreparedWorkers
 }
 
 export class StartedPrimary {
@@ -30,7 +35,7 @@ export class StartedPrimary {
   readonly #configPath: string
   readonly #settings: Record<string, unknown>
 
-  constructor(t: Test, { mixerUrl, config = {}, workers = 1, folder }: PrimaryOptions) {
+  constructor(t: Test, { mixerUrl, config = {}, workers = 1, folder, prepared }: PrimaryOptions) {
     this.folder = folder ?? newFolder(t)
     this.#configPath = join(this.folder, 'amt.yaml')
     this.#settings = { ...minimal(mixerUrl ?? 'http://127.0.0.1:9'), ...config }
@@ -41,7 +46,8 @@ export class StartedPrimary {
       store: this.#open(),
       workers,
       logger: this.log.logger,
-      workerEntry: join(import.meta.dirname, 'fake-worker.ts'),
+      workerEntry: FAKE_WORKER,
+      prepared,
       signals: given => {
         handlers = given
         return () => {}

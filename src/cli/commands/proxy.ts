@@ -1,5 +1,8 @@
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
+import { peekConfig } from '../../config/config-store.ts'
+import type { PreparedWorkers } from '../../proxy/primary/prepared-workers.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { openConfigOrReport } from '../configuration.ts'
 import { workersOption } from '../options.ts'
@@ -17,12 +20,28 @@ export function proxyCommand(): Command {
     .addOption(workersOption())
     .addHelpText('after', '\nExample:\n  amt proxy --config amt.yaml --workers 4\n')
     .action(async ({ config: file, workers }: ProxyOptions) => {
-      const store = openConfigOrReport(resolve(file))
-      if (!store) return
       const { runProxy } = await import('../../proxy/app.ts')
+      const prepared = await prepareWorkers(resolve(file), workers)
+      const store = openConfigOrReport(resolve(file))
+      if (!store) {
+        prepared?.end()
+        return
+      }
       const logger = createLogger({ level: store.config.log.level, name: 'proxy' })
       const count = workers === undefined ? {} : { workers }
-      const { exitCode } = await runProxy({ store, logger, ...count })
+      const { exitCode } = await runProxy({ store, logger, prepared, ...count })
       process.exitCode = exitCode
     })
+}
+
+/** They load their program while the tenants are read. None where the main file already says that there is nothing to do. */
+async function prepareWorkers(
+  file: string,
+  wanted: number | undefined,
+): Promise<PreparedWorkers | undefined> {
+  const config = peekConfig(file, { env: process.env })
+  if (config === undefined) return undefined
+  const { PreparedWorkers: Workers } = await import('../../proxy/primary/prepared-workers.ts')
+  const count = wanted ?? (config.workers === 'auto' ? availableParallelism() : config.workers)
+  return new Workers(count)
 }

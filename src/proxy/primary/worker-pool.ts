@@ -13,6 +13,7 @@ import type {
   WorkerMessage,
   WorkerReport,
 } from '../ipc.ts'
+import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
 import { tenantMessages } from './tenant-stream.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
@@ -32,6 +33,8 @@ export interface WorkerPoolOptions {
   /** File that a worker runs. */
   readonly entry: string
   readonly count: number
+  /** Workers that are under way already; they are taken first. */
+  readonly prepared?: PreparedWorkers | undefined
   readonly clock: Clock
   readonly logger: Logger
   /** What a worker begins with; asked anew for each, so that a replacement gets the configuration of its day. */
@@ -50,18 +53,6 @@ export type StartResult =
   | { readonly ok: true; readonly bound: readonly BoundAddress[] }
   /** `configuration`: that is what all problems are about. */
   | { readonly ok: false; readonly configuration: boolean; readonly problems: readonly string[] }
-
-/**
- * Calls leave text behind that nobody needs a moment later. With a larger young generation it is swept less often, and
- * less of it survives by accident. Two runs of the bench, lane http1-api-key: 59.6 µs a call without (raw spike 35.0), 54.3 with
- * (raw spike 35.4). They are runs of their own, and spread by a third: an indication, no proof.
- */
-const WORKER_FLAGS = [
-  '--disable-warning=ExperimentalWarning',
-  '--max-semi-space-size=64',
-  // For the moment between reading very many tenants and serving them.
-  '--expose-gc',
-] as const
 
 /** What one worker made of its start. */
 type Birth =
@@ -90,13 +81,7 @@ export class WorkerPool {
 
   /** Resolves when all workers serve, or as soon as all have said why they do not. Those that do must then be ended. */
   async start(): Promise<StartResult> {
-    cluster.schedulingPolicy = cluster.SCHED_NONE
-    cluster.setupPrimary({
-      exec: this.#options.entry,
-      args: [],
-      execArgv: [...WORKER_FLAGS],
-      serialization: 'json',
-    })
+    setUpWorkers(this.#options.entry)
     const births = await Promise.all(this.#slots.map(slot => this.#firstBirth(slot)))
     const failures = births.filter(birth => 'problems' in birth)
     if (failures.length === 0) {
@@ -195,7 +180,8 @@ export class WorkerPool {
   }
 
   #fork(slot: WorkerSlot): void {
-    const worker = cluster.fork()
+    const prepared = this.#options.prepared?.take()
+    const worker = prepared?.worker ?? cluster.fork()
     slot.hold(worker, this.#options.clock.monotonic())
     worker.on('message', (message: WorkerMessage) => this.#heard(slot, message))
     worker.on('error', error => {
@@ -207,6 +193,7 @@ export class WorkerPool {
         worker.once('disconnect', () => this.#died(slot, worker, { code, signal }))
       else this.#died(slot, worker, { code, signal })
     })
+    for (const message of prepared?.heard ?? []) this.#heard(slot, message)
   }
 
   #heard(slot: WorkerSlot, message: WorkerMessage): void {
