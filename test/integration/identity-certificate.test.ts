@@ -1,8 +1,9 @@
 /** Who calls, by the certificate of the workload; and the mixer over TLS. */
 import { once } from 'node:events'
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import { type AddressInfo, connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { connect as connectOverTls, type TLSSocket } from 'node:tls'
@@ -10,6 +11,7 @@ import { type Test, t } from 'tap'
 import { followTlsFiles, readTlsFiles } from '../../src/mixer/http/tls-files.ts'
 import { createMixerClient } from '../../src/runtime/mixer-client.ts'
 import { TestAuthority } from '../support/certificates.ts'
+import { authority, type CertificateParts, svid, uri } from '../support/custom-certificate.ts'
 import { startDeployment } from '../support/identity/deployment.ts'
 import { lies } from '../support/identity/lies.ts'
 import { register } from '../support/identity/register.ts'
@@ -73,6 +75,36 @@ await t.test('a workload is known by the SPIFFE id in its certificate', async t 
   await refused('a certificate of another authority', await withCertificate('acme', ours))
   t.match(mixer.log(), /"reason":"certificate_invalid"/)
   t.notMatch(mixer.log(), /PRIVATE KEY/)
+})
+
+await t.test('a certificate with an id that is no X.509-SVID is worth nothing', async t => {
+  const ca = await authority('workloads')
+  const ours = await TestAuthority.create(t)
+  const { certPath: cert, keyPath: key } = await ours.server(['localhost'], ['127.0.0.1'])
+  const folder = mkdtempSync(join(tmpdir(), 'amt-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  writeFileSync(join(folder, 'ca.crt'), ca.cert)
+  const mixer = await startMixer(t, { tls: { cert, key, clientCa: join(folder, 'ca.crt') } })
+  await register({ url: mixer.url, ca: ours.certPath }, [tenant('acme', spiffe('acme'))])
+  const id = 'spiffe://example.org/tenant/acme'
+  const call = async (parts: CertificateParts): Promise<unknown> => {
+    const issued = await svid(id, ca, parts)
+    const files = { cert: join(folder, 'leaf.crt'), key: join(folder, 'leaf.key') }
+    writeFileSync(files.cert, issued.cert)
+    writeFileSync(files.key, issued.key)
+    const caller = await startDeployment(t)
+    const answer = await caller.call({ url: `${mixer.url}/v1/whoami`, ca: ours.certPath, ...files })
+    await caller.stop()
+    return answer
+  }
+  t.match(await call({}), { status: 200, body: AS_ACME })
+  for (const parts of [
+    { altNames: [uri(id), uri(id)] },
+    { altNames: [uri(`${id}/`)] },
+    { keyUsage: 'absent' },
+  ] satisfies CertificateParts[])
+    t.match(await call(parts), { status: 403, body: NOBODY })
+  t.match(mixer.log(), /"reason":"certificate_invalid"/)
 })
 
 await t.test('a certificate that has expired is worth nothing', async t => {

@@ -32,9 +32,6 @@ const KNOWN_LIMITS = { maxEntries: 16_384, maxKeyBytes: 1024 * 1024 }
  * them. Where all of them end in one trust domain, that one vouches for the certificate; where they do not, nobody does.
  */
 export class ClientTrust {
-  /** Nothing is said of SPIFFE. */
-  static readonly none: ClientTrust = new ClientTrust(undefined, [])
-
   /** Whether SPIFFE ids are looked for at all. */
   readonly spiffe: boolean
   /**
@@ -50,6 +47,7 @@ export class ClientTrust {
   /** Digest of a certificate → its trust domain. That its authority has signed it is true for as long as it is one. */
   readonly #known = new VerifiedCache<string>(KNOWN_LIMITS)
 
+  /** Without `spiffe` nothing is said of ids, and none is looked for. */
   constructor(spiffe: SpiffeConfig | undefined, authorities: readonly SpeakingAuthority[]) {
     this.spiffe = spiffe !== undefined
     this.#names = namesOf(spiffe)
