@@ -6,6 +6,7 @@ import { type CertificateFiles, TestAuthority } from '../support/certificates.ts
 import { helloFor, helloLikeChrome, helloMessage, inRecords } from '../support/client-hellos.ts'
 import type { ManualDeployment } from '../support/manual-deployment.ts'
 import type { Peer } from '../support/peer.ts'
+import { awsLink, proxyV2, tlv } from '../support/proxy-header.ts'
 import {
   codeOf,
   eventually,
@@ -396,6 +397,43 @@ await proxyTest(
       Buffer.concat([Buffer.from('PROXY TCP4 10.1.2.3 10.0.0.1 12345 443\r\n'), hello]),
     )
     t.equal(await (await own.next()).readBytes(hello.length), hello.toString('latin1'))
+  },
+)
+
+await proxyTest(
+  'through its private link a tenant with passthrough gets all as it is, unless its TLS was ended at the balancer',
+  async (t, lab) => {
+    const own = await lab.deployment()
+    const acme = await lab.deployment()
+    const link = { privateLink: { aws: 'vpce-0123456789abcdef0' } }
+    const proxy = await lab.proxy({
+      listeners: [
+        { name: 'public', mode: 'shared', address: '127.0.0.1:0', proxyProtocol: 'required' },
+      ],
+      tenants: [passthrough('own', own, { credentials: [link] }), tenant('acme', acme)],
+      trustedProxies: ['127.0.0.1'],
+    })
+    const ours = awsLink(link.privateLink.aws)
+    for (const text of [helloFor('any.test').toString('latin1'), get()]) {
+      const client = await lab.client(proxy)
+      await client.send(Buffer.concat([proxyV2({ tlvs: [ours] }), Buffer.from(text, 'latin1')]))
+      t.equal(await (await own.next()).readBytes(text.length), text)
+      client.reset()
+    }
+    const ended = tlv(0x20, Buffer.from('0100000000', 'hex'))
+    for (const [tlvs, reason] of [
+      [[ours, ended], 'misdirected_request'],
+      [[ours, tlv(0x02, 'acme.test')], 'tenant_mismatch'],
+      [[ended, tlv(0x02, 'own.test')], 'misdirected_request'],
+    ] as const) {
+      const client = await lab.client(proxy)
+      const before = proxy.rejected(reason)
+      await client.send(Buffer.concat([proxyV2({ tlvs }), Buffer.from('*1\r\n')]))
+      await closed(client)
+      t.equal(proxy.rejected(reason), before + 1)
+    }
+    t.equal(own.peers.length, 2)
+    t.equal(acme.peers.length, 0)
   },
 )
 

@@ -1,0 +1,50 @@
+/** Connections that a listener does not want: counted, and closed so that the client can still read why. */
+import type { Duplex } from 'node:stream'
+import type { ErrorCode } from '../../core/errors.ts'
+import { Timer } from '../../core/timer-wheel.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import type { Drainable } from './arrival.ts'
+
+/** How long a client may take to read why it is refused, and close. */
+const REFUSAL_MS = 1_000
+
+export class Refusals {
+  readonly #context: WorkerContext
+  readonly #listener: number
+  readonly #connections: Set<Drainable>
+
+  /** `listener` is its index; `connections` holds everything that is open, for the drain. */
+  constructor(context: WorkerContext, listener: number, connections: Set<Drainable>) {
+    this.#context = context
+    this.#listener = listener
+    this.#connections = connections
+  }
+
+  refuse(socket: Duplex, code: ErrorCode, parting?: Buffer): void {
+    this.#context.stats.rejected(code, this.#listener)
+    this.close(socket, parting)
+  }
+
+  /** For what is counted elsewhere; `parting` is what the client may still read. */
+  close(socket: Duplex, parting: Buffer | undefined): void {
+    if (parting === undefined) {
+      socket.destroy()
+      return
+    }
+    const { wheel, clock } = this.#context
+    const destroy = (): void => {
+      socket.destroy()
+    }
+    const guard = { drain: destroy, destroy }
+    const timer = new Timer({ timerExpired: destroy })
+    this.#connections.add(guard)
+    socket.end(parting)
+    // What the client says meanwhile is thrown away: unread bytes would reset the connection before it has the answer.
+    socket.resume()
+    wheel.arm(timer, REFUSAL_MS, clock.monotonic())
+    socket.on('close', () => {
+      wheel.cancel(timer)
+      this.#connections.delete(guard)
+    })
+  }
+}
