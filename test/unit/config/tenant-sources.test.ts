@@ -35,6 +35,26 @@ tenantSources: [{ file: lines.jsonl }, { directory: tenants.d }, { directory: em
   t.same(load(directory, { NAME: 'l2' }), ['inline', 'l1', 'l2', 'l3', 'a', 'b'])
 })
 
+await test('numbers of 64 bits stay exact, in lines and in YAML', async t => {
+  const link = '"credentials":[{"privateLink":{"gcp":12345678901234567}}]'
+  const directory = t.testdir({
+    'amt.yaml': `${MAIN}tenantSources: [{ file: lines.jsonl }, { directory: tenants.d }]\n`,
+    'lines.jsonl': line({ id: 'l1' }).replace('"id"', `${link},"id"`),
+    'tenants.d': {
+      'a.yaml': `${yaml('a')}credentials: [{ privateLink: { gcp: 18446744073709551615 } }]\n`,
+    },
+  })
+  const result = loadConfig(`${directory}/amt.yaml`, { env: {} })
+  t.match(result, {
+    config: {
+      tenants: [
+        { credentials: [{ privateLink: { gcp: '12345678901234567' } }] },
+        { credentials: [{ privateLink: { gcp: '18446744073709551615' } }] },
+      ],
+    },
+  })
+})
+
 await test('problems name the file and line of the tenant', async t => {
   const directory = t.testdir({
     'amt.yaml': `${MAIN}tenantSources: [{ directory: tenants.d }, { file: lines.jsonl }]\n`,

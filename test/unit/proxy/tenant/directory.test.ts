@@ -83,6 +83,20 @@ await test('finds keys and certificates by their digests, each in its own table'
   t.equal(directory.byCertificateDigest(DIGEST_A), undefined)
 })
 
+await test('finds private links of each cloud, and no other', async t => {
+  const directory = compile(
+    tenant('acme', {
+      credentials: [{ privateLink: { aws: 'vpce-1' } }, { privateLink: { azure: '7' } }],
+    }),
+    tenant('globex', { credentials: [{ privateLink: { gcp: '7' } }] }),
+  )
+  t.equal(directory.byPrivateLink('aws:vpce-1')?.id, 'acme')
+  t.equal(directory.byPrivateLink('azure:7')?.id, 'acme')
+  t.equal(directory.byPrivateLink('gcp:7')?.id, 'globex')
+  for (const other of ['aws:vpce-2', 'aws:7', 'gcp:8', ''])
+    t.equal(directory.byPrivateLink(other), undefined, other)
+})
+
 await test('takes the exact SPIFFE id, then the longest prefix', async t => {
   const directory = compile(
     tenant('acme', { credentials: [{ spiffe: 'spiffe://example.org/t/acme/*' }] }),
