@@ -93,8 +93,11 @@ function namesOf(spiffe: SpiffeConfig | undefined): ReadonlySet<string> {
 
 /** The trust domain in which all ways up from `leaf` end; `undefined` where there is none, or another one too. */
 function domainAbove(leaf: X509Certificate, anchors: readonly Anchor[]): string | undefined {
-  const sent = intermediatesOf(leaf)
-  if (sent === undefined) return undefined
+  const all = intermediatesOf(leaf)
+  if (all === undefined) return undefined
+  // An authority that is sent along is an authority: whoever stands above it has not signed this.
+  const digests = new Set(anchors.map(({ certificate }) => certificate.fingerprint256))
+  const sent = all.filter(({ fingerprint256 }) => !digests.has(fingerprint256))
   const found = new Set<string | undefined>()
   const open = [leaf]
   for (let at = 0; at < open.length; at++) {

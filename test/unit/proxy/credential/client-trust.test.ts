@@ -241,6 +241,16 @@ await test('a trust domain may have several authorities, and intermediate ones',
     t.match(await visit(t, chain, { trust, authorities }), good(id))
 })
 
+await test('an intermediate authority speaks for its own trust domain, not for that of the root above it', async t => {
+  const authorities = [speaks(belowA, 'a.example'), speaks(a, 'b.example')]
+  const trust = new ClientTrust(SPIFFE, authorities)
+  for (const more of [[], [belowA], [belowA, a]]) {
+    t.match(await visit(t, [await svid(ID_A, belowA), ...more], { trust, authorities }), good(ID_A))
+    t.match(await visit(t, [await svid(ID_B, belowA), ...more], { trust, authorities }), untrusted)
+  }
+  t.match(await visit(t, [await svid(ID_B, a)], { trust, authorities }), good(ID_B))
+})
+
 await test('more intermediates than anybody needs are not followed', async t => {
   const leaf = await svid(ID_A, belowA)
   const many = (count: number): Issued[] => [leaf, belowA, ...Array<Issued>(count).fill(b)]
