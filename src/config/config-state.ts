@@ -15,6 +15,7 @@ import { TenantLines } from './tenant-lines.ts'
 import {
   MAX_TENANTS,
   type Origin,
+  orUndo,
   type PartChange,
   type Reading,
   type Scope,
@@ -97,7 +98,11 @@ export function readAgain(
   const reading = readingAgain(env, check, findings)
   for (const { part, options } of sources) {
     const scope = scopeOf(options.path)
-    const change = scope === undefined ? undefined : part.read(scope, reading)
+    if (scope === undefined) continue
+    const change = orUndo(
+      () => part.read(scope, reading),
+      () => changes.toReversed().forEach(each => each.undo()),
+    )
     if (change !== undefined) changes.push(change)
   }
   return changes

@@ -21,7 +21,7 @@ import { checkService } from './rules.ts'
 import type { Config, TenantConfig } from './schema.ts'
 import { TenantCheck } from './tenant-check.ts'
 import type { TenantEntry } from './tenant-entry.ts'
-import { MAX_TENANTS, type PartChange } from './tenant-part.ts'
+import { MAX_TENANTS, orUndo, type PartChange } from './tenant-part.ts'
 import { Touched } from './touched.ts'
 
 export interface LoadOptions {
@@ -179,7 +179,14 @@ export class ConfigStore {
     }
     use(main, main.config, new TenantCheck(main.draft))
     const inline = state.inline.read('all', readingAgain(state.env, state.check, findings))
-    const parts = [inline, ...readAgain(state, () => 'all', findings)]
+    const sources = orUndo(
+      () => readAgain(state, () => 'all', findings),
+      () => {
+        inline.undo()
+        use(formerMain, former, formerCheck)
+      },
+    )
+    const parts = [inline, ...sources]
     const tenants = takeIn(state, parts, findings, () =>
       checkService(main.draft, state.claims, findings.verdicts),
     )

@@ -8,6 +8,7 @@ import { type Location, type Path, type Place, ProblemList, type Source } from '
 import type { TenantEntry } from './tenant-entry.ts'
 import {
   MAX_TENANT_BYTES,
+  orUndo,
   type PartChange,
   type Reading,
   type Scope,
@@ -43,6 +44,19 @@ export class TenantFiles implements TenantPart {
     const names = scope === 'all' ? this.#namesNow(reading) : [...scope].filter(isTenantFile)
     if (names === undefined) return undefined
     const steps: Steps = { removed: [], added: [], former: new Map() }
+    orUndo(
+      () => this.#look(names, { scope, steps, reading }),
+      () => this.#undo(steps),
+    )
+    if (steps.former.size === 0) return undefined
+    const { removed, added } = steps
+    return { removed, added, undo: () => this.#undo(steps) }
+  }
+
+  #look(
+    names: readonly string[],
+    { scope, steps, reading }: { scope: Scope; steps: Steps; reading: Reading },
+  ): void {
     if (scope === 'all') {
       const there = new Set(names)
       for (const name of this.#files.keys()) if (!there.has(name)) this.#forget(name, steps)
@@ -55,9 +69,6 @@ export class TenantFiles implements TenantPart {
     }
     // Where the directory itself has gone, its files have not been removed from it.
     if (scope !== 'all' && steps.removed.length > steps.added.length) this.#namesNow(reading)
-    if (steps.former.size === 0) return undefined
-    const { removed, added } = steps
-    return { removed, added, undo: () => this.#undo(steps) }
   }
 
   placeOf(entry: TenantEntry): Place {

@@ -13,6 +13,7 @@ import type { Place } from './problem.ts'
 import type { TenantEntry } from './tenant-entry.ts'
 import {
   MAX_TENANT_BYTES,
+  orUndo,
   type PartChange,
   type RawTenant,
   type Reading,
@@ -103,7 +104,10 @@ export class TenantLines implements TenantPart {
     this.#state = next
     next.starts = former.starts.slice(0, first)
     next.entries = former.entries.slice(0, first)
-    const added = this.#readLines(stretch, { known, removed, reading })
+    const added = orUndo(
+      () => this.#readLines(stretch, { known, removed, reading }),
+      () => this.#back(former),
+    )
     const shift = stretch.end - stretch.formerEnd
     next.starts = next.starts.concat(former.starts.slice(last).map(start => start + shift))
     next.entries = next.entries.concat(former.entries.slice(last))

@@ -73,3 +73,13 @@ export interface SourceOptions {
 export const MAX_TENANTS = 500_000
 /** Of a tenant's file and of a line of a tenants file. */
 export const MAX_TENANT_BYTES = 64 * 1024
+
+/** Where `run` throws, which only a fault of our own can make it, the memory is what it was before. */
+export function orUndo<T>(run: () => T, undo: () => void): T {
+  try {
+    return run()
+  } catch (error) {
+    undo()
+    throw error
+  }
+}

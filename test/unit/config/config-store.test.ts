@@ -361,3 +361,26 @@ await test('values nested without end are refused, on a line as anywhere', async
   writeFileSync(folder.lines, deep)
   t.match(folder.fresh().problems, [/lines\.jsonl:1:1: is nested too deeply/])
 })
+
+await test('a fault of our own in the middle of reading leaves everything as it was', async t => {
+  const folder = new Folder(t)
+  folder.writeLines([{ id: 'a', deployment: deployment() }])
+  folder.writeFile('b.yaml', { id: 'b', deployment: deployment() })
+  const store = folder.open()
+  const before = [...store.texts()]
+  folder.writeFile('b.yaml', { id: 'b', deployment: deployment(2) })
+  folder.writeFile('c.yaml', { id: 'c', deployment: deployment(2) })
+  folder.writeLines([{ id: 'd', deployment: deployment(2) }])
+  const slice = Buffer.prototype.toString
+  Buffer.prototype.toString = function (...given: Parameters<typeof slice>) {
+    const text = slice.apply(this, given)
+    if (text.includes('"d"')) throw new RangeError('there is no memory left')
+    return text
+  }
+  t.throws(() => store.reload(), /no memory left/)
+  Buffer.prototype.toString = slice
+  t.same([...store.texts()], before)
+  const { changed, removed } = differenceOf(store.reload())
+  t.same(changed.map(idInText).toSorted(), ['b', 'c', 'd'])
+  t.same(removed, ['a'])
+})
