@@ -127,6 +127,13 @@ await test('a name that stands twice at any depth is ambiguous, a colon in text 
   ])
     t.equal(ambiguous(`{"iss":"a",${twice}}`), true, twice)
   t.equal(ambiguous('{"iss":"a"}', '{"alg":"a","alg":"a"}'), true)
+  t.equal(ambiguous('{"iss":"a","x":"é"}'), false)
+  const latin1 = Buffer.from('{"iss":"a","x":"é"}', 'latin1')
+  t.equal(
+    readUnverified(assemble('{"alg":"ES256"}', latin1, () => ''))?.ambiguous,
+    true,
+    'no UTF-8',
+  )
   t.equal(ambiguous('{"sub":"a"}'), false, 'a token may say only whom it is about')
   t.equal(ambiguous('{"aud":"a"}'), undefined, 'but not neither')
 })

@@ -187,6 +187,25 @@ await test('whoever names many issuers pushes out none of which a token was good
   t.same(checker.takeIssuerFigures(NOW).closed, { idle: 0, full: 990, changed: 0 })
 })
 
+await test('an issuer whose keys are on their way is not pushed out', async t => {
+  const server = await new JwksServer(key).listen()
+  t.teardown(() => server.close())
+  const { answer } = server
+  const asked = new Promise<() => void>(resolve => {
+    server.answer = (response, request) => resolve(() => answer(response, request))
+  })
+  const configs = tenants(50, inFile(t))
+  const slow = tenantConfig('slow', { jwt: [ownIssuer(server.url, { issuer: nameOf(99) })] })
+  const issuers = { maxProven: 2, maxUnproven: 2, idleMs: HOUR }
+  const { checker } = checkerOf(t, [...configs, slow], { issuers })
+  const first = checker.check(await tokenOf(99), NOW)
+  const letGo = await asked
+  for (let i = 0; i < 50; i += 1) await checker.check(await sign(evil, { iss: nameOf(i) }), NOW + 1)
+  checker.takeIssuerFigures(NOW + 2 * HOUR)
+  letGo()
+  t.ok((await first) instanceof Tenant)
+})
+
 await test('an issuer without tokens for long is closed; one whose known tokens are used is not', async t => {
   const path = inFile(t)
   const { checker } = checkerOf(t, tenants(10, path))

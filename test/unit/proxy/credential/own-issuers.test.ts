@@ -2,6 +2,10 @@
 import { type Test, test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { JwtChecker } from '../../../../src/proxy/credential/jwt.ts'
+import { jwtRulesOfTenant } from '../../../../src/proxy/credential/jwt-issuer.ts'
+import { DEFAULT_JWT_OPTIONS } from '../../../../src/proxy/credential/jwt-options.ts'
+import { KeySources } from '../../../../src/proxy/credential/key-sources.ts'
+import { SignatureQueue } from '../../../../src/proxy/credential/signature-queue.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import {
@@ -138,6 +142,28 @@ await test('a token that is being verified while its issuer moves is nobody’s'
   const duringFetch = checker.check(await own(), NOW)
   apply([tenantConfig('acme'), tenantConfig('globex', { jwt })], 2)
   t.equal(await duringFetch, 'credential_check_unavailable')
+})
+
+await test('whoever asks an issuer of a tenant whose a token is gets that tenant or nobody', t => {
+  const jwt = [ownIssuer('/dev/null')]
+  const [acme, globex] = [tenantConfig('acme', { jwt }), tenantConfig('globex', { jwt })]
+  const ofAcme = TenantDirectory.compile([acme], 1)
+  const keySources = new KeySources(
+    new RecordingLog(),
+    DEFAULT_JWT_OPTIONS,
+    DEFAULT_JWT_OPTIONS.fetches,
+  )
+  const deps = { keySources, signatures: new SignatureQueue(1) }
+  const issuer = jwtRulesOfTenant(ofAcme.byId('acme') as Tenant, OWN).create(deps)
+  t.equal(issuer.tenantOf({}, ofAcme), ofAcme.byId('acme'))
+  t.equal(
+    issuer.tenantOf({}, TenantDirectory.compile([globex], 1)),
+    undefined,
+    'it is globex’s there',
+  )
+  t.equal(issuer.tenantOf({}, TenantDirectory.empty()), undefined)
+  issuer.close()
+  t.end()
 })
 
 await test('an issuer that the service and a tenant have is nobody’s', async t => {
