@@ -4,7 +4,7 @@
  * system tells of a change, the files are looked at from time to time as well.
  */
 import { type FSWatcher, statSync, watch } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 
 /** A burst of changes is one. */
 const QUIET_MS = 100
@@ -22,6 +22,7 @@ export class FileWatch {
   readonly #interval: NodeJS.Timeout
   #quiet: NodeJS.Timeout | undefined
   #files: readonly string[] = []
+  #names: ReadonlySet<string> = new Set()
   /** Of the files when they were last read; undefined: to be read again. */
   #stamps: string | undefined = ''
 
@@ -33,6 +34,7 @@ export class FileWatch {
   /** These from now on; they have just been read. */
   follow(files: readonly string[]): void {
     this.#files = [...new Set(files)]
+    this.#names = new Set(this.#files.map(file => basename(file)))
     this.#stamps = this.#stampsNow()
     const directories = new Set(this.#files.map(file => dirname(file)))
     for (const [directory, watcher] of this.#watchers) {
@@ -53,7 +55,9 @@ export class FileWatch {
   #watch(directory: string): void {
     if (this.#watchers.has(directory)) return
     try {
-      const watcher = watch(directory, () => this.#stirred())
+      const watcher = watch(directory, (_event, name) => {
+        if (name === null || this.#concerns(name)) this.#stirred()
+      })
       this.#watchers.set(directory, watcher)
       watcher.on('error', () => {
         watcher.close()
@@ -62,6 +66,11 @@ export class FileWatch {
     } catch {
       // It is not there, or there are no more watches to be had: the next look sees to it.
     }
+  }
+
+  /** `..data` is the link that Kubernetes turns. A folder may have other files that change all the time. */
+  #concerns(name: string): boolean {
+    return name.startsWith('..') || this.#names.has(name)
   }
 
   #stirred(): void {

@@ -1,6 +1,6 @@
 /**
  * Keys of session tickets (RFC 5077, RFC 8446 4.6.1). The primary makes the secrets and changes them; every worker derives the
- * same keys from them. See ADR 0009.
+ * same keys from them. See ADR 10.
  */
 import { hkdfSync, randomBytes } from 'node:crypto'
 

@@ -35,6 +35,12 @@ await test('tells refusals by listener, and limits by tenant, once', async t => 
   stats.rejected('unroutable', 0)
   stats.rejected('unroutable', 1)
   stats.rejected('rate_limited', 1)
+  stats.handshake(0, false)
+  stats.handshake(0, true)
+  stats.handshake(0, true)
+  stats.handshakeFailed('other', 1)
+  stats.handshakeFailed('timeout', 1)
+  stats.handshakeFailed('other', 1)
   stats.limited('acme', 'requests')
   stats.limited('acme', 'requests')
   stats.limited('acme', 'body')
@@ -51,7 +57,19 @@ await test('tells refusals by listener, and limits by tenant, once', async t => 
     { tenant: 'acme', limit: 'body', count: 1 },
     { tenant: 'globex', limit: 'requests', count: 1 },
   ])
+  t.same(taken.handshakes, [{ listener: 'public', full: 1, resumed: 2 }])
+  t.same(taken.handshakeFailures, [
+    { reason: 'timeout', listener: 'inner', count: 1 },
+    { reason: 'other', listener: 'inner', count: 2 },
+  ])
   t.equal(taken.callDurations.length, 1)
   t.equal(taken.upstreamDurations.length, 0)
-  t.same(stats.take(), { rejected: [], limited: [], callDurations: [], upstreamDurations: [] })
+  t.same(stats.take(), {
+    rejected: [],
+    handshakes: [],
+    handshakeFailures: [],
+    limited: [],
+    callDurations: [],
+    upstreamDurations: [],
+  })
 })
