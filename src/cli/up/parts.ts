@@ -84,7 +84,7 @@ function sampleAddress({
 
 function nodeArgs(...rest: string[]): string[] {
   const guard = pathToFileURL(join(import.meta.dirname, `exit-with-parent${ownExtension()}`)).href
-  return ['--disable-warning=ExperimentalWarning', '--import', guard, ...rest]
+  return ['--disable-warning=ExperimentalWarning', '--expose-gc', '--import', guard, ...rest]
 }
 
 function ownProgram(): string[] {

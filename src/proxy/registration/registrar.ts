@@ -61,12 +61,12 @@ export class Registrar {
 
   /**
    * From now on registers these tenants, each as `encodeTenant` writes it, and what becomes of them. Returns at once, and
-   * works through them bit by bit: there may be 100,000, and others wait for the process, too.
+   * works through them bit by bit: there may be 100,000, and others wait for the process, too. Resolves when it is through.
    */
-  start(texts: Iterable<string>): void {
+  async start(texts: Iterable<string>): Promise<void> {
     const changed = new Set<string>()
     this.#changedMeanwhile = changed
-    void this.#fill(texts[Symbol.iterator](), changed)
+    await this.#fill(texts[Symbol.iterator](), changed)
   }
 
   /** Registers what is different. */

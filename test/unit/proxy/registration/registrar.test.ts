@@ -196,7 +196,7 @@ await test('a proxy keeps its name beside its journal', t => {
 
 await test('tenants that change while those of the start are worked through are newer than them', async t => {
   const { mixer, registrar } = lab(t)
-  registrar.start(tenants(5_000))
+  const through = registrar.start(tenants(5_000))
   const gone = { changed: [], removed: ['t-4999'] }
   registrar.update(gone)
   const disabled = encodeTenant(
@@ -207,6 +207,7 @@ await test('tenants that change while those of the start are worked through are 
     }),
   )
   registrar.update({ changed: [disabled], removed: [] })
+  await through
   const { content } = await mixer.request(1)
   const registered = new Map(
     content.flatMap(page => page.tenants.map(tenant => [tenant.id, tenant.disabled] as const)),
