@@ -363,10 +363,15 @@ await proxyTest(
     const ca = await TestAuthority.create(t)
     const certificates = [await ca.server(['acme.test'])]
     const hello = await clientHello()
-    for (const proxyProtocol of ['off', 'required']) {
+    for (const [proxyProtocol, protocol] of [
+      ['off', 'auto'],
+      ['off', 'http'],
+      ['required', 'auto'],
+      ['required', 'http'],
+    ] as const) {
       const proxy = await proxyWith(lab, {
         certificates,
-        listener: { proxyProtocol },
+        listener: { proxyProtocol, protocol },
         more: { timeouts: { handshake: '400ms', header: '5s' }, trustedProxies: ['127.0.0.1'] },
       })
       const header = proxyProtocol === 'off' ? '' : 'PROXY TCP4 10.1.2.3 10.0.0.1 12345 443\r\n'
@@ -385,7 +390,7 @@ await proxyTest(
       t.ok(performance.now() - started < 5_000, 'cut off long before its last byte')
       for (const client of [silent, half, trickling])
         await client.until(() => client.ended || client.closed, 'the close')
-      t.ok(await failedWith(proxy, 'timeout', 3), `PROXY protocol ${proxyProtocol}`)
+      t.ok(await failedWith(proxy, 'timeout', 3), `PROXY protocol ${proxyProtocol}, ${protocol}`)
     }
   },
 )

@@ -247,6 +247,32 @@ for (const version of VERSIONS) {
     },
   )
 
+  await proxyTest(
+    `each name of a listener resumes its own sessions, ${version}`,
+    async (t, lab) => {
+      if (WITHOUT_OPENSSL !== false) return t.comment(WITHOUT_OPENSSL)
+      const ca = OpensslAuthority.root(t)
+      const deployment = await lab.deployment({ serve: answering(ok()) })
+      for (const kinds of [
+        ['ec', 'ec'],
+        ['ec', 'rsa'],
+      ] as const) {
+        const certificates = kinds.map((kind, index) => {
+          const { certPath, keyPath } = ca.server([index === 0 ? 'first.test' : 'acme.test'], kind)
+          return { cert: certPath, key: keyPath }
+        })
+        const listener = { name: 'public', mode: 'shared', address: '127.0.0.1:0' }
+        const proxy = await lab.proxy({
+          listeners: [{ ...listener, tls: { certificates } }],
+          tenants: [tenant('acme', deployment)],
+        })
+        const again = await comeBack(t, [proxy, proxy], { ca: ca.cert, ...versions })
+        t.ok(again.resumed, kinds.join())
+        t.match(again.text, /^HTTP\/1\.1 200/)
+      }
+    },
+  )
+
   await proxyTest(`tickets: off resumes nothing, ${version}`, async (t, lab) => {
     const ca = await TestAuthority.create(t)
     const proxy = await proxyWith(lab, {
