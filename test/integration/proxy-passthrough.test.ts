@@ -17,7 +17,7 @@ import {
   readAnswer,
   tenant,
 } from '../support/proxy-lab.ts'
-import type { RunningProxy } from '../support/start-proxy.ts'
+import { proxyConfig, type RunningProxy } from '../support/start-proxy.ts'
 
 const UNRECOGNIZED_NAME = '\x15\x03\x03\x00\x02\x02\x70'
 const DECODE_ERROR = '\x15\x03\x03\x00\x02\x02\x32'
@@ -446,6 +446,42 @@ await proxyTest('a disabled tenant with passthrough gets nothing', async (t, lab
   t.equal(proxy.rejected('tenant_disabled'), 1)
   t.equal(own.peers.length, 0)
 })
+
+await proxyTest(
+  'a name that becomes that of a tenant with passthrough, and ceases to be, while the proxy runs',
+  async (t, lab) => {
+    const { proxy, own, acme, ca } = await world(t, lab, {
+      tls: true,
+      more: { tenants: [] },
+    })
+    const change = async (generation: number, tenants: readonly object[]): Promise<void> => {
+      const listeners = [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }]
+      const { tenants: parsed, limits } = proxyConfig({ listeners, tenants })
+      t.same(await proxy.change(parsed, limits, generation), [])
+    }
+    const call = 'GET / HTTP/1.1\r\nhost: own.test\r\n\r\n'
+    const options = { ca: ca.cert, servername: 'own.test', checkServerIdentity: () => undefined }
+    await change(2, [tenant('acme', acme)])
+    const ended = await lab.tlsClient(proxy, options)
+    await ended.send(call)
+    t.equal(codeOf((await readAnswer(ended)).body), 'unroutable')
+    await change(3, [tenant('acme', acme), passthrough('own', own)])
+    await ended.send(call)
+    t.equal(codeOf((await readAnswer(ended)).body), 'misdirected_request', 'TLS was ended here')
+    const hello = helloFor('own.test')
+    const carried = await lab.client(proxy)
+    await carried.send(hello)
+    const upstream = await own.next()
+    t.equal(await upstream.readBytes(hello.length), hello.toString('latin1'))
+    await change(4, [tenant('acme', acme)])
+    await carried.send('goes on')
+    t.equal(await upstream.readBytes(7), 'goes on', 'a tunnel has no other moment')
+    const again = await lab.tlsClient(proxy, options)
+    await again.send(call)
+    t.equal(codeOf((await readAnswer(again)).body), 'unroutable')
+    t.equal(own.peers.length, 1)
+  },
+)
 
 await proxyTest('what a client sends behind its ClientHello follows it', async (t, lab) => {
   const { proxy, own } = await world(t, lab, { tls: true })

@@ -72,6 +72,30 @@ await test('takes the exact host name, then the longest wildcard', async t => {
   }
 })
 
+await test('knows whether some tenant ends TLS itself', async t => {
+  const none = compile(tenant('acme'), tenant('globex'))
+  t.notOk(none.hasPassthrough)
+  const some = TenantDirectory.update(
+    none,
+    [tenant('acme'), tenant('globex', { passthrough: true })],
+    2,
+  )
+  t.ok(some.hasPassthrough)
+  t.ok(some.byId('globex')?.passthrough)
+  t.notOk(some.byId('acme')?.passthrough)
+  const two = TenantDirectory.update(
+    some,
+    ['acme', 'globex'].map(id => tenant(id, { passthrough: true })),
+    3,
+  )
+  t.ok(TenantDirectory.update(two, [tenant('acme', { passthrough: true })], 4).hasPassthrough)
+})
+
+await test('knows no longer when the last of them is gone', async t => {
+  const some = compile(tenant('acme'), tenant('globex', { passthrough: true }))
+  t.notOk(TenantDirectory.update(some, [tenant('acme')], 2).hasPassthrough)
+})
+
 await test('finds keys and certificates by their digests, each in its own table', async t => {
   const directory = compile(
     tenant('acme', { credentials: [{ apiKey: `sha256:${DIGEST_A}` }] }),
