@@ -83,9 +83,9 @@ async function measure(bench: Bench, issuers: number): Promise<void> {
   await costOf('a known token (warm-up)', repeated)
   await costOf('a known token', repeated)
   await costOf('new tokens', await goodTokens(bench, tokens, 'new'))
-  const quiet = await caller.send(await goodTokens(bench, 500, 'quiet'), 200)
+  const quiet = await caller.send(await goodTokens(bench, tokens, 'quiet'), 200)
   const running = flood.sendUntilStopped(badTokens(tokens * 20), bench.rate)
-  const loud = await caller.send(await goodTokens(bench, 500, 'loud'), 200)
+  const loud = await caller.send(await goodTokens(bench, tokens, 'loud'), 200)
   flood.stop()
   const { statuses } = await running
   say(
