@@ -7,6 +7,7 @@ export class PendingChange {
   readonly #first: FirstTenants | undefined
   readonly #changed: string[] = []
   readonly #removed: string[] = []
+  #fault: Error | undefined
 
   /** A change of `directory`, which must be the newest until the end. */
   constructor(directory: TenantDirectory) {
@@ -16,7 +17,7 @@ export class PendingChange {
 
   take({ changed, removed }: Pick<DirectoryChange, 'changed' | 'removed'>): void {
     if (this.#first !== undefined) {
-      this.#first.take(changed)
+      this.#takeFirst(this.#first, changed)
       return
     }
     for (const text of changed) this.#changed.push(text)
@@ -25,8 +26,17 @@ export class PendingChange {
 
   /** Throws as `TenantDirectory.apply` does. */
   async finish(generation: number, pause: () => Promise<void>): Promise<DirectorySwap> {
+    if (this.#fault !== undefined) throw this.#fault
     if (this.#first !== undefined) return this.#directory.begin(this.#first, generation)
     const change = { generation, changed: this.#changed, removed: this.#removed }
     return this.#directory.applyInTurns(change, pause)
+  }
+
+  #takeFirst(first: FirstTenants, texts: readonly string[]): void {
+    try {
+      first.take(texts)
+    } catch (error) {
+      this.#fault ??= error as Error
+    }
   }
 }

@@ -169,6 +169,20 @@ await test('what a worker starts with is refused with both names, and may say a 
   await t.rejects(start(tenant('acme'), tenant('acme')), /"acme" and "acme" both claim acme/)
 })
 
+await test('a text that is none spoils its change and no other', async t => {
+  const empty = TenantDirectory.empty()
+  for (const directory of [empty, TenantDirectory.compile([tenant('acme')], 1)]) {
+    const pending = new PendingChange(directory)
+    pending.take({ changed: [encodeTenant(tenant('globex')), '{"id":'], removed: [] })
+    pending.take({ changed: [encodeTenant(tenant('initech'))], removed: [] })
+    await t.rejects(
+      pending.finish(2, async () => {}),
+      SyntaxError,
+    )
+    t.equal(directory.byId('globex'), undefined)
+  }
+})
+
 await test('a tenant that comes back after all were gone is another one to the counters', async t => {
   const before = TenantDirectory.compile([tenant('acme'), tenant('globex')], 1)
   const none = before.apply({ generation: 2, changed: [], removed: ['acme', 'globex'] }).directory
