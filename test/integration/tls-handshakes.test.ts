@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto'
 import net from 'node:net'
 import tls from 'node:tls'
+import { t as file } from 'tap'
 import { TestAuthority } from '../support/certificates.ts'
 import { answering } from '../support/manual-deployment.ts'
 import {
@@ -14,6 +15,9 @@ import { runCommand } from '../support/program.ts'
 import { eventually, get, ok, type ProxyLab, proxyTest, tenant } from '../support/proxy-lab.ts'
 import type { RunningProxy } from '../support/start-proxy.ts'
 import { visit } from '../support/tls-visit.ts'
+
+// Many authorities of OpenSSL, each a process of its own.
+file.setTimeout(180_000)
 
 const SPIFFE = { spiffe: { trustDomain: 'example.org' } }
 const ACME_ID = 'spiffe://example.org/tenant/acme'

@@ -1,6 +1,6 @@
 /** Session tickets: shared by all workers, changed from time to time, and worth nothing where the trust is another one. */
 import { randomBytes } from 'node:crypto'
-import type { Test } from 'tap'
+import { t as file, type Test } from 'tap'
 import { readTlsMaterial, type TlsMaterial } from '../../src/proxy/listener/tls-material.ts'
 import type { TicketSecrets } from '../../src/proxy/listener/tls-tickets.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -10,6 +10,9 @@ import { OpensslAuthority, WITHOUT_OPENSSL } from '../support/openssl-authority.
 import { eventually, ok, type ProxyLab, proxyTest, tenant } from '../support/proxy-lab.ts'
 import { proxyConfig, type RunningProxy } from '../support/start-proxy.ts'
 import { type Visit, visit } from '../support/tls-visit.ts'
+
+// Many authorities of OpenSSL, each a process of its own.
+file.setTimeout(180_000)
 
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const
 const ACME_ID = 'spiffe://example.org/tenant/acme'
