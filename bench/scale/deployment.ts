@@ -16,7 +16,7 @@ export async function startDeployment(
 ): Promise<Program> {
   const file = join(folder, 'nginx.conf')
   const server = `server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen ${port} backlog=4096;
     keepalive_requests ${callsAConnection};
     location / { return 200 '${answerTo('$http_x_amt_tenant', '$http_x_api_key')}'; }
   }`

@@ -16,6 +16,8 @@ import { callEach, makeVisits, type VisitFigures } from './visits.ts'
 const WORKERS = 2
 const TEN = 10
 const AT_ONCE = 64
+/** Rounds that do not count: V8 compiles, and its heap finds its size. */
+const WARM_UP = 2
 const SETTLE_MS = 1_000
 /** Between two changes, so that each is one of its own. */
 const BETWEEN_MS = 300
@@ -131,14 +133,13 @@ async function loadFigures(
   try {
     const ours: Round[] = []
     const theirs: Round[] = []
-    // The first of each warms up.
-    for (let round = 0; round <= rounds; round += 1) {
-      const before = await roundOf(reference, TEN, options, round)
-      const after = await roundOf(proxy, size, options, round)
+    for (let round = -WARM_UP; round < rounds; round += 1) {
+      const before = await roundOf(reference, TEN, options, WARM_UP + round)
+      const after = await roundOf(proxy, size, options, WARM_UP + round)
       progress(
         `${size} tenants: ${after.cpuMicros.toFixed(1)} µs a call, ten: ${before.cpuMicros.toFixed(1)}`,
       )
-      if (round === 0) continue
+      if (round < 0) continue
       theirs.push(before)
       ours.push(after)
     }

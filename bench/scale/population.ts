@@ -7,6 +7,12 @@ import { formatApiKey } from '../../src/core/api-key.ts'
 /** Of the tenants, so many stand in files of their own, in a directory; the others are lines of one file. */
 const IN_DIRECTORY = 5
 
+/**
+ * Deployments and clients are at so many addresses: each connection that was closed keeps a port of its address for a
+ * minute, and looking for a free one among few is slow.
+ */
+export const LOOPBACKS = 16
+
 /** Tenant number `index`; `revision` changes its limits. All that it claims follows from its number. */
 function tenantOf(index: number, port: number, revision: number): object {
   const id = idOf(index)
@@ -18,7 +24,7 @@ function tenantOf(index: number, port: number, revision: number): object {
       { apiKey: digestOf(keyOf(index)) },
       { certificate: digestOf(`certificate ${id}`) },
     ],
-    deployment: { endpoints: [`http://127.0.0.1:${port}`] },
+    deployment: { endpoints: [`http://127.0.0.${1 + (index % LOOPBACKS)}:${port}`] },
     limits: { concurrency: 1_000 + revision },
   }
 }

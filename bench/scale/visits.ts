@@ -8,7 +8,7 @@ import { SeededRandom } from '../../test/support/seeded-random.ts'
 import { answerTo } from '../deployments/deployment.ts'
 import { WrongAnswer } from '../harness/answer.ts'
 import { headOf } from '../harness/caller.ts'
-import { idOf, keyOf } from './population.ts'
+import { idOf, keyOf, LOOPBACKS } from './population.ts'
 
 const PATH = '/v1/orders/4711'
 const ANSWER_MS = 10_000
@@ -51,7 +51,8 @@ export async function callEach(port: number, indexes: Iterable<number>): Promise
 }
 
 async function visit(port: number, index: number, calls: number): Promise<void> {
-  const socket = connect({ port, host: '127.0.0.1' })
+  const localAddress = `127.0.0.${1 + (index % LOOPBACKS)}`
+  const socket = connect({ port, host: '127.0.0.1', localAddress })
   socket.setNoDelay(true)
   await once(socket, 'connect')
   try {
