@@ -92,6 +92,8 @@ export function answering(answer: string): (peer: Peer) => Promise<void> {
         await peer.until(
           () => peer.text.includes('\r\n\r\n') || peer.ended || peer.closed,
           'a request',
+          // A kept connection may rest for as long as it likes.
+          Number.POSITIVE_INFINITY,
         )
         if (!peer.text.includes('\r\n\r\n')) return
         await peer.readHead()

@@ -107,8 +107,8 @@ export class Peer {
     this.socket.destroy()
   }
 
-  /** Resolves as soon as `holds`; rejects, naming `what`, where that takes too long or the connection closes first. */
-  async until(holds: () => boolean, what: string): Promise<void> {
+  /** Resolves as soon as `holds`; rejects, naming `what`, where that takes longer than `patienceMs` or the connection closes first. */
+  async until(holds: () => boolean, what: string, patienceMs: number = PATIENCE_MS): Promise<void> {
     if (holds()) return
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => {
@@ -119,7 +119,9 @@ export class Peer {
         leave()
         reject(new Error(`${what}: ${why}; there is ${JSON.stringify(this.text.slice(-500))}`))
       }
-      const timer = setTimeout(() => fail('not in time'), PATIENCE_MS)
+      const timer = Number.isFinite(patienceMs)
+        ? setTimeout(() => fail('not in time'), patienceMs)
+        : undefined
       const look = (): void => {
         if (holds()) {
           leave()
