@@ -20,12 +20,12 @@ import {
   type Reading,
   type Scope,
   type SourceOptions,
-  type TenantPart,
+  type SourcePart,
 } from './tenant-part.ts'
 
 export interface TenantSource {
   readonly options: SourceOptions
-  readonly part: TenantPart
+  readonly part: SourcePart
 }
 
 export interface ConfigState {

@@ -114,6 +114,12 @@ export class ConfigStore {
     for (const { text } of this.#state.claims.owners()) yield text
   }
 
+  /** Paths of the tenant sources that are not as they were when they were read. */
+  outdated(): string[] {
+    const { env, sources } = this.#state
+    return sources.filter(({ part }) => !part.isAsRead(env)).map(({ options }) => options.path)
+  }
+
   /**
    * Reads again and, unless something is wrong, puts it in force. With `touched` only these tenant sources are looked at,
    * and what waits from before; without it all sources and the main file, but only what has changed is read.

@@ -13,7 +13,7 @@ import {
   type Reading,
   type Scope,
   type SourceOptions,
-  type TenantPart,
+  type SourcePart,
 } from './tenant-part.ts'
 import { readYamlFile, type YamlSource } from './yaml-source.ts'
 
@@ -31,7 +31,7 @@ interface Steps {
   readonly former: Map<string, KnownFile | undefined>
 }
 
-export class TenantFiles implements TenantPart {
+export class TenantFiles implements SourcePart {
   readonly #options: SourceOptions
   readonly #files = new Map<string, KnownFile>()
   readonly #names = new Map<TenantEntry, string>()
@@ -53,6 +53,13 @@ export class TenantFiles implements TenantPart {
     return { removed, added, undo: () => this.#undo(steps) }
   }
 
+  isAsRead(env: Reading['env']): boolean {
+    const names = readDirectory(this.#options.path)
+    if (!('value' in names)) return false
+    const there = names.value.filter(isTenantFile)
+    return there.length === this.#files.size && there.every(name => this.#isUnchanged(name, env))
+  }
+
   #look(
     names: readonly string[],
     { scope, steps, reading }: { scope: Scope; steps: Steps; reading: Reading },
@@ -62,7 +69,7 @@ export class TenantFiles implements TenantPart {
       for (const name of this.#files.keys()) if (!there.has(name)) this.#forget(name, steps)
     }
     for (const name of names) {
-      if (scope === 'all' && this.#isUnchanged(name, reading)) continue
+      if (scope === 'all' && this.#isUnchanged(name, reading.env)) continue
       if (!this.#isThere(name)) this.#forget(name, steps)
       else if (reading.hasRoom(this.#options.place)) this.#readFile(name, steps, reading)
       else break
@@ -89,7 +96,7 @@ export class TenantFiles implements TenantPart {
     return undefined
   }
 
-  #isUnchanged(name: string, { env }: Reading): boolean {
+  #isUnchanged(name: string, env: Reading['env']): boolean {
     const known = this.#files.get(name)
     if (known?.stamp === undefined) return false
     return known.stamp === fileStamp(join(this.#options.path, name)) && known.dependencies.hold(env)

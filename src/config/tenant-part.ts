@@ -59,6 +59,12 @@ export interface TenantPart extends Origin {
   read(scope: Scope, reading: Reading): PartChange | undefined
 }
 
+/** A part in files of its own. */
+export interface SourcePart extends TenantPart {
+  /** Whether it is as it was when it was read. Of a file of very many tenants it also readies what its first change takes. */
+  isAsRead(env: Reading['env']): boolean
+}
+
 /** A tenant source: a part that the main file names. */
 export interface SourceOptions {
   /** Absolute. */

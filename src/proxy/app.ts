@@ -191,7 +191,6 @@ class ProxyPrimary {
       return undefined
     }
     this.#phase = 'ready'
-    void this.#registrar.start(this.#store.texts()).then(() => this.#giveBackMemory())
     const { service, tenantSources } = this.#store.config
     this.#logger.info(
       {
@@ -203,11 +202,17 @@ class ProxyPrimary {
       },
       'ready',
     )
-    return new SourceWatcher({
+    const watcher = new SourceWatcher({
       sources: tenantSources,
       logger: this.#logger,
       onChange: (touched: Touched) => void this.#reloader.reload('watch', touched),
     })
+    void this.#registrar.start(this.#store.texts()).then(() => {
+      this.#giveBackMemory()
+      // What changed after it was read and before it was watched was heard by nobody.
+      if (this.#phase === 'ready') watcher.suspect(this.#store.outdated())
+    })
+    return watcher
   }
 
   /** Reading very many tenants leaves behind what V8 keeps for later: a third of the memory of this process. */

@@ -51,6 +51,17 @@ await test('a file that is removed from a directory takes its tenant with it', a
   t.equal(client.tenants, 'acme')
 })
 
+await test('what changes after it was read and before it is watched is in force all the same', async t => {
+  const folder = t.testdir({ tenants: {}, 'all.jsonl': line('one') })
+  const config = { tenantSources: [{ file: 'all.jsonl' }, { directory: 'tenants' }] }
+  const primary = new StartedPrimary(t, { folder, config })
+  t.same(primary.log.all('ready'), [], 'it has read its sources, and its workers have yet to start')
+  replace(join(folder, 'all.jsonl'), `${line('one')}${line('two')}`)
+  replace(join(folder, 'tenants', 'three.yaml'), line('three'))
+  t.match(await primary.log.first(RELOADED), { cause: 'watch', tenants: 4 })
+  t.same(await tenants(primary), ['acme', 'one', 'three', 'two'])
+})
+
 await test('sed -i on a tenant’s file changes that tenant', async t => {
   const primary = await started(t)
   const file = join(primary.folder, 'tenants', 'globex.yaml')

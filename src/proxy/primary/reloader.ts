@@ -49,7 +49,7 @@ export type ReloadResult =
 /** A reload that waits for its turn. */
 interface Waiting {
   readonly result: Promise<ReloadResult>
-  readonly cause: string
+  cause: string
   /** Undefined where everything is to be looked at. */
   touched: Touched | undefined
 }
@@ -76,14 +76,17 @@ export class Reloader {
   async reload(cause: string, touched?: Touched): Promise<ReloadResult> {
     const waiting = this.#waiting
     if (waiting !== undefined) {
-      if (touched === undefined) waiting.touched = undefined
-      else waiting.touched?.merge(touched)
+      if (touched === undefined) {
+        // What a watcher tells of is less than what anybody asks for.
+        waiting.touched = undefined
+        waiting.cause = cause
+      } else waiting.touched?.merge(touched)
       return waiting.result
     }
     const result = this.#last.then(async () => {
-      const { touched: all } = this.#waiting ?? { touched: undefined }
+      const asked = this.#waiting ?? { cause, touched: undefined }
       this.#waiting = undefined
-      return this.#reload(cause, all)
+      return this.#reload(asked.cause, asked.touched)
     })
     this.#waiting = { result, cause, touched: touched && copyOf(touched) }
     this.#last = result

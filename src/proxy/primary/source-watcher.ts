@@ -53,6 +53,11 @@ export class SourceWatcher {
     this.#directories = [...byDirectory].map(([path, sources]) => this.#watch(path, { sources }))
   }
 
+  /** These sources have changed, nobody knows when: somebody may still be at it. */
+  suspect(paths: readonly string[]): void {
+    for (const source of this.#sources) if (paths.includes(source.path)) this.#gate.written(source)
+  }
+
   close(): void {
     for (const directory of this.#directories) directory.close()
     this.#gate.close()

@@ -292,6 +292,30 @@ await test('one changed line of many is the one that is read', async t => {
   }
 })
 
+await test('sources that are no longer as they were read are named, and nothing else happens', async t => {
+  const folder = new Folder(t)
+  const one = { id: 'one', deployment: deployment() }
+  folder.writeLines([one])
+  folder.writeFile('two.yaml', { id: 'two', deployment: deployment() })
+  t.same(folder.open().outdated(), [folder.files], 'of what is so new it cannot be said')
+  // Nothing tells when a file is old enough but the time.
+  await new Promise(resolve => setTimeout(resolve, 60))
+  const store = folder.open()
+  t.same(store.outdated(), [])
+  t.same(store.outdated(), [], 'asked again')
+  folder.writeLines([one, { id: 'three', deployment: deployment() }])
+  t.same(store.outdated(), [folder.lines])
+  t.equal(store.size, 2)
+  t.match(differenceOf(store.reload(touch(folder.lines))), { removed: [] })
+  t.same([store.size, store.outdated()], [3, []])
+  folder.removeFile('two.yaml')
+  t.same(store.outdated(), [folder.files])
+  folder.writeFile('two.yaml', { id: 'two', deployment: deployment(9) })
+  t.same(store.outdated(), [folder.files])
+  rmSync(folder.lines)
+  t.same(store.outdated(), [folder.files, folder.lines])
+})
+
 await test('an incremental duplicate names both tenants and both places, and changes nothing', async t => {
   const folder = new Folder(t)
   folder.writeLines([

@@ -121,6 +121,21 @@ await test('a watched change that changes nothing is quiet, a wanted reload is a
   t.same(await reloader.reload('signal'), { ok: true, generation: 2, changed: false })
 })
 
+await test('what somebody asks for is no watched change, also where it joins one that waits', async t => {
+  const { reloader, log, open } = setUp(() => changeTo(configWith({})))
+  const first = reloader.reload('admin')
+  await new Promise(resolve => setImmediate(resolve))
+  const watched = reloader.reload('watch', new Touched())
+  const asked = reloader.reload('signal')
+  open()
+  await first
+  t.equal(await asked, await watched)
+  t.match(
+    log.all('configuration reloaded').map(({ cause }) => cause),
+    ['admin', 'signal'],
+  )
+})
+
 await test('a change that a worker refuses is taken back with the opposite change', async t => {
   const applied: [TenantDifference, number][] = []
   const opposite: TenantDifference = { changed: ['former'], removed: ['new'] }

@@ -39,6 +39,7 @@ function watching(t: Test, sources: Options['sources'], more: Partial<Options> =
   })
   t.teardown(() => watcher.close())
   return {
+    watcher,
     log,
     heard,
     /** What is heard next. */
@@ -51,6 +52,17 @@ function watching(t: Test, sources: Options['sources'], more: Partial<Options> =
 }
 
 const wait = async (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+await test('a source that is suspected is looked at, once it is left alone', async t => {
+  const directory = t.testdir({ tenants: {}, 'all.jsonl': '' })
+  const [file, tenants] = [join(directory, 'all.jsonl'), join(directory, 'tenants')]
+  const { watcher, next } = watching(t, [{ file }, { directory: tenants }])
+  const change = next()
+  watcher.suspect([tenants, join(directory, 'of nobody')])
+  const touched = await change
+  t.equal(touched.scopeOf(tenants), 'all')
+  t.equal(touched.scopeOf(file), undefined)
+})
 
 await test('an atomic rename over a file is one change of that file alone', async t => {
   const directory = t.testdir({ 'a.yaml': 'old', 'b.yaml': 'old' })
