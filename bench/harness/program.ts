@@ -33,10 +33,21 @@ export function requireProgram(name: string, debianPackage: string = name): stri
   return found
 }
 
+const PIN_ATTEMPTS = 5
+
 /** Moves this process, and so what it starts, to the CPU of the load. */
 export function pinSelf(): void {
   const taskset = requireProgram('taskset', 'util-linux')
-  execFileSync(taskset, ['-acp', String(LOAD_CPU), String(process.pid)], { stdio: 'ignore' })
+  const args = ['-acp', String(LOAD_CPU), String(process.pid)]
+  for (let left = PIN_ATTEMPTS; ; left -= 1) {
+    try {
+      execFileSync(taskset, args, { stdio: 'ignore' })
+      return
+    } catch (error) {
+      // A thread of ours ended between being listed and being moved.
+      if (left === 1) throw error
+    }
+  }
 }
 
 /** Runs a program that ends by itself within so many seconds, and gives what it printed. Rejected where it fails. */
