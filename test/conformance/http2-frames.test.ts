@@ -50,11 +50,9 @@ function wireOf({ wire, frame }: FrameCase): Buffer {
   return Buffer.concat([first, bytes])
 }
 
-await test('frames of other projects are read as they say', async t => {
-  if (!existsSync(DATA)) {
-    t.comment('shared/conformance/http2-frames is absent: nothing compared')
-    return
-  }
+const ABSENT = existsSync(DATA) ? false : 'shared/conformance/http2-frames is absent'
+
+await test('frames of other projects are read as they say', { skip: ABSENT }, async t => {
   const cases = readdirSync(DATA, { recursive: true, encoding: 'utf8' })
     .filter(name => name.endsWith('.json'))
     .map(name => ({
