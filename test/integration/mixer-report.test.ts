@@ -5,9 +5,10 @@ import { type AddressInfo, createServer } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
-import { test } from 'tap'
+import { type Test, test } from 'tap'
 import { columnReport, MAX_RECORDS_PER_REPORT } from '../../src/contracts/usage-report.ts'
 import { MAX_BODY_BYTES } from '../../src/mixer/http/body.ts'
+import { MAX_ANNOUNCEMENTS_AT_ONCE } from '../../src/mixer/http/producers.ts'
 import { MAX_REPORTS_AT_ONCE } from '../../src/mixer/http/report.ts'
 import { NOON, record, report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
@@ -464,29 +465,43 @@ await test('a body without end is cut off after the answer', async t => {
   t.equal(status, 401)
 })
 
-await test('more reports at once than are bounded are told to come again', async t => {
-  const { port, url } = await startMixer(t, { now })
-  const open = Array.from({ length: MAX_REPORTS_AT_ONCE }, () => {
-    const request = httpRequest({
-      port,
-      method: 'POST',
-      path: '/v1/report',
-      headers: { ...HEADERS, expect: '100-continue' },
-    })
+/** Opens as many calls of `path` as may be under way, then sees `another` refused, and taken when they are through. */
+async function fillUp(
+  t: Test,
+  { port, path, most }: { readonly port: number; readonly path: string; readonly most: number },
+  another: () => Promise<Answered>,
+  detail: string,
+): Promise<void> {
+  const open = Array.from({ length: most }, () => {
+    const headers = { ...HEADERS, expect: '100-continue' }
+    const request = httpRequest({ port, method: 'POST', path, headers })
     request.once('error', () => {})
     request.flushHeaders()
     return request
   })
   // "100 Continue" comes when the request is being served.
   await Promise.all(open.map(request => new Promise(resolve => request.once('continue', resolve))))
-  const { status, headers, body } = await post(url, report(1))
+  const { status, headers, body } = await another()
   t.equal(status, 503)
   t.equal(headers.get('retry-after'), '1')
-  t.match(body, { type: 'about:amt/ledger_unavailable', detail: 'too many reports at once' })
+  t.match(body, { type: 'about:amt/ledger_unavailable', detail })
   const answers = open.map(request => once(request, 'response'))
   for (const request of open) request.end('{}')
   await Promise.all(answers)
-  t.equal((await post(url, report(1))).status, 200, 'and are taken when the others are through')
+  t.equal((await another()).status, 200, 'and are taken when the others are through')
+}
+
+await test('more reports at once than are bounded are told to come again', async t => {
+  const { port, url } = await startMixer(t, { now })
+  const reports = { port, path: '/v1/report', most: MAX_REPORTS_AT_ONCE }
+  await fillUp(t, reports, () => post(url, report(1)), 'too many reports at once')
+})
+
+await test('more announcements at once than are bounded are told to come again', async t => {
+  const { port, url } = await startMixer(t, { now })
+  const announcements = { port, path: '/v1/producers', most: MAX_ANNOUNCEMENTS_AT_ONCE }
+  const one = { proxy: 'proxy-1', producers: ['p3'] }
+  await fillUp(t, announcements, () => announce(url, one), 'too many announcements at once')
 })
 
 await test('a producer that vanishes in the middle of a body leaves nothing behind', async t => {

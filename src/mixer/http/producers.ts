@@ -8,11 +8,13 @@ import {
 import type { Logger } from '../../runtime/logger.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { type Answer, json, refusal } from './answer.ts'
+import { atOnce } from './at-once.ts'
 import { readMessage } from './message.ts'
 import type { PlainRoute } from './route.ts'
 
 /** A hundred names of 128 characters, and room. */
 const MAX_BYTES = 64 * 1024
+export const MAX_ANNOUNCEMENTS_AT_ONCE = 32
 
 export interface ProducersDeps {
   readonly ledger: Pick<Ledger, 'announce'>
@@ -36,10 +38,10 @@ export function producersRoute(deps: ProducersDeps): PlainRoute {
         'ledger_unavailable',
       ],
     },
-    async handle(call) {
+    handle: atOnce(MAX_ANNOUNCEMENTS_AT_ONCE, 'announcements', async call => {
       const message = await readMessage(call, MAX_BYTES, announcementSchema)
       return message.ok ? announce(deps, message.value) : message.answer
-    },
+    }),
   }
 }
 

@@ -7,6 +7,7 @@ import {
 import type { Logger } from '../../runtime/logger.ts'
 import type { RegisterResult, Registry } from '../registry/registry.ts'
 import { type Answer, json, malformed, refusal } from './answer.ts'
+import { atOnce } from './at-once.ts'
 import type { PlainRoute } from './route.ts'
 
 /** Registrations that are read and applied at once: it bounds the memory for their bodies. */
@@ -18,7 +19,6 @@ export interface RegistrationDeps {
 }
 
 export function registrationRoute(deps: RegistrationDeps): PlainRoute {
-  let underWay = 0
   return {
     method: 'POST',
     path: '/v1/registration',
@@ -35,17 +35,10 @@ export function registrationRoute(deps: RegistrationDeps): PlainRoute {
         'ledger_unavailable',
       ],
     },
-    async handle(call) {
-      if (underWay >= MAX_REGISTRATIONS_AT_ONCE)
-        return unavailable('too many registrations at once')
-      underWay += 1
-      try {
-        const body = await call.body()
-        return body.ok ? await take(deps, body.value) : refusal(body.code, { detail: body.detail })
-      } finally {
-        underWay -= 1
-      }
-    },
+    handle: atOnce(MAX_REGISTRATIONS_AT_ONCE, 'registrations', async call => {
+      const body = await call.body()
+      return body.ok ? take(deps, body.value) : refusal(body.code, { detail: body.detail })
+    }),
   }
 }
 

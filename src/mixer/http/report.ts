@@ -12,6 +12,7 @@ import type { Logger } from '../../runtime/logger.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MixerMetrics } from '../metrics.ts'
 import { type Answer, json, malformed, refusal, refusalFor } from './answer.ts'
+import { atOnce } from './at-once.ts'
 import { describeIssue } from './message.ts'
 import type { Route } from './route.ts'
 
@@ -26,7 +27,6 @@ export interface ReportDeps {
 }
 
 export function reportRoute(deps: ReportDeps): Route {
-  let underWay = 0
   return {
     method: 'POST',
     path: '/v1/report',
@@ -45,16 +45,10 @@ export function reportRoute(deps: ReportDeps): Route {
         'ledger_unavailable',
       ],
     },
-    async handle(call) {
-      if (underWay >= MAX_REPORTS_AT_ONCE) return unavailable('too many reports at once')
-      underWay += 1
-      try {
-        const body = await call.body()
-        return body.ok ? await take(deps, body.value) : refusal(body.code, { detail: body.detail })
-      } finally {
-        underWay -= 1
-      }
-    },
+    handle: atOnce(MAX_REPORTS_AT_ONCE, 'reports', async call => {
+      const body = await call.body()
+      return body.ok ? take(deps, body.value) : refusal(body.code, { detail: body.detail })
+    }),
   }
 }
 
