@@ -154,7 +154,7 @@ export const deployment = z.strictObject({
     .min(1)
     .max(256)
     .describe(
-      'Where the deployment listens: http, https, h2c, h2, tcp or tls. For a tunnel, http and tcp are the same place. Each address of a name is an endpoint of its own.',
+      'Where the deployment listens: http, https, h2c, h2, tcp or tls; h2 and h2c are HTTP/2, with TLS and in cleartext. For a tunnel, http, h2c and tcp are the same place, and https, h2 and tls. Each address of a name is an endpoint of its own.',
     ),
   health: health.optional().describe('Active health checks, over HTTP or by a connection.'),
   tls: tls.optional().describe('For https, h2 and tls endpoints, which are always verified.'),

@@ -25,6 +25,7 @@ export interface Draft {
   readonly quotas: Config['quotas'] | undefined
   readonly exports: Config['exports'] | undefined
   readonly http1: Config['http1'] | undefined
+  readonly http2: Config['http2'] | undefined
   readonly admin: Config['admin'] | undefined
 }
 

@@ -72,6 +72,7 @@ function checkSections(
     quotas: section(shape.quotas, others.quotas),
     exports: section(shape.exports, others.exports),
     http1: section(shape.http1, others.http1),
+    http2: section(shape.http2, others.http2),
     admin: section(shape.admin, others.admin),
   }
   return { config: result.data, draft }

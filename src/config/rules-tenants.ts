@@ -188,14 +188,9 @@ function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verd
   const { endpoints, tls, ejection } = value.deployment
   for (const [index, endpoint] of endpoints.entries()) {
     const at = placeIn(place, 'deployment', 'endpoints', index)
-    const [scheme = '', address = ''] = endpoint.split('://')
+    const [, address = ''] = endpoint.split('://')
     const port = Number(address.slice(address.lastIndexOf(':') + 1))
     const fault = hostFault(address)
-    if (scheme === 'h2' || scheme === 'h2c') {
-      const message =
-        'HTTP/2 to deployments is not served by this version; allowed: http, https, tcp, tls'
-      verdicts.problem(at, message)
-    }
     if (fault !== undefined) verdicts.problem(at, fault)
     else if (port < 1 || port > 65_535) verdicts.problem(at, `port ${port} must be from 1 to 65535`)
   }
@@ -212,7 +207,7 @@ function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verd
   if (!endpoints.some(endpoint => /^(https|h2|tls):/.test(endpoint))) {
     verdicts.warning(
       at,
-      'no endpoint is https or tls, so this is not used and traffic is not encrypted',
+      'no endpoint is https, h2 or tls, so this is not used and traffic is not encrypted',
     )
   }
 }

@@ -59,10 +59,18 @@ function checkMixerTls(draft: Draft, verdicts: Verdicts): void {
 
 /** A cap that another one always forestalls would promise an error that nobody gets. */
 function checkCaps(draft: Draft, verdicts: Verdicts): void {
-  const { http1 } = draft
-  if (http1 === undefined || http1.maxTarget < http1.maxHead) return
-  const place = placeIn(draft.root, 'http1', 'maxTarget')
-  verdicts.problem(place, 'must be smaller than http1.maxHead, of which the target is a part')
+  const { http1, http2 } = draft
+  if (http1 !== undefined && http1.maxTarget >= http1.maxHead) {
+    const place = placeIn(draft.root, 'http1', 'maxTarget')
+    verdicts.problem(place, 'must be smaller than http1.maxHead, of which the target is a part')
+  }
+  if (http2 !== undefined && http2.streamWindow > http2.connectionWindow) {
+    const place = placeIn(draft.root, 'http2', 'streamWindow')
+    verdicts.problem(
+      place,
+      'must not be larger than http2.connectionWindow, which all streams of a connection share',
+    )
+  }
 }
 
 /** How TLS to PostgreSQL is asked for; all but the first and the last verify the server. */

@@ -10,6 +10,7 @@ import type { deployment } from './deployment-schema.ts'
 import { exportSchema } from './export-schema.ts'
 import { hostPort, labelledTenants, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
+import { http2 } from './http2-schema.ts'
 import { journalFields } from './journal-schema.ts'
 import type { jwtIssuer, tenantJwtIssuer } from './jwt-schema.ts'
 import { listenerSchema } from './listener-schema.ts'
@@ -149,6 +150,9 @@ export const configSchema = z.strictObject({
   limits: serviceLimits.prefault({}).describe('Limits of every tenant that has none of its own.'),
   quotas: quotas.default([]).describe('How much every tenant may use in a window.'),
   http1: http1.prefault({}).describe('How HTTP/1.1 is read: caps, and what becomes of paths.'),
+  http2: http2
+    .prefault({})
+    .describe('How HTTP/2 is spoken: caps, windows, and how long a connection lives.'),
   timeouts: timeouts.prefault({}).describe('How long things may take.'),
   minimumRate: minimumRate
     .prefault({})

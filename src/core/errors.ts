@@ -74,6 +74,7 @@ export const ERRORS = {
   upstream_queue_timeout: { source: 'upstream', http: 503, grpc: 14, flag: 'UO', title: 'no connection to the deployment became free in time' },
   upstream_connect_timeout: { source: 'upstream', http: 504, grpc: 14, flag: 'UF', title: 'the deployment did not accept the connection in time' },
   upstream_tls: { source: 'upstream', http: 502, grpc: 14, flag: 'UF', title: 'the deployment could not prove who it is' },
+  upstream_protocol: { source: 'upstream', http: 502, grpc: 14, flag: 'UPE', title: 'the deployment does not speak HTTP/2' },
   upstream_timeout: { source: 'upstream', http: 504, grpc: 4, flag: 'UT', title: 'the deployment did not answer in time' },
   upstream_reset: { source: 'upstream', http: 502, grpc: 14, flag: 'UC', title: 'the deployment closed the connection' },
   upstream_malformed: { source: 'upstream', http: 502, grpc: 13, flag: 'UPE', title: 'the deployment sent an answer that is not valid' },

@@ -58,10 +58,23 @@ function isTlsCode(code: string): boolean {
   return isCertificateCode(code) || /^ERR_(SSL|TLS)_/.test(code) || code === 'EPROTO'
 }
 
+/** Ours: the deployment agreed to no protocol, or to another one. */
+const OTHER_PROTOCOL = 'AMT_OTHER_PROTOCOL'
+/** The alert by which most say the same in the handshake (RFC 7301 §3.2). */
+const NO_PROTOCOL_ALERT = 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
+
+/** What a connection fails with whose other end does not speak what was demanded by ALPN. */
+export function otherProtocol(): Error {
+  return Object.assign(new Error('the other end did not agree to the protocol'), {
+    code: OTHER_PROTOCOL,
+  })
+}
+
 /** What a failed connection to a deployment is called, in the handshake of TLS too. */
 export function upstreamConnectError(error: unknown): ErrorCode {
   const code = nodeErrorCode(firstCause(error))
   if (code === undefined) return 'upstream_connect'
+  if (code === OTHER_PROTOCOL || code === NO_PROTOCOL_ALERT) return 'upstream_protocol'
   if (isTlsCode(code)) return 'upstream_tls'
   return code === 'ETIMEDOUT' ? 'upstream_connect_timeout' : 'upstream_connect'
 }

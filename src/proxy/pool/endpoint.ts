@@ -24,6 +24,8 @@ export class Endpoint {
   readonly host: string
   readonly port: number
   readonly tls: boolean
+  /** Whether it speaks HTTP/2: `h2` endpoints have to say so by ALPN, those of `h2c` are taken at their word. */
+  readonly http2: boolean
   /** `host:port`, as written: for `Host`, logs, and checks. */
   readonly authority: string
   readonly tlsOptions: TlsOptions | undefined
@@ -42,8 +44,9 @@ export class Endpoint {
     this.authority = authority
     this.host = options.address ?? name
     this.port = Number(authority.slice(authority.lastIndexOf(':') + 1))
-    this.tls = scheme === 'https' || scheme === 'tls'
-    this.tlsOptions = this.tls ? verifying(name, options.tls) : undefined
+    this.tls = scheme === 'https' || scheme === 'h2' || scheme === 'tls'
+    this.http2 = scheme === 'h2' || scheme === 'h2c'
+    this.tlsOptions = this.tls ? tlsOptionsOf(scheme, name, options.tls) : undefined
     this.proxyProtocol = options.proxyProtocol
     this.health = new EndpointHealth(options.policy ?? POLICY_DEFAULTS, options.observer ?? NOBODY)
   }
@@ -83,6 +86,12 @@ function partsOf(url: string): { scheme: string; name: string; authority: string
   const authority = url.slice(scheme.length + 3)
   const name = authority.slice(0, authority.lastIndexOf(':')).replace(/^\[|\]$/g, '')
   return { scheme, name, authority }
+}
+
+/** Of HTTP, nothing is offered by ALPN but HTTP/2 where it is demanded: without an offer it is HTTP/1.1. */
+function tlsOptionsOf(scheme: string, name: string, tls: TlsOptions | undefined): TlsOptions {
+  const options = verifying(name, tls)
+  return scheme === 'h2' ? { ...options, ALPNProtocols: ['h2'] } : options
 }
 
 /** We connect to an address, and the certificate must have the name; an address has no name to ask for (RFC 6066 §3). */

@@ -443,15 +443,50 @@ tenants:
     ],
   },
   {
+    name: 'endpoints of HTTP/2 are served, and those with TLS use the tls of the deployment',
+    yaml: `${LISTENERS}tenants:
+  - { id: a, deployment: { endpoints: [h2://h:1], tls: { serverName: h } } }
+  - { id: b, deployment: { endpoints: [h2c://h:1] } }
+`,
+  },
+  {
+    name: 'caps of HTTP/2 have bounds',
+    yaml: `${LISTENERS}http2:
+  maxStreams: 0
+  streamWindow: 2MiB
+  connectionWindow: 16KiB
+  maxHeaderList: 1MiB
+  pingInterval: 10ms
+  pingTimeout: 6m
+  maxConnectionAge: 1s
+  maxConnectionStreams: 7
+`,
+    problems: [
+      '4:15: http2.maxStreams: must be a number from 1 to 10000, not "0"',
+      '6:21: http2.connectionWindow: must be at least 64KiB, not "16KiB"',
+      '7:18: http2.maxHeaderList: must be at most 256KiB, not "1MiB"',
+      '8:17: http2.pingInterval: must be off or from 1s to 1h, not "10ms"',
+      '9:16: http2.pingTimeout: must be from 1s to 5m, not "6m"',
+      '10:21: http2.maxConnectionAge: must be off or from 10s to 30d, not "1s"',
+      '11:25: http2.maxConnectionStreams: must be off or a number from 100 to 1000000000, not "7"',
+    ],
+  },
+  {
+    name: 'a stream has no larger window than its connection',
+    yaml: `${LISTENERS}http2: { streamWindow: 2MiB, pingInterval: off, maxConnectionAge: off, maxConnectionStreams: off }\n`,
+    problems: [
+      '3:24: http2.streamWindow: must not be larger than http2.connectionWindow, which all streams of a connection share',
+    ],
+  },
+  {
     name: 'deployments can be reached by this version',
     yaml: `${LISTENERS}tenants:
-  - { id: a, deployment: { endpoints: [h2://h:1, h2c://h:1, http://h:0, tcp://h:65536, tls://1.2.3:1] } }
+  - { id: a, deployment: { endpoints: [h2://h:1, h2c://h:0, http://h:0, tcp://h:65536, tls://1.2.3:1] } }
   - { id: b, deployment: { endpoints: [https://h:1], tls: { cert: amt.yaml } } }
   - { id: c, deployment: { endpoints: [https://h:1], tls: { key: amt.yaml, ca: none } } }
 `,
     problems: [
-      '4:40: tenants[0].deployment.endpoints[0]: HTTP/2 to deployments is not served by this version; allowed: http, https, tcp, tls',
-      '4:50: tenants[0].deployment.endpoints[1]: HTTP/2 to deployments is not served by this version; allowed: http, https, tcp, tls',
+      '4:50: tenants[0].deployment.endpoints[1]: port 0 must be from 1 to 65535',
       '4:61: tenants[0].deployment.endpoints[2]: port 0 must be from 1 to 65535',
       '4:73: tenants[0].deployment.endpoints[3]: port 65536 must be from 1 to 65535',
       '4:88: tenants[0].deployment.endpoints[4]: 1.2.3 is neither an IP address nor a host name',
@@ -473,7 +508,7 @@ tenants:
       '3:5: listeners[0]: no tenant has an address, so nothing reaches the private listener a',
       '4:120: listeners[1].tls.clientCa: clientCa is not used while clientCertificate is off; allowed: optional or required',
       '5:60: authentication.jwt[0].jwks: keys fetched without TLS can be exchanged on the way; use https',
-      '7:58: tenants[0].deployment.tls: no endpoint is https or tls, so this is not used and traffic is not encrypted',
+      '7:58: tenants[0].deployment.tls: no endpoint is https, h2 or tls, so this is not used and traffic is not encrypted',
     ],
   },
 ]

@@ -4,6 +4,7 @@ import {
   isConnectionReset,
   isNameUnknown,
   isNotFound,
+  otherProtocol,
   tlsFailureReason,
   upstreamConnectError,
 } from '../../../src/runtime/node-errors.ts'
@@ -52,6 +53,7 @@ await test('failures to connect to a deployment have their error codes', async t
     ERR_TLS_CERT_ALTNAME_INVALID: 'upstream_tls',
     ERR_SSL_WRONG_VERSION_NUMBER: 'upstream_tls',
     EPROTO: 'upstream_tls',
+    ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: 'upstream_protocol',
   }
   for (const [code, wanted] of Object.entries(cases)) {
     t.equal(upstreamConnectError(failure(code)), wanted, code)
@@ -61,6 +63,7 @@ await test('failures to connect to a deployment have their error codes', async t
     'upstream_connect_timeout',
   )
   t.equal(upstreamConnectError(new AggregateError([])), 'upstream_connect')
+  t.equal(upstreamConnectError(otherProtocol()), 'upstream_protocol')
   t.equal(upstreamConnectError(undefined), 'upstream_connect')
 })
 

@@ -16,6 +16,17 @@ await test('a URL says host, port and scheme, in brackets too', async t => {
   })
 })
 
+await test('h2 and h2c are HTTP/2, and what has TLS demands it by ALPN', t => {
+  const ca = 'an authority'
+  t.match(new Endpoint('h2c://10.0.0.9:8080'), { tls: false, http2: true, tlsOptions: undefined })
+  const secure = new Endpoint('h2://web.test:443', { address: '10.0.0.1', tls: { ca } })
+  t.match(secure, { host: '10.0.0.1', tls: true, http2: true })
+  t.same(secure.tlsOptions, { ca, servername: 'web.test', ALPNProtocols: ['h2'] })
+  t.match(new Endpoint('https://web.test:443'), { tls: true, http2: false })
+  t.match(new Endpoint('tcp://10.0.0.9:1'), { tls: false, http2: false })
+  t.end()
+})
+
 await test('an address is connected to, and the name is what the certificate must have', async t => {
   const ca = 'an authority'
   const named = new Endpoint('https://web.test:443', { address: '10.0.0.1', tls: { ca } })
