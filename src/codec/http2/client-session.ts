@@ -14,8 +14,8 @@ import { ENABLE_PUSH } from './settings.ts'
 import type { Http2Stream } from './stream.ts'
 
 export interface ClientEvents<Owner> extends SessionEvents<Owner> {
-  /** An answer, in part (1xx) or for good; valid during the call. */
-  response(stream: Http2Stream<Owner>, response: ResponseSection): void
+  /** An answer, in part (1xx) or for good, and with `endStream` all of it; `response` is valid during the call. */
+  response(stream: Http2Stream<Owner>, response: ResponseSection, endStream: boolean): void
 }
 
 const RESPONSE = new ResponseSection()
@@ -51,7 +51,7 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
     this.#next += 2
     stream.owner = owner
     stream.headersSent = true
-    this.writer.headers(stream.id, fields, endStream)
+    stream.sent += this.writer.headers(stream.id, fields, endStream)
     if (endStream) this.closeLocal(stream)
     return stream
   }
@@ -73,6 +73,7 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
         this.fail(STREAM_CLOSED, 'headers of a stream that is over')
       return
     }
+    stream.received += how.octets
     if (!stream.remoteOpen) this.faultyStream(stream, STREAM_CLOSED)
     else if (how.tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
     else if (stream.headersReceived) this.#trailers(stream, fields, how)
@@ -86,16 +87,16 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
   ): void {
     const valid = RESPONSE.read(fields)
     const interim = valid && RESPONSE.status < 200
-    if (!valid || (interim && endStream)) {
-      this.faultyStream(stream, PROTOCOL_ERROR)
-      return
-    }
-    if (!interim) {
+    if (valid && !interim) {
       stream.headersReceived = true
       const without = stream.bodiless || RESPONSE.status === 204 || RESPONSE.status === 304
       stream.expected = without ? 0 : RESPONSE.contentLength
     }
-    this.events.response(stream, RESPONSE)
+    if (!valid || (endStream && (interim || stream.expected > 0))) {
+      this.faultyStream(stream, PROTOCOL_ERROR)
+      return
+    }
+    this.events.response(stream, RESPONSE, endStream)
     if (endStream) this.closeRemote(stream)
   }
 
@@ -104,7 +105,7 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
     fields: readonly HeaderField[],
     { endStream }: SectionShape,
   ): void {
-    if (!endStream || !isTrailerSection(fields)) {
+    if (!endStream || stream.expected > 0 || !isTrailerSection(fields)) {
       this.faultyStream(stream, PROTOCOL_ERROR)
       return
     }

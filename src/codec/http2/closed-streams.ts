@@ -1,13 +1,16 @@
 /** The streams that ended last. What still comes for one that we have reset was on its way; for any other it is a fault. */
 
 const KEPT = 128
+/** Until the first one ends: many connections never have any. */
+const NONE = new Int32Array(0)
 
 export class ClosedStreams {
   /** A ring of ids; those that we have reset stand there as negative numbers. */
-  readonly #ids = new Int32Array(KEPT)
+  #ids: Int32Array = NONE
   #next = 0
 
   add(id: number, resetByUs: boolean): void {
+    if (this.#ids === NONE) this.#ids = new Int32Array(KEPT)
     this.#ids[this.#next] = resetByUs ? -id : id
     this.#next = (this.#next + 1) % KEPT
   }

@@ -1,11 +1,13 @@
 /** The dynamic table of HPACK (RFC 7541 §2.3.2, §4): first in, first out, by octets. */
 import type { HeaderField } from './header-field.ts'
 
+const SMALLEST_RING = 16
+
 export class DynamicTable {
   /** Told of each entry that leaves, with its number. */
   readonly #evicted: (field: HeaderField, number: number) => void
   /** A ring: entry `number` is at `number & mask`. */
-  #ring: (HeaderField | undefined)[] = Array.from({ length: 64 })
+  #ring: (HeaderField | undefined)[] = []
   /** Numbers of the oldest entry, and of the next one: they count on, whatever is evicted. */
   #oldest = 0
   #next = 0
@@ -71,7 +73,8 @@ export class DynamicTable {
 
   /** Bounded by the limit: an entry has 32 octets at least. */
   #grow(): void {
-    const ring = Array.from<HeaderField | undefined>({ length: this.#ring.length * 2 })
+    const length = Math.max(SMALLEST_RING, this.#ring.length * 2)
+    const ring = Array.from<HeaderField | undefined>({ length })
     for (let number = this.#oldest; number < this.#next; number++)
       ring[number & (ring.length - 1)] = this.#ring[number & (this.#ring.length - 1)]
     this.#ring = ring

@@ -72,6 +72,11 @@ export class FrameReader {
   end = 0
   /** DATA: octets that count for flow control, padding and its length included (§6.9.1). */
   flowOctets = 0
+  /**
+   * Octets on the wire, frame headers included: of a header block with all of its CONTINUATION frames; of a piece of DATA
+   * its own, where the first has the header and the length of the padding as well. Each octet counts once.
+   */
+  wireOctets = 0
   /** DATA: this is the last piece of its frame. */
   finished = true
   /** RST_STREAM and GOAWAY: the code; WINDOW_UPDATE: the increment; PUSH_PROMISE, GOAWAY and PRIORITY_UPDATE: a stream. */
@@ -86,17 +91,19 @@ export class FrameReader {
   #at = 0
   #state = HEADER
   /** What there is of a frame header or payload that is not whole yet. */
-  #held: Buffer
+  #held: Buffer = NOTHING
   #heldOctets = 0
   /** Octets of the payload that are still to come. */
   #left = 0
   #padding = 0
-  /** Octets of the present DATA frame that no piece has counted yet. */
+  /** Octets of the present DATA frame that no piece has counted yet: for flow control, and on the wire. */
   #uncounted = 0
+  #uncountedOnWire = 0
   /** The header block that waits for its CONTINUATION; 0 where none does. */
   #blockStream = 0
   #block: Buffer = NOTHING
   #blockOctets = 0
+  #blockWireOctets = 0
   #continuations = 0
   #blockType = 0
   #blockFlags = 0
@@ -104,7 +111,6 @@ export class FrameReader {
 
   constructor(caps: FrameCaps = DEFAULT_FRAME_CAPS) {
     this.#caps = caps
-    this.#held = Buffer.allocUnsafe(FRAME_HEADER_OCTETS)
   }
 
   /** A DATA frame ends its stream with its last piece, a header block with its first frame. */
@@ -161,7 +167,7 @@ export class FrameReader {
       this.#at += octets
       return start
     }
-    if (this.#held.length < octets) this.#hold(octets)
+    if (this.#heldOctets === 0) this.#held = Buffer.allocUnsafeSlow(octets)
     const taken = Math.min(available, octets - this.#heldOctets)
     this.#chunk.copy(this.#held, this.#heldOctets, this.#at, this.#at + taken)
     this.#heldOctets += taken
@@ -169,13 +175,8 @@ export class FrameReader {
     if (this.#heldOctets < octets) return -1
     this.#heldOctets = 0
     this.bytes = this.#held
+    this.#held = NOTHING
     return 0
-  }
-
-  #hold(octets: number): void {
-    const larger = Buffer.allocUnsafe(octets)
-    this.#held.copy(larger, 0, 0, this.#heldOctets)
-    this.#held = larger
   }
 
   #begin(at: number): Found {
@@ -188,6 +189,7 @@ export class FrameReader {
     this.flags = flags
     this.streamId = streamId
     this.finished = true
+    this.wireOctets = FRAME_HEADER_OCTETS + length
     this.#left = length
     if (length > this.#caps.frameSize) return this.#invalid(FRAME_SIZE_ERROR)
     // Between a header block and the rest of it there is nothing, not even of an unknown type (§4.3, §5.5).
@@ -207,6 +209,7 @@ export class FrameReader {
 
   #beginData(length: number): Found {
     this.#uncounted = 0
+    this.#uncountedOnWire = FRAME_HEADER_OCTETS
     this.#padding = 0
     this.#state = (this.flags & PADDED) === 0 ? DATA_OCTETS : PAYLOAD
     // The length of the padding is read as a payload of its own.
@@ -252,7 +255,9 @@ export class FrameReader {
     this.end = this.#at
     this.#left -= octets
     this.flowOctets = octets + this.#uncounted
+    this.wireOctets = this.flowOctets + this.#uncountedOnWire
     this.#uncounted = 0
+    this.#uncountedOnWire = 0
     this.finished = this.#left === 0 && this.#padding === 0
     if (this.finished) this.#state = HEADER
     else if (this.#left === 0) {
@@ -266,6 +271,7 @@ export class FrameReader {
     this.start = 0
     this.end = 0
     this.flowOctets = this.#padding
+    this.wireOctets = this.#padding
     this.finished = true
     this.#state = HEADER
     return FRAME
@@ -299,6 +305,7 @@ export class FrameReader {
     if ((this.flags & END_HEADERS) === 0) {
       this.#keepFragment(0)
       this.#blockStream = this.streamId
+      this.#blockWireOctets = this.wireOctets
       this.#blockType = this.type
       this.#blockFlags = this.flags
       this.#blockOther = other
@@ -314,13 +321,16 @@ export class FrameReader {
     if (octets > this.#caps.blockSize || this.#continuations > this.#caps.continuations)
       return this.#invalid(ENHANCE_YOUR_CALM)
     this.#keepFragment(this.#blockOctets)
+    this.#blockWireOctets += this.wireOctets
     if ((this.flags & END_HEADERS) === 0) return MORE
     this.type = this.#blockType
     this.flags = this.#blockFlags | END_HEADERS
     this.otherStreamId = this.#blockOther
+    this.wireOctets = this.#blockWireOctets
     this.bytes = this.#block
     this.start = 0
     this.end = this.#blockOctets
+    this.#block = NOTHING
     this.#blockStream = 0
     return this.#dependsOnItself ? this.#invalidStream(PROTOCOL_ERROR) : FRAME
   }
@@ -337,7 +347,7 @@ export class FrameReader {
   #keepFragment(at: number): void {
     const octets = this.end - this.start
     if (this.#block.length < at + octets) {
-      const larger = Buffer.allocUnsafe(Math.min(this.#caps.blockSize, 2 * (at + octets)))
+      const larger = Buffer.allocUnsafeSlow(Math.min(this.#caps.blockSize, 2 * (at + octets)))
       this.#block.copy(larger, 0, 0, at)
       this.#block = larger
     }

@@ -1,6 +1,10 @@
 /**
  * Frames into bytes. All that is written until `take` leaves in few large pieces: one write a turn is what makes many small
  * frames cheap. What a caller gives is copied, so that it may be used again at once.
+ *
+ * All writers of a thread write into memory that they share, each into a part of it that is its own until `take` cuts off
+ * what was used. It is never used again, so that a piece may wait in the kernel's queue as long as it must; a writer that
+ * has nothing to say holds no memory at all.
  */
 import {
   ACK,
@@ -24,7 +28,17 @@ import { HpackEncoder } from './hpack-encoder.ts'
 /** The client begins with it (RFC 9113 §3.4). */
 export const CLIENT_PREFACE: Buffer = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
-const PIECE_OCTETS = 64 * 1024
+const SLAB_OCTETS = 64 * 1024
+/** What a writer takes of the slab at a time; as long as nobody else has taken some, its part grows in place. */
+const PART_OCTETS = 4 * 1024
+
+const NOTHING = Buffer.alloc(0)
+/** The memory of all writers, used up to `slabAt`. */
+let slab: Buffer = NOTHING
+let slabAt = 0
+/** Where header blocks stand that are longer than a frame, while they are cut. */
+let longBlock: Buffer = NOTHING
+const KEPT_BLOCK_OCTETS = 128 * 1024
 
 export class FrameWriter {
   /** Octets that wait for `take`. */
@@ -32,30 +46,22 @@ export class FrameWriter {
   /** Of frames that the other end takes, by its SETTINGS_MAX_FRAME_SIZE. */
   frameSize: number = DEFAULT_FRAME_SIZE
   readonly #encoder: HpackEncoder
-  #full: Buffer[] = []
-  #piece: Buffer
+  #full: Buffer[] | undefined = undefined
+  /** Its part of the slab is `[start, end)`, written up to `at`. */
+  #piece: Buffer = NOTHING
+  #start = 0
   #at = 0
-  #block: Buffer
+  #end = 0
 
   constructor(encoder: HpackEncoder) {
     this.#encoder = encoder
-    this.#piece = Buffer.allocUnsafe(PIECE_OCTETS)
-    this.#block = Buffer.allocUnsafe(1_024)
   }
 
   /** What was written since the last time, in its order; the pieces are the caller's. */
   take(): Buffer[] {
-    const pieces = this.#full
-    if (this.#at > 0) {
-      pieces.push(this.#piece.subarray(0, this.#at))
-      // The rest of the piece serves until it is too small for what comes often.
-      this.#piece =
-        this.#piece.length - this.#at >= 4 * 1024
-          ? this.#piece.subarray(this.#at)
-          : Buffer.allocUnsafe(PIECE_OCTETS)
-      this.#at = 0
-    }
-    this.#full = []
+    this.#cut()
+    const pieces = this.#full ?? []
+    this.#full = undefined
     this.waiting = 0
     return pieces
   }
@@ -91,15 +97,18 @@ export class FrameWriter {
     this.#piece.write(reason, at + 8, 'latin1')
   }
 
-  resetStream(streamId: number, code: number): void {
+  /** Frames of streams answer with their octets, frame headers included. */
+  resetStream(streamId: number, code: number): number {
     const at = this.#frame(4, RST_STREAM, 0, streamId)
     this.#piece.writeUInt32BE(code, at)
+    return FRAME_HEADER_OCTETS + 4
   }
 
   /** `streamId` 0: of the connection. */
-  windowUpdate(streamId: number, increment: number): void {
+  windowUpdate(streamId: number, increment: number): number {
     const at = this.#frame(4, WINDOW_UPDATE, 0, streamId)
     this.#piece.writeUInt32BE(increment, at)
+    return FRAME_HEADER_OCTETS + 4
   }
 
   /** RFC 9218 §7.1. */
@@ -110,63 +119,119 @@ export class FrameWriter {
   }
 
   /** A header section, in as many frames as the other end's frame size makes of it. */
-  headers(streamId: number, fields: readonly HeaderField[], endStream: boolean): void {
+  headers(streamId: number, fields: readonly HeaderField[], endStream: boolean): number {
+    const flags = endStream ? END_STREAM : 0
     const most = HpackEncoder.mostOctets(fields)
-    if (this.#block.length < most) this.#block = Buffer.allocUnsafe(2 * most)
-    const octets = this.#encoder.encode(fields, this.#block, 0)
+    if (most > this.frameSize) return this.#longHeaders(streamId, fields, { most, flags })
+    this.#room(FRAME_HEADER_OCTETS + most)
+    const from = this.#at
+    const to = this.#encoder.encode(fields, this.#piece, from + FRAME_HEADER_OCTETS)
+    this.#frame(to - from - FRAME_HEADER_OCTETS, HEADERS, flags | END_HEADERS, streamId)
+    return to - from
+  }
+
+  #longHeaders(
+    streamId: number,
+    fields: readonly HeaderField[],
+    { most, flags: firstFlags }: { readonly most: number; readonly flags: number },
+  ): number {
+    if (longBlock.length < most) longBlock = Buffer.allocUnsafeSlow(most)
+    const octets = this.#encoder.encode(fields, longBlock, 0)
     let type = HEADERS
-    let flags = endStream ? END_STREAM : 0
+    let flags = firstFlags
+    let frames = 0
     let start = 0
     do {
       const end = Math.min(octets, start + this.frameSize)
       if (end === octets) flags |= END_HEADERS
       const at = this.#frame(end - start, type, flags, streamId)
-      this.#block.copy(this.#piece, at, start, end)
+      longBlock.copy(this.#piece, at, start, end)
       type = CONTINUATION
       flags = 0
+      frames += 1
       start = end
     } while (start < octets)
+    if (longBlock.length > KEPT_BLOCK_OCTETS) longBlock = NOTHING
+    return octets + frames * FRAME_HEADER_OCTETS
   }
 
   /** `source[start, end)` in as many frames as it takes; the caller keeps to the windows. Nothing at all is one empty frame. */
-  data(streamId: number, source: Buffer, { start, end }: Range, endStream: boolean): void {
+  data(streamId: number, source: Buffer, { start, end }: Range, endStream: boolean): number {
     let from = start
+    let frames = 0
     do {
       const to = Math.min(end, from + this.frameSize)
       const at = this.#frame(to - from, DATA, endStream && to === end ? END_STREAM : 0, streamId)
       source.copy(this.#piece, at, from, to)
+      frames += 1
       from = to
     } while (from < end)
+    return end - start + frames * FRAME_HEADER_OCTETS
   }
 
   /** Writes a frame's header, and answers where its payload goes, for which there is room. */
   #frame(length: number, type: number, flags: number, streamId: number): number {
-    const at = this.#room(FRAME_HEADER_OCTETS + length)
+    const at = this.#put(FRAME_HEADER_OCTETS + length)
     const piece = this.#piece
     piece[at] = length >> 16
     piece[at + 1] = length >> 8
     piece[at + 2] = length
     piece[at + 3] = type
     piece[at + 4] = flags
-    piece.writeUInt32BE(streamId, at + 5)
+    piece[at + 5] = streamId >>> 24
+    piece[at + 6] = streamId >> 16
+    piece[at + 7] = streamId >> 8
+    piece[at + 8] = streamId
     return at + FRAME_HEADER_OCTETS
   }
 
   #octets(source: Buffer, start: number, end: number): void {
-    const at = this.#room(end - start)
+    const at = this.#put(end - start)
     source.copy(this.#piece, at, start, end)
   }
 
-  #room(octets: number): number {
-    if (this.#at + octets > this.#piece.length) {
-      if (this.#at > 0) this.#full.push(this.#piece.subarray(0, this.#at))
-      this.#piece = Buffer.allocUnsafe(Math.max(PIECE_OCTETS, octets))
-      this.#at = 0
-    }
+  /** Where so many octets go. */
+  #put(octets: number): number {
+    this.#room(octets)
     const at = this.#at
     this.#at += octets
     this.waiting += octets
     return at
+  }
+
+  /** Has room for so many octets from `at` on. */
+  #room(octets: number): void {
+    if (this.#at + octets > this.#end) this.#takePart(octets)
+  }
+
+  #takePart(octets: number): void {
+    const atEdge = this.#piece === slab && this.#end === slabAt
+    if (!atEdge || this.#at + octets > slab.length) {
+      this.#cut()
+      if (slabAt + octets > slab.length) {
+        slab = Buffer.allocUnsafeSlow(Math.max(SLAB_OCTETS, octets))
+        slabAt = 0
+      }
+      this.#piece = slab
+      this.#start = slabAt
+      this.#at = slabAt
+    }
+    this.#end = Math.min(slab.length, this.#at + Math.max(PART_OCTETS, octets))
+    slabAt = this.#end
+  }
+
+  /** What was written becomes a piece; what was not goes back, where nobody stands behind it. */
+  #cut(): void {
+    if (this.#end === 0) return
+    if (this.#piece === slab && this.#end === slabAt) slabAt = this.#at
+    if (this.#at > this.#start) {
+      this.#full ??= []
+      this.#full.push(this.#piece.subarray(this.#start, this.#at))
+    }
+    this.#piece = NOTHING
+    this.#start = 0
+    this.#at = 0
+    this.#end = 0
   }
 }
 

@@ -10,6 +10,9 @@ export const DEFAULT_TABLE_SIZE = 4_096
 const MAX_INTEGER = 2 ** 28 - 1
 const MAX_INTEGER_OCTETS = 5
 
+/** Text is decoded here, unless it is longer. */
+const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024)
+
 export interface HpackCaps {
   /** Octets of the dynamic table that the other end may use: what our SETTINGS_HEADER_TABLE_SIZE says. */
   readonly tableSize: number
@@ -27,8 +30,6 @@ export class HpackDecoder {
   readonly #caps: HpackCaps
   readonly #table: DynamicTable
   #listSize = 0
-  /** Text is decoded here; it grows up to the largest block. */
-  #scratch = Buffer.allocUnsafe(1_024)
   /** Position behind what was read last; -1 where that cannot be read. */
   #at = 0
 
@@ -114,9 +115,9 @@ export class HpackDecoder {
     this.#at = start + length
     if (!huffman) return block.toString('latin1', start, this.#at)
     const most = mostDecoded(length)
-    if (most > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(2 * most)
-    const decoded = decodeHuffman(block, start, this.#at, this.#scratch)
-    return decoded === HUFFMAN_INVALID ? undefined : this.#scratch.toString('latin1', 0, decoded)
+    const into = most <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafeSlow(most)
+    const decoded = decodeHuffman(block, start, this.#at, into)
+    return decoded === HUFFMAN_INVALID ? undefined : into.toString('latin1', 0, decoded)
   }
 
   /** RFC 7541 §5.1; -1 where the block ends before it, or it is larger than any of ours. */

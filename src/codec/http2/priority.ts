@@ -10,6 +10,19 @@ export interface Priority {
   readonly incremental: boolean
 }
 
+/**
+ * The order of what waits to be written: the most urgent first, else as they began (RFC 9218 §10). For `toSorted` over the
+ * streams of one session.
+ */
+export function byPriority(a: Prioritized, b: Prioritized): number {
+  return a.urgency - b.urgency || a.id - b.id
+}
+
+interface Prioritized {
+  readonly id: number
+  readonly urgency: number
+}
+
 const DEFAULT: Priority = Object.freeze({ urgency: DEFAULT_URGENCY, incremental: false })
 
 /**

@@ -69,6 +69,11 @@ export class RequestSection {
     return error === undefined || this.#fail(error)
   }
 
+  /** Nothing comes behind it. False: its content-length promises something (§8.1.1). */
+  endsWithHeaders(): boolean {
+    return this.contentLength <= 0 || this.#fail('ambiguous_framing')
+  }
+
   #reset(): void {
     this.method = ''
     this.scheme = ''

@@ -23,10 +23,10 @@ import type { Http2Stream } from './stream.ts'
 
 export interface ServerEvents<Owner> extends SessionEvents<Owner> {
   /**
-   * A request begins. `request` is valid during the call. Where the section was larger than allowed, `request` is undefined:
-   * the answer is 431.
+   * A request begins, and with `endStream` that is all of it. `request` is valid during the call. Where the section was
+   * larger than allowed, `request` is undefined: the answer is 431.
    */
-  request(stream: Http2Stream<Owner>, request: RequestSection | undefined): void
+  request(stream: Http2Stream<Owner>, request: RequestSection | undefined, endStream: boolean): void
   /** A request that is malformed; its stream is reset after the call. */
   malformed(request: RequestSection): void
 }
@@ -39,7 +39,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
   declare protected readonly events: ServerEvents<Owner>
   #preface = 0
   /** Priorities of streams that are still to come (RFC 9218 §7.1). */
-  readonly #priorities = new Map<number, string>()
+  #priorities: Map<number, string> | undefined = undefined
 
   constructor(events: ServerEvents<Owner>, now: number, options: SessionOptions = DEFAULT_SESSION) {
     super(events, options, now)
@@ -61,7 +61,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     how: { readonly interim?: boolean; readonly endStream: boolean },
   ): void {
     if (!stream.localOpen) return
-    this.writer.headers(stream.id, fields, how.endStream)
+    stream.sent += this.writer.headers(stream.id, fields, how.endStream)
     if (how.interim !== true) stream.headersSent = true
     if (how.endStream) this.closeLocal(stream)
   }
@@ -110,7 +110,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
   #begin(
     streamId: number,
     fields: readonly HeaderField[],
-    { endStream, tooLarge }: SectionShape,
+    { endStream, tooLarge, octets }: SectionShape,
   ): void {
     // Behind the last one of our GOAWAY the client sends again, elsewhere.
     if (streamId > this.lastTaken) return
@@ -119,17 +119,18 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
       this.#refuse(streamId, REFUSED_STREAM)
       return
     }
-    const valid = tooLarge || REQUEST.read(fields)
+    const valid = tooLarge || (REQUEST.read(fields) && (!endStream || REQUEST.endsWithHeaders()))
     if (!valid) {
       this.events.malformed(REQUEST)
       this.#refuse(streamId, PROTOCOL_ERROR)
       return
     }
     const stream = this.createStream(streamId)
+    stream.received = octets
     stream.headersReceived = true
     stream.expected = tooLarge ? -1 : REQUEST.contentLength
     this.#applyPriority(stream, fields)
-    this.events.request(stream, tooLarge ? undefined : REQUEST)
+    this.events.request(stream, tooLarge ? undefined : REQUEST, endStream)
     if (endStream) this.closeRemote(stream)
   }
 
@@ -142,10 +143,12 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
   #trailers(
     stream: Http2Stream<Owner>,
     fields: readonly HeaderField[],
-    { endStream, tooLarge }: SectionShape,
+    { endStream, tooLarge, octets }: SectionShape,
   ): void {
+    stream.received += octets
     if (!stream.remoteOpen) this.faultyStream(stream, STREAM_CLOSED)
-    else if (!endStream || !isTrailerSection(fields)) this.faultyStream(stream, PROTOCOL_ERROR)
+    else if (!endStream || stream.expected > 0 || !isTrailerSection(fields))
+      this.faultyStream(stream, PROTOCOL_ERROR)
     else if (tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
     else {
       this.events.trailers(stream, fields)
@@ -154,17 +157,21 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
   }
 
   #applyPriority(stream: Http2Stream<Owner>, fields: readonly HeaderField[]): void {
-    const early = this.#priorities.get(stream.id)
+    const early = this.#priorities?.get(stream.id)
     const value = early ?? fields.find(({ name }) => name === 'priority')?.value
     if (value !== undefined) Object.assign(stream, parsePriority(value))
-    if (early !== undefined) this.#priorities.delete(stream.id)
+    if (early !== undefined) this.#priorities?.delete(stream.id)
   }
 
   protected prioritize(streamId: number, value: string): void {
     const stream = this.streams.get(streamId)
     if (stream !== undefined) Object.assign(stream, parsePriority(value))
     else if (streamId % 2 === 0) this.fail(PROTOCOL_ERROR, 'a priority of a push')
-    else if (streamId > this.lastRemote && this.#priorities.size < MAX_PRIORITIES)
-      this.#priorities.set(streamId, value)
+    else if (streamId > this.lastRemote) this.#remember(streamId, value)
+  }
+
+  #remember(streamId: number, value: string): void {
+    this.#priorities ??= new Map()
+    if (this.#priorities.size < MAX_PRIORITIES) this.#priorities.set(streamId, value)
   }
 }

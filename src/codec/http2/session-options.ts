@@ -32,10 +32,19 @@ export const DEFAULT_SESSION: SessionOptions = Object.freeze({
 })
 
 export interface SessionEvents<Owner> {
-  /** `bytes[start, end)` is the caller's again once this returns; `consumed` gives its octets back to the sender. */
-  data(stream: Http2Stream<Owner>, bytes: Buffer, start: number, end: number): void
+  /**
+   * `bytes[start, end)` is the caller's again once this returns; `consumed` gives its octets back to the sender.
+   * `endStream`: nothing follows but `ended`.
+   */
+  data(
+    stream: Http2Stream<Owner>,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    endStream: boolean,
+  ): void
   trailers(stream: Http2Stream<Owner>, fields: readonly HeaderField[]): void
-  /** The other end has said all that it will on this stream. */
+  /** The other end has said all that it will on this stream; behind the last of `request`, `response`, `data`, `trailers`. */
   ended(stream: Http2Stream<Owner>): void
   /** The stream is over before its end: the other end reset it, or we did because of what came on it. */
   reset(stream: Http2Stream<Owner>, code: number): void
@@ -52,10 +61,14 @@ export interface SessionEvents<Owner> {
 export interface Piece {
   readonly start: number
   readonly end: number
+  /** Nothing comes behind it: where all of it is taken, our side of the stream ends with it. */
+  readonly endStream?: boolean
 }
 
 export interface SectionShape {
   readonly endStream: boolean
   /** There was more than we take; `fields` is not all of it. */
   readonly tooLarge: boolean
+  /** Of its frames, with their headers. */
+  readonly octets: number
 }

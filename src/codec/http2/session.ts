@@ -60,6 +60,8 @@ export abstract class Http2Session<Owner> {
   protected lastTaken = MAX_WINDOW
   protected now = 0
   over = false
+  /** Streams that were begun so far, those that are over included. */
+  begun = 0
   readonly #encoder = new HpackEncoder()
   readonly #decoder: HpackDecoder
   readonly #reader: FrameReader
@@ -115,39 +117,46 @@ export abstract class Http2Session<Owner> {
 
   /**
    * Sends as much of `bytes[start, end)` as the windows allow, and says how many octets that were; what is left is the
-   * caller's, who hears from `writable` when there is room again. `endStream` counts where all of it was taken.
+   * caller's, who hears from `writable` when there is room again. Where all of it was taken and nothing comes behind it
+   * (`endStream`), the last frame says so.
    */
-  send(stream: Http2Stream<Owner>, bytes: Buffer, { start, end }: Piece): number {
-    const room = Math.min(stream.sendWindow, this.#sendWindow, end - start)
+  send(stream: Http2Stream<Owner>, bytes: Buffer, { start, end, endStream }: Piece): number {
     if (!stream.localOpen) return 0
-    const taken = Math.max(0, room)
-    if (taken > 0) {
+    const taken = Math.min(this.sendable(stream), end - start)
+    const whole = taken === end - start
+    const last = whole && endStream === true
+    if (taken > 0 || last) {
       stream.sendWindow -= taken
       this.#sendWindow -= taken
-      this.writer.data(stream.id, bytes, { start, end: start + taken }, false)
+      stream.sent += this.writer.data(stream.id, bytes, { start, end: start + taken }, last)
       this.#frames.earn(FRAMES_A_SEND)
     }
-    stream.blocked = taken < end - start
+    stream.blocked = !whole
+    if (last) this.closeLocal(stream)
     return taken
+  }
+
+  /** Octets that `send` takes now, by the windows of the stream and of the session. */
+  sendable(stream: Http2Stream<Owner>): number {
+    const window = Math.min(stream.sendWindow, this.#sendWindow)
+    return stream.localOpen && window > 0 ? window : 0
   }
 
   /** Ends our side of a stream; all of its data was taken. */
   end(stream: Http2Stream<Owner>): void {
-    if (!stream.localOpen) return
-    this.writer.data(stream.id, NOTHING, { start: 0, end: 0 }, true)
-    this.closeLocal(stream)
+    this.send(stream, NOTHING, ALL_OF_NOTHING)
   }
 
   sendTrailers(stream: Http2Stream<Owner>, fields: readonly HeaderField[]): void {
     if (!stream.localOpen) return
-    this.writer.headers(stream.id, fields, true)
+    stream.sent += this.writer.headers(stream.id, fields, true)
     this.closeLocal(stream)
   }
 
   /** Ends a stream for both sides. No event follows. */
   reset(stream: Http2Stream<Owner>, code: number = CANCEL): void {
     if (stream.closed) return
-    this.writer.resetStream(stream.id, code)
+    stream.sent += this.writer.resetStream(stream.id, code)
     this.#forget(stream, 'reset')
   }
 
@@ -155,7 +164,7 @@ export abstract class Http2Session<Owner> {
   consumed(stream: Http2Stream<Owner>, octets: number): void {
     this.#returnToSession(octets)
     const increment = stream.remoteOpen ? stream.receiveWindow.giveBack(octets) : 0
-    if (increment > 0) this.writer.windowUpdate(stream.id, increment)
+    if (increment > 0) stream.sent += this.writer.windowUpdate(stream.id, increment)
   }
 
   /** Eight octets, which `pong` brings back. */
@@ -186,6 +195,7 @@ export abstract class Http2Session<Owner> {
 
   protected createStream(id: number): Http2Stream<Owner> {
     const { initialWindowSize } = this.remote
+    this.begun += 1
     const stream = new Http2Stream<Owner>(id, initialWindowSize, this.options.streamWindow)
     this.streams.add(stream)
     return stream
@@ -203,10 +213,6 @@ export abstract class Http2Session<Owner> {
 
   protected closeRemote(stream: Http2Stream<Owner>): void {
     if (!stream.remoteOpen) return
-    if (stream.expected > 0) {
-      this.faultyStream(stream, PROTOCOL_ERROR)
-      return
-    }
     stream.remoteOpen = false
     this.events.ended(stream)
     if (stream.closed) this.#forget(stream, 'served')
@@ -219,7 +225,7 @@ export abstract class Http2Session<Owner> {
 
   /** What came on the stream was not allowed. */
   protected faultyStream(stream: Http2Stream<Owner>, code: number): void {
-    this.writer.resetStream(stream.id, code)
+    stream.sent += this.writer.resetStream(stream.id, code)
     this.#forget(stream, 'reset')
     this.events.reset(stream, code)
     this.spendReset()
@@ -237,11 +243,13 @@ export abstract class Http2Session<Owner> {
   }
 
   #invalidStream(): void {
-    const { type, streamId, error } = this.#reader
+    const { type, streamId, error, wireOctets } = this.#reader
     if (type === HEADERS && !this.#decode()) return
     const stream = this.streams.get(streamId)
-    if (stream !== undefined) this.faultyStream(stream, error)
-    else if (type !== PRIORITY && this.isIdle(streamId)) this.fail(error, 'a frame is not valid')
+    if (stream !== undefined) {
+      stream.received += wireOctets
+      this.faultyStream(stream, error)
+    } else if (type !== PRIORITY && this.isIdle(streamId)) this.fail(error, 'a frame is not valid')
     else {
       this.writer.resetStream(streamId, error)
       this.spendReset()
@@ -297,6 +305,7 @@ export abstract class Http2Session<Owner> {
         return
       case PRIORITY:
         // Ignored (RFC 9113 §5.3.2).
+        this.#count(this.streams.get(reader.streamId))
         return
       default:
         throw new Error(`the reader let a frame of type ${type} pass`)
@@ -355,6 +364,7 @@ export abstract class Http2Session<Owner> {
       if (this.isIdle(streamId)) this.fail(PROTOCOL_ERROR, 'a window of a stream that never was')
       return
     }
+    this.#count(stream)
     stream.sendWindow += increment
     if (stream.sendWindow > MAX_WINDOW) this.faultyStream(stream, FLOW_CONTROL_ERROR)
     else if (stream.blocked && this.#sendWindow > 0) this.#wake(stream)
@@ -363,7 +373,8 @@ export abstract class Http2Session<Owner> {
   #wakeBlocked(): void {
     for (const stream of this.streams.blocked()) {
       if (this.#sendWindow <= 0) return
-      this.#wake(stream)
+      // Those before it may have ended it.
+      if (stream.blocked) this.#wake(stream)
     }
   }
 
@@ -380,9 +391,15 @@ export abstract class Http2Session<Owner> {
       else this.#spend()
       return
     }
+    this.#count(stream)
     this.#forget(stream, 'reset-by-other')
     this.events.reset(stream, code)
     this.spendReset()
+  }
+
+  /** Of the frame that was found, before anybody hears of it. */
+  #count(stream: Http2Stream<Owner> | undefined): void {
+    if (stream !== undefined) stream.received += this.#reader.wireOctets
   }
 
   #decode(): boolean {
@@ -393,9 +410,9 @@ export abstract class Http2Session<Owner> {
   }
 
   #section(): void {
-    const { streamId } = this.#reader
+    const { streamId, endsStream, wireOctets } = this.#reader
     const { fields, tooLarge } = this.#decoder
-    this.headers(streamId, fields, { endStream: this.#reader.endsStream, tooLarge })
+    this.headers(streamId, fields, { endStream: endsStream, tooLarge, octets: wireOctets })
   }
 
   #data(): void {
@@ -407,20 +424,21 @@ export abstract class Http2Session<Owner> {
       return
     }
     const stream = this.streams.get(streamId)
+    this.#count(stream)
     if (stream === undefined || !stream.remoteOpen) {
       this.#returnToSession(flowOctets)
       this.#dataOfNoStream(streamId, stream)
       return
     }
     const fits = stream.receiveWindow.take(flowOctets)
-    if (!fits || !isExpected(stream, octets)) {
+    if (!fits || !isExpected(stream, octets, endsStream)) {
       this.#returnToSession(flowOctets)
       this.faultyStream(stream, fits ? PROTOCOL_ERROR : FLOW_CONTROL_ERROR)
       return
     }
     // Padding is nobody's to consume.
     if (flowOctets > octets) this.consumed(stream, flowOctets - octets)
-    if (octets > 0) this.events.data(stream, bytes, start, end)
+    if (octets > 0) this.events.data(stream, bytes, start, end, endsStream)
     if (endsStream) this.closeRemote(stream)
   }
 
@@ -437,15 +455,16 @@ export abstract class Http2Session<Owner> {
   }
 }
 
-/** Whether its headers and its content-length let so many octets come (RFC 9113 §8.1.1). */
-function isExpected<Owner>(stream: Http2Stream<Owner>, octets: number): boolean {
+/** Whether its headers and its content-length let so many octets come, and none behind them (RFC 9113 §8.1.1). */
+function isExpected<Owner>(stream: Http2Stream<Owner>, octets: number, last: boolean): boolean {
   if (!stream.headersReceived) return false
   if (stream.expected < 0) return true
   stream.expected -= octets
-  return stream.expected >= 0
+  return last ? stream.expected === 0 : stream.expected >= 0
 }
 
 const NOTHING = Buffer.alloc(0)
+const ALL_OF_NOTHING: Piece = Object.freeze({ start: 0, end: 0, endStream: true })
 
 /** `reset` by us: what still comes for it may have been on its way. */
 type StreamEnd = 'served' | 'reset' | 'reset-by-other'

@@ -1,6 +1,7 @@
 /** The streams of a session that are not over, and what is remembered of those that are. */
 import { ClosedStreams } from './closed-streams.ts'
 import { MAX_WINDOW } from './frame.ts'
+import { byPriority } from './priority.ts'
 import type { Http2Stream } from './stream.ts'
 
 export class StreamTable<Owner> {
@@ -42,10 +43,10 @@ export class StreamTable<Owner> {
     return true
   }
 
-  /** Streams that wait for a larger window: the most urgent first, else as they began (RFC 9218 §10). */
+  /** Streams that wait for a larger window, in the order in which they may write. */
   blocked(): Http2Stream<Owner>[] {
     return [...this.#streams.values()]
       .filter(({ blocked, sendWindow }) => blocked && sendWindow > 0)
-      .toSorted((a, b) => a.urgency - b.urgency || a.id - b.id)
+      .toSorted(byPriority)
   }
 }

@@ -22,6 +22,12 @@ export class Http2Stream<Owner> {
   /** RFC 9218. */
   urgency = DEFAULT_URGENCY
   incremental = false
+  /**
+   * Octets of its frames, their headers included, in both directions while it was open: HEADERS with their CONTINUATION,
+   * DATA with its padding, RST_STREAM, WINDOW_UPDATE, PRIORITY.
+   */
+  received = 0
+  sent = 0
   /** Somebody waits for a larger window. */
   blocked = false
 

@@ -19,6 +19,8 @@ export class Heard {
   outgoingTrailers: readonly HeaderField[] | undefined
   /** Octets that came and were not given back. */
   held = 0
+  /** Each event with what the stream had received and sent by then, as `what received sent`, and ` end` with the last. */
+  readonly log: string[] = []
 }
 
 export class SessionPair {
@@ -28,6 +30,8 @@ export class SessionPair {
   readonly client: ClientSession<Heard>
   readonly server: ServerSession<Heard>
   onRequest: (stream: Http2Stream<Heard>) => void = () => {}
+  /** Whoever looks at the wire. */
+  onBytes: (from: 'client' | 'server', bytes: Buffer) => void = () => {}
   now = 0
 
   constructor(options: Partial<SessionOptions> = {}) {
@@ -41,6 +45,8 @@ export class SessionPair {
     for (let quiet = false; !quiet; ) {
       const toServer = Buffer.concat(this.client.take())
       const toClient = Buffer.concat(this.server.take())
+      this.onBytes('client', toServer)
+      this.onBytes('server', toClient)
       quiet = toServer.length + toClient.length === 0
       for (const chunk of cut(toServer, random)) this.server.receive(chunk, this.now)
       for (const chunk of cut(toClient, random)) this.client.receive(chunk, this.now)
@@ -63,28 +69,34 @@ export class SessionPair {
   ): ServerEvents<Heard> & ClientEvents<Heard> {
     const of = (stream: Http2Stream<Heard>): Heard => stream.owner as Heard
     return {
-      request: (stream, request) => {
+      request: (stream, request, endStream) => {
         const heard = new Heard()
         heard.path = request?.path ?? 'too large'
         stream.owner = heard
+        note(stream, 'request', endStream)
         this.requests.push(stream)
         this.onRequest(stream)
       },
       malformed: ({ error }) => void this.failures.push(`malformed: ${error}`),
-      response: (stream, { status }) => {
+      response: (stream, { status }, endStream) => {
         of(stream).status = status
+        note(stream, 'response', endStream)
       },
-      data: (stream, bytes, start, end) => {
+      data: (...[stream, bytes, start, end, endStream]) => {
+        note(stream, 'data', endStream)
         of(stream).body += bytes.toString('latin1', start, end)
         of(stream).held += end - start
       },
       trailers: (stream, fields) => {
+        note(stream, 'trailers', false)
         of(stream).trailers = fields.map(({ name, value }) => `${name}: ${value}`)
       },
       ended: stream => {
+        note(stream, 'ended', false)
         of(stream).ended = true
       },
       reset: (stream, code) => {
+        note(stream, 'reset', false)
         of(stream).reset = code
       },
       writable: stream => this.pump(session(), stream),
@@ -101,6 +113,11 @@ export class SessionPair {
   #serverEvents(): ServerEvents<Heard> {
     return this.#events(() => this.server)
   }
+}
+
+function note(stream: Http2Stream<Heard>, what: string, endStream: boolean): void {
+  const { received, sent, owner } = stream
+  owner?.log.push(`${what} ${received} ${sent}${endStream ? ' end' : ''}`)
 }
 
 function cut(bytes: Buffer, random: SeededRandom | undefined): Buffer[] {

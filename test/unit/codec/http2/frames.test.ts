@@ -172,6 +172,55 @@ await test('data comes out as it arrives', async t => {
   t.equal(reader.next(), MORE)
 })
 
+await test('each octet on the wire counts once, wherever the bytes are cut', async t => {
+  const count = (chunks: readonly Buffer[]): number => {
+    const reader = new FrameReader()
+    let octets = 0
+    for (const chunk of chunks) {
+      reader.push(chunk)
+      for (let found = reader.next(); found !== MORE; found = reader.next())
+        octets += reader.wireOctets
+    }
+    return octets
+  }
+  const unknown = (bytes: Buffer): boolean => (bytes[3] as number) >= 0x40
+  const counted = EXCHANGE.map(([bytes]) => bytes).filter(bytes => !unknown(bytes))
+  const wire = Buffer.concat(counted)
+  t.equal(count([wire]), wire.length)
+  t.equal(count([...wire].map(byte => Buffer.of(byte))), wire.length, 'byte by byte')
+  for (let cut = 1; cut < wire.length; cut += 61)
+    if (count([wire.subarray(0, cut), wire.subarray(cut)]) !== wire.length) t.fail(`cut at ${cut}`)
+
+  const reader = new FrameReader()
+  const padded = frame(DATA, 1, '\u0004padded\0\0\0\0', PADDED | END_STREAM)
+  reader.push(padded.subarray(0, 12))
+  t.equal(reader.next(), FRAME)
+  t.equal(reader.wireOctets, 12, 'the first piece has the header and the length of the padding')
+  t.equal(reader.next(), MORE)
+  reader.push(padded.subarray(12))
+  t.equal(reader.next(), FRAME)
+  t.equal(reader.wireOctets, 4)
+  t.notOk(reader.endsStream)
+  t.equal(reader.next(), FRAME)
+  t.equal(reader.wireOctets, 4, 'the padding')
+  t.ok(reader.endsStream)
+})
+
+await test('a reader between two frames keeps nothing of what it read', async t => {
+  const chunk = frame(HEADERS, 1, 'x'.repeat(10_000))
+  const rest = frame(CONTINUATION, 1, 'y'.repeat(10_000), END_HEADERS)
+  const reader = new FrameReader()
+  for (const byte of Buffer.concat([chunk, rest])) {
+    reader.push(Buffer.of(byte))
+    if (reader.next() === FRAME) break
+  }
+  t.equal(reader.end - reader.start, 20_000)
+  reader.push(frame(PING, 0, '12345678'))
+  t.equal(reader.next(), FRAME)
+  t.equal(reader.next(), MORE)
+  t.equal(reader.bytes.length, 17, 'only the last chunk')
+})
+
 const FAULTS: Readonly<Record<string, readonly [frames: readonly Buffer[], found: string]>> = {
   'larger than we take': [[frame(DATA, 1, 'x'.repeat(16_385))], `error ${FRAME_SIZE_ERROR}`],
   'an unknown type, larger than we take': [
@@ -398,6 +447,49 @@ await test('what is written is read', async t => {
     return `headers ${streamId}${end ? ' end' : ''}`
   })
   t.same(found, expected)
+})
+
+await test('pieces stay as they were taken, whatever is written later and by whom', async t => {
+  const random = new SeededRandom(SEED)
+  t.comment(`FRAMES_SEED=${SEED}`)
+  const writers = Array.from({ length: 5 }, () => new FrameWriter(new HpackEncoder()))
+  const taken: { piece: Buffer; copy: Buffer }[] = []
+  const written = writers.map(() => 0)
+  const octets = writers.map(() => 0)
+  for (let turn = 0; turn < 5_000; turn += 1) {
+    const index = random.below(5)
+    const writer = writers[index] as FrameWriter
+    const body = Buffer.alloc(random.below(random.below(20) === 0 ? 150_000 : 300), turn)
+    written[index] = (written[index] as number) + body.length
+    writer.data(index + 1, body, { start: 0, end: body.length }, false)
+    if (random.below(3) > 0) continue
+    for (const piece of writer.take()) taken.push({ piece, copy: Buffer.from(piece) })
+  }
+  for (const writer of writers)
+    for (const piece of writer.take()) taken.push({ piece, copy: Buffer.from(piece) })
+  const bytes: Buffer[][] = writers.map(() => [])
+  for (const { piece, copy } of taken) {
+    if (!piece.equals(copy)) t.fail('a piece has changed')
+    // Each piece begins with a frame, and all of its frames are of one writer.
+    bytes[piece.readUInt32BE(5) - 1]?.push(piece)
+  }
+  for (const [index, pieces] of bytes.entries())
+    for (const line of readAll(pieces)) {
+      const [, streamId, length] = line.split(' ')
+      if (streamId !== `${index + 1}`) t.fail(`${line} from writer ${index}`)
+      octets[index] = (octets[index] as number) + Number(length)
+    }
+  t.same(octets, written)
+})
+
+await test('who writes little takes little of the memory that all share', async t => {
+  const writers = Array.from({ length: 1_000 }, () => new FrameWriter(new HpackEncoder()))
+  const pieces = writers.flatMap(writer => {
+    writer.ping(Buffer.alloc(8), 0, false)
+    return writer.take()
+  })
+  t.equal(pieces.length, 1_000)
+  t.ok(new Set(pieces.map(({ buffer }) => buffer)).size <= 2, '17 octets each')
 })
 
 await test('random frames never throw, and end the same wherever they are cut', async t => {

@@ -1,4 +1,6 @@
 /** Both ends of HTTP/2: that they understand each other, and that nobody gets more out of one than they put in. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
 import {
   CANCEL,
@@ -10,6 +12,7 @@ import {
 import { CLIENT_PREFACE } from '../../../../src/codec/http2/frame-writer.ts'
 import { HeaderField, INDEXED } from '../../../../src/codec/http2/header-field.ts'
 import { HpackEncoder } from '../../../../src/codec/http2/hpack-encoder.ts'
+import { byPriority } from '../../../../src/codec/http2/priority.ts'
 import type { Http2Stream } from '../../../../src/codec/http2/stream.ts'
 import { frame, uint32 } from '../../../support/http2/frames.ts'
 import { Heard, SessionPair } from '../../../support/http2/session-pair.ts'
@@ -31,6 +34,7 @@ function requestFields(path = '/', method = 'POST'): HeaderField[] {
 }
 
 const OK = [field(':status', '200')]
+const FURTHER = Array.from({ length: 6 }, (_, at) => field(`x-field-${at}`, `value ${at}`))
 
 /** A client's first bytes, and a frame of its. */
 function greeting(): Buffer {
@@ -110,6 +114,298 @@ await test('what one end says the other hears, whole and in order, whatever the 
     t.equal(pair.client.size + pair.server.size, 0)
   }
 })
+
+/** Octets of the frames that belong to streams, by direction and stream: each chunk holds whole frames. */
+class WireCount {
+  readonly #octets = new Map<string, number>()
+
+  of(from: 'client' | 'server', streamId: number): number {
+    return this.#octets.get(`${from} ${streamId}`) ?? 0
+  }
+
+  readonly add = (from: 'client' | 'server', bytes: Buffer): void => {
+    const preface = bytes.indexOf(CLIENT_PREFACE) === 0
+    for (let at = preface ? CLIENT_PREFACE.length : 0; at < bytes.length; ) {
+      const octets = 9 + bytes.readUIntBE(at, 3)
+      const key = `${from} ${bytes.readUInt32BE(at + 5)}`
+      this.#octets.set(key, (this.#octets.get(key) ?? 0) + octets)
+      at += octets
+    }
+  }
+}
+
+await test('a stream counts its frames in both directions, as they are on the wire', async t => {
+  const random = new SeededRandom(SEED)
+  t.comment(`SESSIONS_SEED=${SEED}`)
+  for (let run = 0; run < 50; run += 1) {
+    const pair = new SessionPair({
+      streamWindow: random.pick([1_000, 65_535]),
+      frameBudget: { burst: 1e9, rate: 0 },
+    })
+    const wire = new WireCount()
+    pair.onBytes = wire.add
+    pair.onRequest = stream => {
+      pair.server.respond(stream, OK, { endStream: false })
+      const heard = stream.owner as Heard
+      heard.outgoing = Buffer.alloc(random.below(40_000))
+      if (random.below(2) === 0) heard.outgoingTrailers = [field('x', 'y'.repeat(20_000))]
+      pair.pump(pair.server, stream)
+    }
+    pair.settle()
+    const clients = Array.from({ length: 5 }, () => {
+      const heard = new Heard()
+      heard.outgoing = Buffer.alloc(random.below(40_000))
+      const large = random.below(2) === 0 ? [field('x-large', 'z'.repeat(20_000))] : []
+      const stream = pair.client.request(heard, [...requestFields(), ...large], false)
+      pair.pump(pair.client, stream)
+      return stream
+    })
+    for (let turn = 0; turn < 1_000 && clients.some(({ closed }) => !closed); turn += 1) {
+      pair.settle(random)
+      for (const [session, streams] of [
+        [pair.client, clients],
+        [pair.server, pair.requests],
+      ] as const)
+        for (const stream of streams) {
+          const heard = stream.owner as Heard
+          session.consumed(stream, heard.held)
+          heard.held = 0
+        }
+      if (random.below(10) === 0) pair.client.reset(random.pick(clients))
+    }
+    pair.settle()
+    t.equal(pair.client.begun, 5)
+    t.equal(pair.server.begun, 5)
+    for (const [index, client] of clients.entries()) {
+      const server = pair.requests[index] as Http2Stream<Heard>
+      t.equal(client.sent, wire.of('client', client.id))
+      t.equal(server.sent, wire.of('server', client.id))
+      // What comes when the stream is over already belongs to nobody.
+      t.ok(client.received <= server.sent)
+      t.ok(server.received <= client.sent)
+      if (server.owner?.reset !== undefined) continue
+      t.equal(client.received, server.sent)
+    }
+  }
+})
+
+await test('what a frame counts is counted before anybody hears of it', async t => {
+  const pair = attacked()
+  const first = headers(1, false)
+  pair.server.receive(first, 0)
+  const { owner: heard, ...stream } = pair.requests[0] as Http2Stream<Heard>
+  t.equal(stream.received, first.length)
+  const data = frame(0, 1, 'hello')
+  pair.server.receive(data.subarray(0, 11), 0)
+  pair.server.receive(data.subarray(11), 0)
+  pair.server.receive(frame(2, 1, Buffer.from('0000000310', 'hex')), 0)
+  pair.server.receive(frame(8, 1, uint32(5)), 0)
+  pair.server.receive(frame(0, 1, '\u0002!\0\0', 8), 0)
+  pair.server.receive(frame(3, 1, uint32(CANCEL)), 0)
+  let octets = first.length
+  t.same(heard?.log, [
+    `request ${octets} 0`,
+    `data ${(octets += 11)} 0`,
+    `data ${(octets += 3)} 0`,
+    `data ${(octets += 14 + 13 + 11)} 0`,
+    `reset ${octets + 2 + 13} 0`,
+  ])
+})
+
+await test('trailers, and a fault, are counted before anybody hears of them', async t => {
+  const pair = attacked()
+  const block = headers(1, false)
+  pair.server.receive(block, 0)
+  const trailers = headers(1, true, [field('x', 'y')])
+  pair.server.receive(trailers, 0)
+  pair.server.receive(block.fill(3, 8, 9), 0)
+  pair.server.receive(frame(8, 3, uint32(0)), 0)
+  const [first, second] = pair.requests.map(stream => stream.owner as Heard)
+  t.same(first?.log, [
+    `request ${block.length} 0`,
+    `trailers ${block.length + trailers.length} 0`,
+    `ended ${block.length + trailers.length} 0`,
+  ])
+  t.same(second?.log, [`request ${block.length} 0`, `reset ${block.length + 13} 13`])
+})
+
+await test('what we send on a stream counts at once', async t => {
+  const pair = new SessionPair({ streamWindow: 100 })
+  const stream = pair.client.request(new Heard(), requestFields(), false)
+  const first = stream.sent
+  t.ok(first > 9)
+  pair.client.send(stream, Buffer.from('hello'), { start: 0, end: 5 })
+  t.equal(stream.sent, first + 14)
+  pair.settle()
+  const server = pair.requests[0] as Http2Stream<Heard>
+  pair.server.consumed(server, 60)
+  t.equal(server.sent, 13, 'WINDOW_UPDATE')
+  pair.server.reset(server)
+  t.equal(server.sent, 26, 'RST_STREAM')
+  pair.server.consumed(server, 60)
+  t.equal(server.sent, 26, 'a window of a stream that is over belongs to nobody')
+})
+
+await test('the last of what comes says so, and then it has ended', async t => {
+  const pair = new SessionPair()
+  pair.settle()
+  pair.onRequest = stream => {
+    pair.server.respond(stream, OK, { endStream: false })
+    const body = Buffer.from('body')
+    t.equal(pair.server.send(stream, body, { start: 0, end: 4, endStream: true }), 4)
+    t.notOk(stream.localOpen, 'our side has ended with it')
+    t.equal(pair.server.send(stream, body, { start: 0, end: 4, endStream: true }), 0)
+  }
+  const heard = new Heard()
+  pair.client.request(heard, requestFields('/', 'GET'), true)
+  pair.onBytes = (from, bytes) => {
+    if (from === 'server' && bytes.length > 0)
+      t.ok(bytes.includes(frame(0, 1, 'body', 1)), 'the end is on the frame')
+  }
+  pair.settle()
+  t.match(
+    pair.requests[0]?.owner?.log.map(line => line.replace(/ \d+ \d+/, '')),
+    ['request end', 'ended'],
+  )
+  t.match(
+    heard.log.map(line => line.replace(/ \d+ \d+/, '')),
+    ['response', 'data end', 'ended'],
+  )
+  const headersOnly = new Heard()
+  pair.onBytes = () => {}
+  pair.onRequest = stream => pair.server.respond(stream, OK, { endStream: true })
+  pair.client.request(headersOnly, requestFields('/', 'GET'), true)
+  pair.settle()
+  t.match(
+    headersOnly.log.map(line => line.replace(/ \d+ \d+/, '')),
+    ['response end', 'ended'],
+  )
+})
+
+await test('an end is not sent before all of what it follows', async t => {
+  const pair = new SessionPair({ streamWindow: 100 })
+  pair.settle()
+  const stream = pair.client.request(new Heard(), requestFields(), false)
+  t.equal(pair.client.sendable(stream), 100)
+  const body = Buffer.alloc(150, 'x')
+  t.equal(pair.client.send(stream, body, { start: 0, end: 150, endStream: true }), 100)
+  t.ok(stream.localOpen)
+  t.equal(pair.client.sendable(stream), 0)
+  pair.settle()
+  const server = pair.requests[0] as Http2Stream<Heard>
+  t.notOk(server.owner?.ended)
+  pair.client.send(stream, body, { start: 100, end: 100, endStream: true })
+  t.equal(pair.client.sendable(stream), 0, 'no more after its end')
+  pair.settle()
+  t.ok(server.owner?.ended, 'an end takes no window')
+})
+
+await test('what the content-length promises and does not come is a fault, before it looks like an end', async t => {
+  const pair = attacked()
+  const fields = [...requestFields(), field('content-length', '5')]
+  pair.server.receive(headers(1, true, fields), 0)
+  t.same(pair.failures, ['malformed: ambiguous_framing'])
+  pair.server.receive(headers(3, false, fields), 0)
+  pair.server.receive(frame(0, 3, 'four', 1), 0)
+  pair.server.receive(headers(5, false, fields), 0)
+  pair.server.receive(headers(5, true, [field('x', 'y')]), 0)
+  pair.server.receive(headers(7, false, fields), 0)
+  pair.server.receive(frame(0, 7, 'sixsix'), 0)
+  for (const { owner } of pair.requests) {
+    t.equal(owner?.log.length, 2)
+    t.match(owner?.log[1], /^reset/)
+    t.equal(owner?.reset, PROTOCOL_ERROR)
+  }
+  t.equal(pair.requests.length, 3)
+
+  const answers = new SessionPair()
+  const fives = [...OK, field('content-length', '5')]
+  answers.onRequest = stream => answers.server.respond(stream, fives, { endStream: true })
+  const [heard, head] = [new Heard(), new Heard()]
+  answers.client.request(heard, requestFields('/', 'GET'), true)
+  answers.client.expectNoBody(answers.client.request(head, requestFields('/', 'HEAD'), true))
+  answers.settle()
+  t.match(heard, { status: 0, ended: false, reset: PROTOCOL_ERROR })
+  t.match(head, { status: 200, ended: true, reset: undefined })
+})
+
+await test('who has many streams that wait puts them in the order of RFC 9218', async t => {
+  const streams = [
+    [5, 3],
+    [1, 3],
+    [7, 0],
+    [3, 7],
+  ].map(([id = 0, urgency = 0]) => ({ id, urgency }))
+  t.same(
+    streams.toSorted(byPriority).map(({ id }) => id),
+    [7, 1, 5, 3],
+  )
+})
+
+await test('of those that wait, one may end another', async t => {
+  const pair = new SessionPair({ sessionWindow: 65_535, streamWindow: 65_535 })
+  pair.settle()
+  const start = (size: number): Http2Stream<Heard> => {
+    const heard = new Heard()
+    heard.outgoing = Buffer.alloc(size, 'x')
+    const stream = pair.client.request(heard, requestFields(), false)
+    pair.pump(pair.client, stream)
+    return stream
+  }
+  start(65_535)
+  const first = start(1_000)
+  const second = start(1_000)
+  t.ok(first.blocked && second.blocked)
+  let woken = 0
+  Object.defineProperty(second.owner, 'outgoing', {
+    get: () => {
+      woken += 1
+      return Buffer.alloc(0)
+    },
+  })
+  Object.defineProperty(first.owner, 'outgoingTrailers', {
+    get: () => {
+      pair.client.reset(second)
+      return undefined
+    },
+  })
+  pair.settle()
+  pair.server.consumed(pair.requests[0] as Http2Stream<Heard>, 65_535)
+  pair.settle()
+  t.equal(woken, 0)
+})
+
+await test('an idle session is small', async t => {
+  const gc = collector()
+  const keep: SessionPair[] = []
+  const measure = (): number => {
+    gc()
+    gc()
+    const { heapUsed, external } = process.memoryUsage()
+    return heapUsed + external
+  }
+  const pairs = 500
+  let before = 0
+  for (let index = -50; index < pairs; index += 1) {
+    if (index === 0) before = measure()
+    const pair = new SessionPair()
+    pair.onRequest = stream => pair.server.respond(stream, OK, { endStream: true })
+    pair.client.request(new Heard(), [...requestFields(`/${index}`, 'GET'), ...FURTHER], true)
+    pair.settle()
+    pair.requests.length = 0
+    keep.push(pair)
+  }
+  const octets = (measure() - before) / (2 * pairs)
+  t.comment(`${octets} octets a session`)
+  t.ok(octets < 6_000, `${octets} octets a session`)
+  t.equal(keep.length, pairs + 50)
+})
+
+/** Node shows it to those who ask before they start; this is how to ask later. */
+function collector(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+}
 
 await test('trailers come behind the body, and end it', async t => {
   const pair = new SessionPair()
