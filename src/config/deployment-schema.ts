@@ -19,6 +19,17 @@ const health = z.strictObject({
     .describe(
       'Path that answers 2xx or 3xx while the endpoint is well. Without it, an endpoint that accepts connections is well.',
     ),
+  grpc: z
+    .string()
+    .max(256, 'must have at most 256 characters')
+    .regex(
+      /^[A-Za-z0-9_.-]*$/,
+      'must be the name of a service, such as orders.v1.Orders, or "" for the whole server',
+    )
+    .optional()
+    .describe(
+      'Instead of `path`, for h2 and h2c endpoints: gRPC’s health protocol is asked for this service, "" for the whole server; SERVING is well.',
+    ),
   interval: duration()
     .prefault('5s')
     .describe(
@@ -156,7 +167,7 @@ export const deployment = z.strictObject({
     .describe(
       'Where the deployment listens: http, https, h2c, h2, tcp or tls; h2 and h2c are HTTP/2, with TLS and in cleartext. For a tunnel, http, h2c and tcp are the same place, and https, h2 and tls. Each address of a name is an endpoint of its own.',
     ),
-  health: health.optional().describe('Active health checks, over HTTP or by a connection.'),
+  health: health.optional().describe('Active health checks, by HTTP, gRPC or a connection.'),
   tls: tls.optional().describe('For https, h2 and tls endpoints, which are always verified.'),
   proxyProtocol: z
     .enum(['off', 'v1', 'v2'])

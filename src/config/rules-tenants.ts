@@ -5,7 +5,7 @@ import { claimPathKey, claimPathOf } from '../core/claim-path.ts'
 import { canonicalAddress, hostFault } from './addresses.ts'
 import type { Draft, Located, Verdicts } from './draft.ts'
 import { keyOfPrivateLink } from './private-link-schema.ts'
-import { type Path, placeIn } from './problem.ts'
+import { type Path, type Place, placeIn } from './problem.ts'
 import { checkApiKeys } from './rules-api-keys.ts'
 import { checkTenantFiles, type FileFaults } from './rules-files.ts'
 import { checkIdentity } from './rules-identity.ts'
@@ -14,7 +14,7 @@ import { PrivatePorts } from './rules-listeners.ts'
 import { checkPassthrough } from './rules-passthrough.ts'
 import { TenantQuotaRules } from './rules-quotas.ts'
 import { spiffeFault, trustDomainNames } from './rules-spiffe.ts'
-import type { CredentialConfig, JwtIssuerConfig, TenantConfig } from './schema.ts'
+import type { CredentialConfig, DeploymentConfig, JwtIssuerConfig, TenantConfig } from './schema.ts'
 
 /**
  * The rules for a tenant by itself, against a service. They are the same for all of its tenants, so what they need of the
@@ -186,6 +186,7 @@ function same(what: string): { key: string; what: string } {
 
 function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {
   const { endpoints, tls, ejection } = value.deployment
+  checkHealth(value.deployment, placeIn(place, 'deployment'), verdicts)
   for (const [index, endpoint] of endpoints.entries()) {
     const at = placeIn(place, 'deployment', 'endpoints', index)
     const [, address = ''] = endpoint.split('://')
@@ -210,4 +211,14 @@ function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verd
       'no endpoint is https, h2 or tls, so this is not used and traffic is not encrypted',
     )
   }
+}
+
+function checkHealth({ health, endpoints }: DeploymentConfig, at: Place, verdicts: Verdicts): void {
+  if (health?.grpc === undefined) return
+  const place = placeIn(at, 'health', 'grpc')
+  if (health.path !== undefined)
+    verdicts.problem(place, 'there is a path as well: endpoints are asked by gRPC or for a path')
+  const other = endpoints.find(endpoint => !/^h2c?:/.test(endpoint))
+  if (other !== undefined)
+    verdicts.problem(place, `gRPC is spoken to h2 and h2c endpoints alone, and ${other} is none`)
 }

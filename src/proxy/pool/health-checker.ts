@@ -3,7 +3,7 @@ import type { DeploymentConfig } from '../../config/schema.ts'
 import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Endpoint } from './endpoint.ts'
-import { acceptsConnection, answersHttp } from './health-probe.ts'
+import { acceptsConnection, answersHttp, servesGrpc } from './health-probe.ts'
 
 type HealthConfig = NonNullable<DeploymentConfig['health']>
 
@@ -49,10 +49,7 @@ export class HealthChecker implements TimerOwner {
 
   async #check(endpoint: Endpoint): Promise<void> {
     const { health, tenant } = this.#options
-    const passed =
-      health.path === undefined
-        ? await acceptsConnection(endpoint, health.timeout)
-        : await answersHttp(endpoint, health.path, health.timeout)
+    const passed = await probe(endpoint, health)
     if (this.#closed) return
     const { clock, logger } = this.#context
     clock.refresh()
@@ -76,4 +73,11 @@ export class HealthChecker implements TimerOwner {
     this.#closed = true
     this.#context.wheel.cancel(this.#timer)
   }
+}
+
+function probe(endpoint: Endpoint, { grpc, path, timeout }: HealthConfig): Promise<boolean> {
+  if (grpc !== undefined) return servesGrpc(endpoint, grpc, timeout)
+  return path === undefined
+    ? acceptsConnection(endpoint, timeout)
+    : answersHttp(endpoint, path, timeout)
 }

@@ -450,6 +450,19 @@ tenants:
 `,
   },
   {
+    name: 'endpoints of HTTP/2 alone are asked by gRPC, and not for a path as well',
+    yaml: `${LISTENERS}tenants:
+  - { id: a, deployment: { endpoints: [h2://h:1, h2c://h:1], health: { grpc: orders.v1.Orders } } }
+  - { id: b, deployment: { endpoints: [h2c://h:1, http://h:1], health: { grpc: "", path: / } } }
+  - { id: c, deployment: { endpoints: [h2c://h:1], health: { grpc: "a b" } } }
+`,
+    problems: [
+      '5:80: tenants[1].deployment.health.grpc: there is a path as well: endpoints are asked by gRPC or for a path',
+      '5:80: tenants[1].deployment.health.grpc: gRPC is spoken to h2 and h2c endpoints alone, and http://h:1 is none',
+      '6:68: tenants[2].deployment.health.grpc: must be the name of a service, such as orders.v1.Orders, or "" for the whole server, not "a b"',
+    ],
+  },
+  {
     name: 'caps of HTTP/2 have bounds',
     yaml: `${LISTENERS}http2:
   maxStreams: 0
