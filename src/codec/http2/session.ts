@@ -244,6 +244,7 @@ export abstract class Http2Session<Owner> {
 
   #invalidStream(): void {
     const { type, streamId, error, wireOctets } = this.#reader
+    if (!this.#isGreeted(type)) return
     if (type === HEADERS && !this.#decode()) return
     const stream = this.streams.get(streamId)
     if (stream !== undefined) {
@@ -258,10 +259,7 @@ export abstract class Http2Session<Owner> {
 
   #frame(): void {
     const { type } = this.#reader
-    if (!this.#greeted && type !== SETTINGS) {
-      this.fail(PROTOCOL_ERROR, 'settings have to come first')
-      return
-    }
+    if (!this.#isGreeted(type)) return
     switch (type) {
       case DATA:
         this.#data()
@@ -281,6 +279,13 @@ export abstract class Http2Session<Owner> {
       default:
         if (this.#spend()) this.#control(type)
     }
+  }
+
+  /** Settings have to come first (RFC 9113 §3.4). */
+  #isGreeted(type: number): boolean {
+    if (this.#greeted || type === SETTINGS) return true
+    this.fail(PROTOCOL_ERROR, 'settings have to come first')
+    return false
   }
 
   #control(type: number): void {
@@ -445,8 +450,10 @@ export abstract class Http2Session<Owner> {
   #dataOfNoStream(streamId: number, stream: Http2Stream<Owner> | undefined): void {
     if (stream !== undefined) this.faultyStream(stream, STREAM_CLOSED)
     else if (this.isIdle(streamId)) this.fail(PROTOCOL_ERROR, 'data of a stream that never was')
-    else if (this.streams.closed.mayBeOnItsWay(streamId)) this.#spend()
-    else this.fail(STREAM_CLOSED, 'data of a stream that is over')
+    else if (!this.streams.closed.mayBeOnItsWay(streamId))
+      this.fail(STREAM_CLOSED, 'data of a stream that is over')
+    // A frame counts once, in however many pieces it comes.
+    else if (this.#reader.finished) this.#spend()
   }
 
   #returnToSession(octets: number): void {

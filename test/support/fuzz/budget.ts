@@ -12,12 +12,15 @@ export const SEED = Number(process.env['FUZZ_SEED'] ?? Date.now() % 0x7fffffff)
 
 /** What each file may take of `FUZZ_SECONDS`; two of them run at a time, so all shares together are 2. */
 const SHARES = {
-  codec: 0.25,
-  differential: 0.2,
-  mutation: 0.25,
-  'proxy-headers': 0.1,
-  'proxy-requests': 0.6,
-  'proxy-answers': 0.6,
+  codec: 0.15,
+  differential: 0.15,
+  mutation: 0.2,
+  'proxy-headers': 0.05,
+  'proxy-requests': 0.4,
+  'proxy-answers': 0.35,
+  'http2-frames': 0.2,
+  'http2-differential': 0.25,
+  'http2-proxy': 0.25,
 } as const
 
 export function budgetMs(fuzzer: keyof typeof SHARES): number {

@@ -22,6 +22,8 @@ export class MemoryWatch {
   }
 
   #used(): number {
+    // The second one waits until buffers of the first are given back.
+    collect()
     collect()
     const { heapUsed, external } = process.memoryUsage()
     return heapUsed + external
