@@ -17,6 +17,7 @@ import { mixerBooksSchema } from '../src/contracts/reconcile.ts'
 import { usageAnswerSchema, usageSumsOf } from '../src/contracts/usage-query.ts'
 import {
   columnReport,
+  noExactUsage,
   USAGE_COUNTERS,
   type UsageCounter,
   type UsageRecord,
@@ -76,7 +77,7 @@ interface Load {
 }
 
 function makeLoad({ producers, tenants, records, reports }: Options): Load {
-  const sums = { calls: 0n, ingress: 0n, egress: 0n, connections: 0n, connectionMs: 0n, callMs: 0n }
+  const sums = noExactUsage()
   const bodies: Buffer[][] = Array.from({ length: producers }, () => [])
   const start = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - MINUTES * MINUTE_MS
   for (let report = 0; report < reports; report += 1) {
@@ -96,6 +97,8 @@ function makeLoad({ producers, tenants, records, reports }: Options): Load {
         connections: number % 2,
         connectionMs: number % 60_000,
         callMs: number % 900,
+        requestMessages: 0,
+        responseMessages: 0,
       }
     })
     for (const counter of USAGE_COUNTERS)

@@ -10,12 +10,12 @@ const LEAST_DELAY_MS = 60_000
 const LEAST_KEEP_MS = 36 * 86_400_000
 
 const METRIC =
-  'must be calls, ingress, egress, connections, connectionMs, callMs, or event:NAME for charges'
+  'must be calls, ingress, egress, connections, connectionMs, callMs, requestMessages, responseMessages, or event:NAME for charges'
 const metric = (): z.ZodString =>
   z
     .string()
     .regex(
-      /^(calls|ingress|egress|connections|connectionMs|callMs|event:[A-Za-z0-9][A-Za-z0-9._-]{0,62})$/,
+      /^(calls|ingress|egress|connections|connectionMs|callMs|requestMessages|responseMessages|event:[A-Za-z0-9][A-Za-z0-9._-]{0,62})$/,
       METRIC,
     )
 

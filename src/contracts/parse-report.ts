@@ -64,14 +64,21 @@ const CELLS: Readonly<Record<keyof UsageRecord, (cells: readonly unknown[]) => b
   connections: each(isCount),
   connectionMs: each(isCount),
   callMs: each(isCount),
+  requestMessages: each(isCount),
+  responseMessages: each(isCount),
 }
 const NAMES = Object.keys(CELLS) as (keyof UsageRecord)[]
+const MAY_BE_ABSENT: ReadonlySet<keyof UsageRecord> = new Set([
+  'requestMessages',
+  'responseMessages',
+])
 
 function areColumns(columns: Record<string, unknown>): columns is UsageColumns {
   const { tenant } = columns
   if (!Array.isArray(tenant) || tenant.length > MAX_RECORDS_PER_REPORT) return false
-  if (Object.keys(columns).length !== NAMES.length) return false
-  return NAMES.every(name => {
+  const given = NAMES.filter(name => !MAY_BE_ABSENT.has(name) || Object.hasOwn(columns, name))
+  if (Object.keys(columns).length !== given.length) return false
+  return given.every(name => {
     const cells = Object.hasOwn(columns, name) ? columns[name] : undefined
     return Array.isArray(cells) && cells.length === tenant.length && CELLS[name](cells)
   })
@@ -114,5 +121,7 @@ function recordsOf(columns: UsageColumns): UsageRecord[] {
     connections: columns.connections[row] as number,
     connectionMs: columns.connectionMs[row] as number,
     callMs: columns.callMs[row] as number,
+    requestMessages: columns.requestMessages?.[row] ?? 0,
+    responseMessages: columns.responseMessages?.[row] ?? 0,
   }))
 }

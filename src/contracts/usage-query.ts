@@ -61,6 +61,8 @@ export function usageSumsOf(exact: Readonly<Record<UsageCounter, bigint>>): Usag
     connections: usageSumOf(exact.connections),
     connectionMs: usageSumOf(exact.connectionMs),
     callMs: usageSumOf(exact.callMs),
+    requestMessages: usageSumOf(exact.requestMessages),
+    responseMessages: usageSumOf(exact.responseMessages),
   }
 }
 
@@ -71,7 +73,10 @@ const sums = {
   connections: usageSum,
   connectionMs: usageSum,
   callMs: usageSum,
-} satisfies Record<UsageCounter, typeof usageSum>
+  /** Whoever answers with neither counts no messages. */
+  requestMessages: usageSum.default(0),
+  responseMessages: usageSum.default(0),
+} satisfies Record<UsageCounter, z.ZodType<UsageSum>>
 export const usageSumsSchema: z.ZodType<UsageSums> = z.strictObject(sums)
 
 export const usageWindowSchema = z.strictObject({

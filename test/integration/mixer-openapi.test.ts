@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { columnReport } from '../../src/contracts/usage-report.ts'
 import { ERRORS } from '../../src/core/errors.ts'
-import { report } from '../support/ledger/reports.ts'
+import { record, report } from '../support/ledger/reports.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
 
 interface Operation {
@@ -95,7 +95,10 @@ await test('schemas are those that the mixer checks with', async t => {
   const [schema] = forms
   t.equal(schema?.additionalProperties, false)
   const item = schema?.properties['records']?.items
-  t.same(item?.required.toSorted(), Object.keys(report(1).records[0] ?? {}).toSorted())
+  const { requestMessages: _, responseMessages: __, ...required } = record()
+  t.same(item?.required.toSorted(), Object.keys(required).toSorted())
+  for (const optional of ['requestMessages', 'responseMessages'])
+    t.match(item?.properties[optional], { type: 'integer', minimum: 0, default: 0 }, optional)
   t.equal(item?.properties['window']?.multipleOf, 60_000)
   t.same(
     paths['/v1/usage']?.['get']?.parameters?.map(({ name }) => name),

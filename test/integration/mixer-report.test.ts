@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { type Test, test } from 'tap'
-import { columnReport, MAX_RECORDS_PER_REPORT } from '../../src/contracts/usage-report.ts'
+import { columnReport, MAX_RECORDS_PER_REPORT, noUsage } from '../../src/contracts/usage-report.ts'
 import { MAX_BODY_BYTES } from '../../src/mixer/http/body.ts'
 import { MAX_ANNOUNCEMENTS_AT_ONCE } from '../../src/mixer/http/producers.ts'
 import { MAX_REPORTS_AT_ONCE } from '../../src/mixer/http/report.ts'
@@ -56,8 +56,17 @@ async function totals(url: string): Promise<unknown> {
   return (await call(`${url}/v1/usage`, { headers: HEADERS })).body['totals']
 }
 
-const NOTHING = { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
-const ONE = { calls: 1, ingress: 100, egress: 2_000, connections: 1, connectionMs: 30, callMs: 20 }
+const NOTHING = noUsage()
+const ONE = {
+  calls: 1,
+  ingress: 100,
+  egress: 2_000,
+  connections: 1,
+  connectionMs: 30,
+  callMs: 20,
+  requestMessages: 2,
+  responseMessages: 3,
+}
 
 await test('a report is answered with what is durable and counts once', async t => {
   const { url } = await startMixer(t, { now })
@@ -158,6 +167,19 @@ await test('a report by columns is the same as one by records', async t => {
     { tenant: 'acme', code: '2xx', calls: 2, egress: 4_000, callMs: 40 },
     { tenant: 'globex', code: '5xx', calls: 14, egress: 4_000, callMs: 40 },
   ])
+})
+
+await test('a proxy that counts no messages reports as before, in both forms', async t => {
+  const { url } = await startMixer(t, { now })
+  const { requestMessages: _, responseMessages: __, ...old } = record()
+  t.equal((await post(url, { ...report(1), records: [old] })).status, 200)
+  const { columns, ...head } = columnReport(report(1, [record()], 'p2'))
+  const { requestMessages: ___, responseMessages: ____, ...oldColumns } = columns
+  t.equal((await post(url, { ...head, columns: oldColumns })).status, 200)
+  const silent = record({ requestMessages: 0, responseMessages: 0 })
+  const { columns: sent } = columnReport(report(1, [silent], 'p3'))
+  t.notOk('requestMessages' in sent || 'responseMessages' in sent, 'nor does one without gRPC')
+  t.match(await totals(url), { calls: 2, requestMessages: 0, responseMessages: 0 })
 })
 
 await test('a report of several batches says with which it begins', async t => {
@@ -272,6 +294,21 @@ await test('a malformed report changes nothing and says what is wrong with which
       name: 'a bad cell',
       body: columns({ tenant: ['ACME'] }),
       problem: /^columns\.tenant\[0\]: /,
+    },
+    {
+      name: 'messages that are no count',
+      body: columns({ requestMessages: [-1] }),
+      problem: /^columns\.requestMessages\[0\]: /,
+    },
+    {
+      name: 'a column of messages of another length',
+      body: columns({ responseMessages: [] }),
+      problem: /^columns: must all be of one length/,
+    },
+    {
+      name: 'an unknown gRPC status',
+      body: columns({ code: ['grpc-17'] }),
+      problem: /^columns\.code\[0\]: /,
     },
     { name: 'an unknown column', body: columns({ cost: [1] }), problem: /^columns: .*"cost"/ },
     {

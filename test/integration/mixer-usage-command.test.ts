@@ -34,8 +34,8 @@ await test('amt usage prints CSV', async t => {
   const env = { AMT_MIXER_URL: url, AMT_MIXER_TOKEN: TOKEN }
   const csv = await runAmt(['usage', '--from', '0', '--by', 'tenant,operation', '--csv'], { env })
   const lines = [
-    'tenant,operation,calls,ingress,egress,connections,connectionMs,callMs',
-    'acme,"a,b",1,100,2000,1,30,20',
+    'tenant,operation,calls,ingress,egress,connections,connectionMs,callMs,requestMessages,responseMessages',
+    'acme,"a,b",1,100,2000,1,30,20,2,3',
     '',
   ]
   t.same(csv, { code: 0, stderr: '', stdout: lines.join('\r\n') })

@@ -1,10 +1,13 @@
 import { Client } from 'pg'
 import { t } from 'tap'
+import { MIGRATIONS } from '../../src/mixer/ledger/migrations/list.ts'
+import { forPostgres } from '../../src/mixer/ledger/migrations/migration.ts'
 import { testDatabase } from '../support/ledger/database-contract.ts'
 import { testLedger } from '../support/ledger/ledger-contract.ts'
 import { openLedger, refusalOf } from '../support/ledger/open-ledger.ts'
 import { report } from '../support/ledger/reports.ts'
 import { testRollUps } from '../support/ledger/roll-up-contract.ts'
+import { FORMER_USAGE, FORMER_VERSION, testUpgraded } from '../support/ledger/upgrade-contract.ts'
 import { startPostgres, WITHOUT_POSTGRES } from '../support/postgres.ts'
 
 t.setTimeout(300_000)
@@ -40,6 +43,26 @@ await t.test('many mixers may start at once on an empty database', { skip }, asy
   const refusals = await Promise.all(Array.from({ length: 6 }, () => refusalOf(url)))
   t.same(new Set(refusals), new Set([undefined]))
 })
+
+await t.test(
+  'a ledger of the version before messages were counted is upgraded in place, by many mixers at once',
+  { skip },
+  async t => {
+    const server = await startPostgres(t)
+    const url = await server.createDatabase()
+    const versions = Array.from({ length: FORMER_VERSION }, (_, index) => `(${index + 1})`)
+    const former = [
+      ...MIGRATIONS.slice(0, FORMER_VERSION).flat().map(forPostgres),
+      'CREATE TABLE amt_ledger (version BIGINT NOT NULL PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())',
+      `INSERT INTO amt_ledger (version) VALUES ${versions.join(', ')}`,
+      ...FORMER_USAGE,
+    ]
+    await server.query('ledger_1', former.join(';\n'))
+    const refusals = await Promise.all(Array.from({ length: 4 }, () => refusalOf(url)))
+    t.same(new Set(refusals), new Set([undefined]))
+    await testUpgraded(t, await openLedger(url))
+  },
+)
 
 await t.test(
   'a database that is no current ledger is refused and left as it is',

@@ -1,6 +1,7 @@
 /** A mixer in memory that applies each report exactly once, and does to its answers what a test tells it. */
 import type { Announcement } from '../../src/contracts/producer-announcement.ts'
 import {
+  noUsage,
   USAGE_COUNTERS,
   type UsageRecord,
   type UsageReport,
@@ -63,7 +64,7 @@ export class ExactMixer {
     if (first > durable + 1) return { ...refused(409, 'report_gap'), expected: durable + 1 }
     if (first <= durable) return accepted(durable)
     for (const record of records) {
-      const totals = this.totals.get(record.tenant) ?? zero()
+      const totals = this.totals.get(record.tenant) ?? noUsage()
       for (const counter of USAGE_COUNTERS) totals[counter] += record[counter]
       this.totals.set(record.tenant, totals)
     }
@@ -98,8 +99,4 @@ function accepted(durable: number): ReportResult {
 
 function refused(status: number, code: string): Extract<ReportResult, { reason: 'refused' }> {
   return { ok: false, reason: 'refused', status, code, detail: code, problems: ['records[0]: bad'] }
-}
-
-function zero(): UsageTotals {
-  return { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
 }

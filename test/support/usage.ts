@@ -20,6 +20,8 @@ export function usageOf(
     connections: 0,
     connectionMs: 0,
     callMs: calls,
+    requestMessages: 0,
+    responseMessages: 0,
     ...changes,
   }
 }

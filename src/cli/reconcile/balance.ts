@@ -7,7 +7,7 @@ import type {
   UsageAccountBooks,
 } from '../../contracts/reconcile.ts'
 import type { UsageSums } from '../../contracts/usage-query.ts'
-import { USAGE_COUNTERS } from '../../contracts/usage-report.ts'
+import { noUsage, USAGE_COUNTERS } from '../../contracts/usage-report.ts'
 
 export interface Sample {
   /** Monotonic, ms. */
@@ -91,14 +91,7 @@ function journalImbalance(
     : `the ledger has ${differences(ledger.totals, journal.acknowledged)} of what it acknowledged`
 }
 
-const NOTHING: UsageSums = {
-  calls: 0,
-  ingress: 0,
-  egress: 0,
-  connections: 0,
-  connectionMs: 0,
-  callMs: 0,
-}
+const NOTHING: UsageSums = noUsage()
 
 function equal(a: UsageSums, b: UsageSums): boolean {
   return USAGE_COUNTERS.every(counter => BigInt(a[counter]) === BigInt(b[counter]))

@@ -1,8 +1,8 @@
 /** The books as tables, for people. */
 import type { UsageAccountBooks } from '../../contracts/reconcile.ts'
 import type { UsageSums } from '../../contracts/usage-query.ts'
-import { USAGE_COUNTERS } from '../../contracts/usage-report.ts'
-import { align, exact, printable, TITLES } from '../usage/table.ts'
+import type { UsageCounter } from '../../contracts/usage-report.ts'
+import { align, exact, printable, shownCounters, TITLES } from '../usage/table.ts'
 import type { Sample } from './balance.ts'
 
 const PARTS: readonly (readonly [keyof UsageAccountBooks, string])[] = [
@@ -15,10 +15,11 @@ const PARTS: readonly (readonly [keyof UsageAccountBooks, string])[] = [
 
 /** Totals by counter, then the calls of each tenant, each line ended. */
 export function booksTable({ proxy, mixer }: Sample): string {
+  const counters = shownCounters([...Object.values(proxy.totals), mixer.ledger])
   const totals = [
-    ['this proxy since its start', ...USAGE_COUNTERS.map(counter => TITLES[counter])],
-    ...PARTS.map(([part, title]) => rowOf(title, proxy.totals[part])),
-    rowOf('whole ledger', mixer.ledger),
+    ['this proxy since its start', ...counters.map(counter => TITLES[counter])],
+    ...PARTS.map(([part, title]) => rowOf(title, proxy.totals[part], counters)),
+    rowOf('whole ledger', mixer.ledger, counters),
   ]
   const tenants = [
     ['calls by tenant', ...PARTS.map(([, title]) => title)],
@@ -31,6 +32,6 @@ export function booksTable({ proxy, mixer }: Sample): string {
   return `${align(totals, 1)}\n${align(tenants, 1)}\n${pending}\n`
 }
 
-function rowOf(name: string, sums: UsageSums): string[] {
-  return [name, ...USAGE_COUNTERS.map(counter => exact(sums[counter]))]
+function rowOf(name: string, sums: UsageSums, counters: readonly UsageCounter[]): string[] {
+  return [name, ...counters.map(counter => exact(sums[counter]))]
 }

@@ -5,7 +5,7 @@ import {
   type UsageSums,
   usageSumsOf,
 } from '../../contracts/usage-query.ts'
-import { USAGE_COUNTERS } from '../../contracts/usage-report.ts'
+import { noExactUsage, USAGE_COUNTERS } from '../../contracts/usage-report.ts'
 import type { MixerClient, UsageResult } from '../../runtime/mixer-client.ts'
 
 const WINDOWS_A_PAGE = 10_000
@@ -44,7 +44,7 @@ export async function wholeUsage(
 }
 
 function total(pages: readonly UsageAnswer[]): UsageSums {
-  const sums = { calls: 0n, ingress: 0n, egress: 0n, connections: 0n, connectionMs: 0n, callMs: 0n }
+  const sums = noExactUsage()
   for (const { totals } of pages)
     for (const counter of USAGE_COUNTERS) sums[counter] += BigInt(totals[counter])
   return usageSumsOf(sums)

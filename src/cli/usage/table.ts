@@ -1,5 +1,10 @@
 /** Usage as an aligned table with exact numbers; a bill is checked against it. */
-import type { UsageAnswer, UsageGrouping, UsageWindow } from '../../contracts/usage-query.ts'
+import type {
+  UsageAnswer,
+  UsageGrouping,
+  UsageSums,
+  UsageWindow,
+} from '../../contracts/usage-query.ts'
 import { USAGE_COUNTERS, type UsageCounter } from '../../contracts/usage-report.ts'
 
 export const TITLES: Readonly<Record<UsageCounter, string>> = {
@@ -9,6 +14,17 @@ export const TITLES: Readonly<Record<UsageCounter, string>> = {
   connections: 'connections',
   connectionMs: 'connection time ms',
   callMs: 'call time ms',
+  requestMessages: 'request messages',
+  responseMessages: 'response messages',
+}
+
+const MESSAGES: ReadonlySet<UsageCounter> = new Set(['requestMessages', 'responseMessages'])
+
+/** Those of a table: messages are left out where there are none, as for every service without gRPC. */
+export function shownCounters(totals: readonly UsageSums[]): UsageCounter[] {
+  return USAGE_COUNTERS.filter(
+    counter => !MESSAGES.has(counter) || totals.some(sums => BigInt(sums[counter]) !== 0n),
+  )
 }
 
 /** A line for what was asked, then the table with its total, each line ended. */
@@ -16,15 +32,16 @@ export function usageTable(usage: UsageAnswer): string {
   const whose = usage.tenant === null ? 'all tenants' : `tenant ${usage.tenant}`
   const range = `Usage of ${whose} from ${shortTime(usage.from)} to ${shortTime(usage.to)} UTC`
   if (usage.windows.length === 0) return `${range}: none\n`
+  const counters = shownCounters([usage.totals])
   const rows = [
-    [...usage.by.map(titleOf), ...USAGE_COUNTERS.map(counter => TITLES[counter])],
+    [...usage.by.map(titleOf), ...counters.map(counter => TITLES[counter])],
     ...usage.windows.map(window => [
       ...usage.by.map(grouping => valueOf(window, grouping)),
-      ...USAGE_COUNTERS.map(counter => exact(window[counter])),
+      ...counters.map(counter => exact(window[counter])),
     ]),
     [
       ...usage.by.map((_, index) => (index === 0 ? 'total' : '')),
-      ...USAGE_COUNTERS.map(counter => exact(usage.totals[counter])),
+      ...counters.map(counter => exact(usage.totals[counter])),
     ],
   ]
   return `${range}\n\n${align(rows, usage.by.length)}`

@@ -1,6 +1,11 @@
 /** How a report gets into the ledger: its records and its producer's high-water mark, in one transaction. */
 import { USAGE_GRAINS } from '../../contracts/usage-query.ts'
-import { USAGE_COUNTERS, type UsageRecord, type UsageReport } from '../../contracts/usage-report.ts'
+import {
+  noExactUsage,
+  USAGE_COUNTERS,
+  type UsageRecord,
+  type UsageReport,
+} from '../../contracts/usage-report.ts'
 import { SqlError, type SqlSession } from './database.ts'
 import type { ApplyResult } from './ledger.ts'
 import { isLate, readMarks } from './marks.ts'
@@ -82,7 +87,7 @@ function startingWith(grain: number): (record: UsageRecord) => UsageRecord {
 
 /** Exact: numbers up to 2^53, added as such for as long as that cannot round. */
 function sumsOf(records: readonly UsageRecord[]): ExactSums {
-  const sums = { calls: 0n, ingress: 0n, egress: 0n, connections: 0n, connectionMs: 0n, callMs: 0n }
+  const sums = noExactUsage()
   for (const counter of USAGE_COUNTERS) {
     let small = 0
     for (const record of records) {

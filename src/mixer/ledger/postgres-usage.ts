@@ -6,6 +6,7 @@ import {
   addingTo,
   COUNTER_COLUMNS,
   KEY_COLUMNS,
+  USAGE_COLUMN_COUNT,
   USAGE_COLUMNS,
   type UsageRow,
   type UsageTable,
@@ -50,7 +51,8 @@ function statementOf(table: UsageTable): string {
     INSERT INTO ${table} (${USAGE_COLUMNS})
     SELECT ${KEY_COLUMNS}, ${sums.join(', ')}
     FROM unnest($1::BIGINT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[],
-      $7::BIGINT[], $8::BIGINT[], $9::BIGINT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[])
+      $7::BIGINT[], $8::BIGINT[], $9::BIGINT[], $10::BIGINT[], $11::BIGINT[], $12::BIGINT[],
+      $13::BIGINT[], $14::BIGINT[])
       AS record (${USAGE_COLUMNS})
     GROUP BY ${KEY_COLUMNS}
     ORDER BY ${KEY_COLUMNS}
@@ -74,7 +76,7 @@ async function add(
 /** The columns as PostgreSQL writes arrays, which is a fraction of the work of what the driver makes of a list. */
 function arraysOf(rows: readonly UsageRow[]): string[] {
   const columns: string[] = []
-  for (let column = 0; column < 12; column += 1)
+  for (let column = 0; column < USAGE_COLUMN_COUNT; column += 1)
     columns.push(`{${rows.map(row => elementOf(row[column] ?? 0)).join(',')}}`)
   return columns
 }

@@ -4,6 +4,7 @@ import { SqlError } from './database.ts'
 import type { SqliteDatabase, SqliteSession } from './sqlite-database.ts'
 import {
   addingTo,
+  USAGE_COLUMN_COUNT,
   USAGE_COLUMNS,
   type UsageRow,
   type UsageTable,
@@ -31,12 +32,14 @@ export function sqliteUsageTables(database: SqliteDatabase): UsageTables {
   }
 }
 
+const PLACES = Array.from({ length: USAGE_COLUMN_COUNT }, () => '?').join(', ')
+
 async function add(
   session: SqliteSession,
   table: UsageTable,
   records: readonly UsageRecord[],
 ): Promise<void> {
-  const sql = `INSERT INTO ${table} (${USAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ${addingTo(table)}`
+  const sql = `INSERT INTO ${table} (${USAGE_COLUMNS}) VALUES (${PLACES}) ${addingTo(table)}`
   await session.runEach(
     sql,
     inOrder(records).map(({ row }) => row),

@@ -1,5 +1,6 @@
 /** The columns of the tables of usage, and sums over them. */
 import {
+  noExactUsage,
   USAGE_COUNTERS,
   type UsageCounter,
   type UsageRecord,
@@ -16,6 +17,8 @@ export const COUNTER_COLUMNS = {
   connections: 'connections',
   connectionMs: 'connection_ms',
   callMs: 'call_ms',
+  requestMessages: 'request_messages',
+  responseMessages: 'response_messages',
 } as const satisfies Record<UsageCounter, string>
 const COUNTERS = Object.values(COUNTER_COLUMNS)
 
@@ -27,11 +30,14 @@ export const USAGE_COLUMNS: string = `${KEY_COLUMNS}, ${COUNTERS.join(', ')}`
 export function usageRow(record: UsageRecord): UsageRow {
   const { window, tenant, listener, routability, operation, code } = record
   const { calls, ingress, egress, connections, connectionMs, callMs } = record
+  const { requestMessages, responseMessages } = record
   // biome-ignore format: the order of the columns
-  return [window, tenant, listener, routability, operation, code, calls, ingress, egress, connections, connectionMs, callMs]
+  return [window, tenant, listener, routability, operation, code, calls, ingress, egress, connections, connectionMs, callMs, requestMessages, responseMessages]
 }
 // biome-ignore format: the order of the columns
-export type UsageRow = [number, string, string, string, string, string, number, number, number, number, number, number]
+export type UsageRow = [number, string, string, string, string, string, number, number, number, number, number, number, number, number]
+/** Of a row. */
+export const USAGE_COLUMN_COUNT: number = USAGE_COLUMNS.split(',').length
 
 /** What an upsert does with a row that is there: both databases refuse a sum beyond 2^63 - 1. */
 export function addingTo(table: UsageTable): string {
@@ -86,6 +92,8 @@ export function sumsOf(row: SqlRow | undefined): ExactSums {
     connections: sum('connections'),
     connectionMs: sum('connectionMs'),
     callMs: sum('callMs'),
+    requestMessages: sum('requestMessages'),
+    responseMessages: sum('responseMessages'),
   }
 }
 
@@ -95,14 +103,7 @@ export function halvesOf(sums: ExactSums): bigint[] {
 }
 
 export function addSums(all: Iterable<ExactSums>): ExactSums {
-  const total = {
-    calls: 0n,
-    ingress: 0n,
-    egress: 0n,
-    connections: 0n,
-    connectionMs: 0n,
-    callMs: 0n,
-  }
+  const total = noExactUsage()
   for (const sums of all) for (const counter of USAGE_COUNTERS) total[counter] += sums[counter]
   return total
 }

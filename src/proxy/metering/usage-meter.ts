@@ -73,7 +73,7 @@ export class UsageMeter {
 
   /**
    * The row of a key; the same object every time, so that a connection may keep it. A tenant whose configuration changed
-   * keeps its index and its id, and so its rows. `codeClass` is 0 for none, else the first digit of the status.
+   * keeps its index and its id, and so its rows. `codeClass`: position in `CODE_CLASSES`.
    */
   row(
     tenant: Tenant,
@@ -139,6 +139,13 @@ export class UsageMeter {
   egress(row: UsageRow, bytes: number): void {
     this.#touch(row)
     row.counted.egress += bytes
+  }
+
+  /** Adds gRPC messages of both directions. */
+  messages(row: UsageRow, requests: number, responses: number): void {
+    this.#touch(row)
+    row.counted.requestMessages += requests
+    row.counted.responseMessages += responses
   }
 
   /** A connection was opened; `close` ends its time. */

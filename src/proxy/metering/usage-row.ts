@@ -9,6 +9,8 @@ export class Counts {
   egress = 0
   connectionMs = 0
   callMs = 0
+  requestMessages = 0
+  responseMessages = 0
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -25,6 +27,8 @@ export function emptyDelta(): DeltaSlot {
     egress: 0,
     connectionMs: 0,
     callMs: 0,
+    requestMessages: 0,
+    responseMessages: 0,
   }
 }
 
@@ -61,6 +65,8 @@ export function subtract(delta: DeltaSlot, counted: Counts, since: Counts): bool
   delta.connections = counted.connections - since.connections
   delta.ingress = counted.ingress - since.ingress
   delta.egress = counted.egress - since.egress
+  delta.requestMessages = counted.requestMessages - since.requestMessages
+  delta.responseMessages = counted.responseMessages - since.responseMessages
   // Fractions of a millisecond wait until they are a whole one.
   delta.connectionMs = Math.floor(counted.connectionMs) - since.connectionMs
   delta.callMs = Math.floor(counted.callMs) - since.callMs
@@ -70,7 +76,9 @@ export function subtract(delta: DeltaSlot, counted: Counts, since: Counts): bool
     delta.calls > 0 ||
     delta.connectionMs > 0 ||
     delta.callMs > 0 ||
-    delta.connections > 0
+    delta.connections > 0 ||
+    delta.requestMessages > 0 ||
+    delta.responseMessages > 0
   )
 }
 
@@ -82,4 +90,6 @@ export function catchUp(since: Counts, counted: Counts): void {
   since.egress = counted.egress
   since.connectionMs = Math.floor(counted.connectionMs)
   since.callMs = Math.floor(counted.callMs)
+  since.requestMessages = counted.requestMessages
+  since.responseMessages = counted.responseMessages
 }

@@ -2,9 +2,10 @@
 import { redactConfig } from '../../config/redact.ts'
 import type { Config, TenantConfig } from '../../config/schema.ts'
 import type { JournalBooks, ProxyBooks } from '../../contracts/reconcile.ts'
+import { noUsage } from '../../contracts/usage-report.ts'
 import { ERRORS, type ErrorCode, problem } from '../../core/errors.ts'
 import type { JournalShipper } from '../shipping/journal-shipper.ts'
-import { addTo, noUsage, type UsageAccount } from '../shipping/usage-accounts.ts'
+import { addTo, type UsageAccount } from '../shipping/usage-accounts.ts'
 import {
   type AdminAnswer,
   type AdminRequest,

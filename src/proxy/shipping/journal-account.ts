@@ -1,7 +1,7 @@
 /** What was read of one journal, and what became of it: each batch once, however often it is read or shipped anew. */
-import type { UsageTotals } from '../../contracts/usage-report.ts'
+import { noUsage, type UsageTotals } from '../../contracts/usage-report.ts'
 import type { Batch } from './journal-cursor.ts'
-import { addTo, noUsage, type UsageAccounts } from './usage-accounts.ts'
+import { addTo, type UsageAccounts } from './usage-accounts.ts'
 
 /** A batch, or the sum of several up to `sequence`. */
 export type Numbered = Pick<Batch, 'sequence' | 'records'>

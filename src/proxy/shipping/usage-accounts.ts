@@ -1,5 +1,5 @@
 /** The books of a proxy, per tenant: what its workers have counted, what stands in journals, what the ledger has. */
-import type { UsageRecord, UsageTotals } from '../../contracts/usage-report.ts'
+import { noUsage, type UsageRecord, type UsageTotals } from '../../contracts/usage-report.ts'
 
 /** What became of usage in a journal. */
 export type UsageFate = 'journaled' | 'acknowledged' | 'setAside'
@@ -134,10 +134,6 @@ export interface UnreadUsage {
   readonly totals: TenantTotals
 }
 
-export function noUsage(): UsageTotals {
-  return { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
-}
-
 const NOTHING: Readonly<UsageTotals> = noUsage()
 
 export function addTo(totals: UsageTotals, more: Readonly<UsageTotals>, sign: 1 | -1): void {
@@ -148,4 +144,6 @@ export function addTo(totals: UsageTotals, more: Readonly<UsageTotals>, sign: 1 
   totals.connections += sign * more.connections
   totals.connectionMs += sign * more.connectionMs
   totals.callMs += sign * more.callMs
+  totals.requestMessages += sign * more.requestMessages
+  totals.responseMessages += sign * more.responseMessages
 }

@@ -4,6 +4,7 @@
  */
 import type { Test } from 'tap'
 import {
+  noExactUsage,
   USAGE_COUNTERS,
   type UsageCounter,
   type UsageRecord,
@@ -313,7 +314,7 @@ function describe({ window, dimensions, sums }: LedgerGroup): string {
 }
 
 function sumsOf(records: readonly UsageRecord[]): Record<UsageCounter, bigint> {
-  const sums = { calls: 0n, ingress: 0n, egress: 0n, connections: 0n, connectionMs: 0n, callMs: 0n }
+  const sums = noExactUsage()
   for (const one of records)
     for (const counter of USAGE_COUNTERS) sums[counter] += BigInt(one[counter])
   return sums

@@ -18,6 +18,8 @@ export function record(fields: Partial<UsageRecord> = {}): UsageRecord {
     connections: 1,
     connectionMs: 30,
     callMs: 20,
+    requestMessages: 2,
+    responseMessages: 3,
     ...fields,
   }
 }

@@ -228,9 +228,11 @@ function someRecord(random: SeededRandom): UsageRecord {
     window: FIRST + random.below(SPAN_MINUTES) * MINUTE - (FIRST % MINUTE),
     tenant: random.pick(TENANTS),
     operation: random.pick(['read-order', 'create-order']),
-    code: random.pick(['2xx', '5xx']),
+    code: random.pick(['2xx', '5xx', 'grpc-0', 'grpc-13']),
     calls: random.below(100),
     egress: random.below(2 ** 45),
+    requestMessages: random.below(2 ** 45),
+    responseMessages: random.below(3),
   })
 }
 

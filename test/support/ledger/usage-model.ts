@@ -1,6 +1,10 @@
 /** What the ledger must answer, computed from the records themselves, one by one. */
 import { USAGE_GRAINS } from '../../../src/contracts/usage-query.ts'
-import { USAGE_COUNTERS, type UsageRecord } from '../../../src/contracts/usage-report.ts'
+import {
+  noExactUsage,
+  USAGE_COUNTERS,
+  type UsageRecord,
+} from '../../../src/contracts/usage-report.ts'
 import type { LedgerGroup, LedgerQuery } from '../../../src/mixer/ledger/ledger.ts'
 
 type Sums = Record<keyof LedgerGroup['sums'], bigint>
@@ -19,7 +23,7 @@ export function expectedGroups(
     const values = Object.fromEntries(dimensions.map(name => [name, record[name]]))
     const key = [...Object.values(window), ...Object.values(values)]
     const name = JSON.stringify(key)
-    const sums = groups.get(name)?.sums ?? zero()
+    const sums = groups.get(name)?.sums ?? noExactUsage()
     for (const counter of USAGE_COUNTERS) sums[counter] += BigInt(record[counter])
     groups.set(name, { key, sums, group: { ...window, dimensions: values, sums } })
   }
@@ -27,14 +31,10 @@ export function expectedGroups(
 }
 
 export function sumOf(records: readonly UsageRecord[]): Sums {
-  const sums = zero()
+  const sums: Sums = noExactUsage()
   for (const record of records)
     for (const counter of USAGE_COUNTERS) sums[counter] += BigInt(record[counter])
   return sums
-}
-
-function zero(): Sums {
-  return { calls: 0n, ingress: 0n, egress: 0n, connections: 0n, connectionMs: 0n, callMs: 0n }
 }
 
 function compare(a: readonly (number | string)[], b: readonly (number | string)[]): number {

@@ -13,7 +13,7 @@ await test('an export gets its defaults, and paths from the file', async t => {
     '{ name: a, kind: file, directory: out }',
     '{ name: b, kind: stripe, apiKey: sk_test, customersFile: customers.json }',
     '{ name: c, kind: cloudevents, url: https://sink.example/events }',
-    '{ name: d, kind: prometheus, window: day, delay: 1m, metrics: [callMs, event:page], by: [operation] }',
+    '{ name: d, kind: prometheus, window: day, delay: 1m, metrics: [callMs, requestMessages, responseMessages, event:page], by: [operation] }',
   ])
   if (!('config' in result)) throw new Error(JSON.stringify(result))
   t.match(result.config.exports, [
@@ -33,7 +33,12 @@ await test('an export gets its defaults, and paths from the file', async t => {
       concurrency: 10,
     },
     { kind: 'cloudevents', type: 'amt.{metric}', batch: 100, deduplication: 0, maxAge: 0 },
-    { kind: 'prometheus', window: 'day', metrics: ['callMs', 'event:page'], tenants: 200 },
+    {
+      kind: 'prometheus',
+      window: 'day',
+      metrics: ['callMs', 'requestMessages', 'responseMessages', 'event:page'],
+      tenants: 200,
+    },
   ])
 })
 

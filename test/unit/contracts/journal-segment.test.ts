@@ -1,9 +1,12 @@
 import { test } from 'tap'
 import { crc32c } from '../../../src/codec/crc32c.ts'
 import {
+  BATCH_HEADER_BYTES,
   BatchWriter,
   MAX_BATCH_BYTES,
+  SEGMENT_HEADER,
   SegmentReader,
+  USAGE_BYTES,
   type UsageDelta,
   type UsageKey,
 } from '../../../src/contracts/journal-segment.ts'
@@ -23,6 +26,8 @@ const DELTA: UsageDelta = {
   egress: 2 ** 52,
   connectionMs: 12,
   callMs: 7,
+  requestMessages: 0,
+  responseMessages: 0,
 }
 
 function batches(): Buffer {
@@ -31,7 +36,7 @@ function batches(): Buffer {
   writer.usage(7, DELTA)
   const first = Buffer.from(writer.finish(1))
   writer.usage(7, { ...DELTA, calls: 1 })
-  writer.usage(7, { ...DELTA, calls: 2 })
+  writer.usage(7, { ...DELTA, calls: 2, requestMessages: 2 ** 33, responseMessages: 5 })
   return Buffer.concat([first, writer.finish(2)])
 }
 
@@ -62,8 +67,15 @@ await test('gives back what was written', t => {
   if (second.kind !== 'batch') throw new Error(second.kind)
   t.equal(second.sequence, 2)
   t.same(
-    second.records.map(({ calls }) => calls),
-    [1, 2],
+    second.records.map(({ calls, requestMessages, responseMessages }) => [
+      calls,
+      requestMessages,
+      responseMessages,
+    ]),
+    [
+      [1, 0, 0],
+      [2, 2 ** 33, 5],
+    ],
   )
   t.equal(second.end, bytes.length)
   t.same(reader.read(bytes, bytes.length), { kind: 'incomplete' })
@@ -83,6 +95,44 @@ await test('a batch cut at any byte is incomplete, and one with any bit flipped 
     if (new SegmentReader().read(flipped, 0).kind === 'batch') taken += 1
   }
   t.equal(taken, 0)
+  t.end()
+})
+
+/** What version 1 wrote for two entries: `DELTA`, and the same with 4 calls. */
+const VERSION_1 = Buffer.from(
+  'QU1USgEAAADHAAAAxkkR9gAAAAAAAPA/AQcAAABeAHsidGVuYW50IjoiYWNtZSIsImxpc3RlbmVyIjoicHVibGljIiwicm91dGFiaWxpdHkiOiJsNyIs' +
+    'Im9wZXJhdGlvbiI6InJlYWQtb3JkZXIiLCJjb2RlIjoiMnh4In0CBwAAAMCbwAEDAAAAAQAAAAAQAAAAAHBCAAAAAAAAMEMAAAAAAAAoQAAAAAAAABxA' +
+    'AgcAAADAm8ABBAAAAAEAAAAAEAAAAABwQgAAAAAAADBDAAAAAAAAKEAAAAAAAAAcQA==',
+  'base64',
+)
+
+await test('a segment of version 1 is read, one of a later version is not', t => {
+  t.equal(SegmentReader.checkHeader(VERSION_1), true)
+  t.match(new SegmentReader().read(VERSION_1, SEGMENT_HEADER.length), {
+    kind: 'batch',
+    sequence: 1,
+    records: [
+      { ...KEY, ...DELTA },
+      { ...KEY, ...DELTA, calls: 4 },
+    ],
+    end: VERSION_1.length,
+  })
+  const later = Buffer.from(SEGMENT_HEADER)
+  later[4] = 3
+  t.equal(SegmentReader.checkHeader(later), false)
+  t.equal(SegmentReader.checkHeader(later.subarray(0, 7)), undefined)
+  t.end()
+})
+
+await test('usage without messages takes no room for them', t => {
+  const length = (delta: Partial<UsageDelta>): number => {
+    const writer = new BatchWriter()
+    writer.usage(7, { ...DELTA, ...delta })
+    return writer.finish(1).length
+  }
+  t.equal(length({}), BATCH_HEADER_BYTES + USAGE_BYTES)
+  t.equal(length({ requestMessages: 1 }), BATCH_HEADER_BYTES + USAGE_BYTES + 16)
+  t.equal(length({ responseMessages: 1 }), BATCH_HEADER_BYTES + USAGE_BYTES + 16)
   t.end()
 })
 

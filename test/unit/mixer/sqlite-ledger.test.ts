@@ -2,11 +2,18 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'tap'
+import { MIGRATIONS } from '../../../src/mixer/ledger/migrations/list.ts'
+import { forSqlite } from '../../../src/mixer/ledger/migrations/migration.ts'
 import { testDatabase } from '../../support/ledger/database-contract.ts'
 import { testKilled } from '../../support/ledger/kill-contract.ts'
 import { testLedger } from '../../support/ledger/ledger-contract.ts'
 import { type OpenLedger, openLedger, refusalOf } from '../../support/ledger/open-ledger.ts'
 import { NOON, report } from '../../support/ledger/reports.ts'
+import {
+  FORMER_USAGE,
+  FORMER_VERSION,
+  testUpgraded,
+} from '../../support/ledger/upgrade-contract.ts'
 
 const open = async (path: string): Promise<OpenLedger> => openLedger(`sqlite:${path}`)
 const refusal = async (path: string): Promise<string | undefined> => refusalOf(`sqlite:${path}`)
@@ -101,6 +108,8 @@ await test('a ledger of the first version goes on with its usage and its sequenc
     connections: 5n,
     connectionMs: 150n,
     callMs: 100n,
+    requestMessages: 2n,
+    responseMessages: 3n,
   }
   const usage = await ledger.usage({ from: 0, to: NOON * 2, dimensions: [], limit: 1 })
   t.same(usage, { kind: 'usage', groups: [{ dimensions: {}, sums }], more: false })
@@ -110,6 +119,17 @@ await test('a ledger of the first version goes on with its usage and its sequenc
     ledger: sums,
   })
   await ledger.close()
+})
+
+await test('a ledger of the version before messages were counted is upgraded in place', async t => {
+  const path = join(t.testdir({}), 'ledger.db')
+  const old = new DatabaseSync(path)
+  for (const statement of MIGRATIONS.slice(0, FORMER_VERSION).flat()) old.exec(forSqlite(statement))
+  for (const statement of FORMER_USAGE) old.exec(statement)
+  old.exec(`PRAGMA application_id = 1095586892; PRAGMA user_version = ${FORMER_VERSION}`)
+  old.close()
+  await (await open(path)).close()
+  await testUpgraded(t, await open(path))
 })
 
 await test('a ledger that cannot be written says so and is right afterwards', async t => {

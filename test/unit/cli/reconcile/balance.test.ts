@@ -2,9 +2,10 @@ import { test } from 'tap'
 import { imbalances, type Sample } from '../../../../src/cli/reconcile/balance.ts'
 import type { JournalBooks, UsageAccountBooks } from '../../../../src/contracts/reconcile.ts'
 import type { UsageSums } from '../../../../src/contracts/usage-query.ts'
+import { noUsage } from '../../../../src/contracts/usage-report.ts'
 
 function sums(calls: number | string): UsageSums {
-  return { calls, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
+  return { ...noUsage(), calls }
 }
 
 function account(

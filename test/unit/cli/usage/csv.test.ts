@@ -2,8 +2,9 @@ import { test } from 'tap'
 import { csvHead, csvRows } from '../../../../src/cli/usage/csv.ts'
 import { wholeUsage } from '../../../../src/cli/usage/pages.ts'
 import type { UsageAnswer, UsageQuery } from '../../../../src/contracts/usage-query.ts'
+import { noUsage } from '../../../../src/contracts/usage-report.ts'
 
-const ZERO = { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
+const ZERO = noUsage()
 const RANGE = { from: '2026-11-22T00:00:00.000Z', to: '2026-11-23T00:00:00.000Z', tenant: null }
 
 await test('CSV has a head, exact numbers, quotes where they are needed, and CRLF', t => {
@@ -19,15 +20,16 @@ await test('CSV has a head, exact numbers, quotes where they are needed, and CRL
         window: '2026-11-22T14:00:00.000Z',
         operation: 'ä',
         egress: '9223372036854775808',
+        responseMessages: 7,
       },
     ],
   }
   t.equal(
     csvHead(usage.by) + csvRows(usage),
     [
-      'hour,operation,calls,ingress,egress,connections,connectionMs,callMs',
-      '2026-11-22T13:00:00.000Z,"read ""all"", fast",0,0,0,0,0,0',
-      '2026-11-22T14:00:00.000Z,ä,0,0,9223372036854775808,0,0,0',
+      'hour,operation,calls,ingress,egress,connections,connectionMs,callMs,requestMessages,responseMessages',
+      '2026-11-22T13:00:00.000Z,"read ""all"", fast",0,0,0,0,0,0,0,0',
+      '2026-11-22T14:00:00.000Z,ä,0,0,9223372036854775808,0,0,0,0,7',
       '',
     ].join('\r\n'),
   )

@@ -1,8 +1,9 @@
 import { test } from 'tap'
 import { usageTable } from '../../../../src/cli/usage/table.ts'
 import type { UsageAnswer } from '../../../../src/contracts/usage-query.ts'
+import { noUsage } from '../../../../src/contracts/usage-report.ts'
 
-const ZERO = { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
+const ZERO = noUsage()
 const TODAY = { from: '2026-11-22T00:00:00.000Z', to: '2026-11-23T00:00:00.000Z' }
 
 await test('numbers stand right, exact and with separators, above their total', async t => {
@@ -35,6 +36,20 @@ await test('numbers stand right, exact and with separators, above their total', 
       '',
     ].join('\n'),
   )
+})
+
+await test('messages have a column each where there are any', async t => {
+  const window = { ...ZERO, calls: 2, responseMessages: 1_500 }
+  const usage: UsageAnswer = {
+    ...TODAY,
+    tenant: 'acme',
+    by: ['code'],
+    totals: window,
+    windows: [{ ...window, code: 'grpc-0' }],
+    next: null,
+  }
+  t.match(usageTable(usage), /  response messages\ngrpc-0 .*  1,500\ntotal .*  1,500\n$/)
+  t.notMatch(usageTable(usage), 'request messages')
 })
 
 await test('no usage is a sentence', async t => {

@@ -3,7 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'tap'
-import { USAGE_COUNTERS, usageRecordSchema } from '../../../../src/contracts/usage-report.ts'
+import {
+  noUsage,
+  USAGE_COUNTERS,
+  usageRecordSchema,
+} from '../../../../src/contracts/usage-report.ts'
 import { FailingDisk } from '../../../support/failing-disk.ts'
 import { JournalBench } from '../../../support/journal-bench.ts'
 import { readJournal } from '../../../support/journal-files.ts'
@@ -11,7 +15,16 @@ import { readJournal } from '../../../support/journal-files.ts'
 type Fault = 'none' | 'full' | 'write' | 'truncate' | 'create' | 'remove'
 
 interface Step {
-  readonly kind: 'call' | 'ingress' | 'egress' | 'open' | 'close' | 'commit' | 'fault' | 'unlink'
+  readonly kind:
+    | 'call'
+    | 'ingress'
+    | 'egress'
+    | 'messages'
+    | 'open'
+    | 'close'
+    | 'commit'
+    | 'fault'
+    | 'unlink'
   readonly tenant: number
   readonly amount: number
   readonly passes: number
@@ -23,7 +36,10 @@ const TENANTS = ['a', 'b', 'c']
 const steps = fc.array(
   fc.record<Step>({
     kind: fc.oneof(
-      { weight: 4, arbitrary: fc.constantFrom('call', 'ingress', 'egress', 'open', 'close') },
+      {
+        weight: 4,
+        arbitrary: fc.constantFrom('call', 'ingress', 'egress', 'messages', 'open', 'close'),
+      },
       { weight: 4, arbitrary: fc.constant('commit') },
       { weight: 1, arbitrary: fc.constantFrom('fault', 'unlink') },
     ),
@@ -59,14 +75,7 @@ function setFault(disk: FailingDisk, fault: Fault, amount: number): void {
 class Scenario {
   readonly disk = new FailingDisk()
   readonly bench: JournalBench
-  readonly wanted = {
-    calls: 0,
-    ingress: 0,
-    egress: 0,
-    connections: 0,
-    connectionMs: 0,
-    callMs: 0,
-  }
+  readonly wanted = noUsage()
   readonly #open = TENANTS.map(() => 0)
   #now: number
   #monotonic: number
@@ -99,6 +108,11 @@ class Scenario {
       case 'egress':
         bench.meter[kind](row, whole)
         wanted[kind] += whole
+        return
+      case 'messages':
+        bench.meter.messages(row, whole, 1)
+        wanted.requestMessages += whole
+        wanted.responseMessages += 1
         return
       case 'open':
         bench.meter.open(row)

@@ -3,12 +3,13 @@ import { test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { BatchWriter } from '../../../../src/contracts/journal-segment.ts'
 import {
+  noUsage,
   USAGE_COUNTERS,
   type UsageRecord,
   usageRecordSchema,
 } from '../../../../src/contracts/usage-report.ts'
 import type { Clock } from '../../../../src/core/clock.ts'
-import { ROUTABILITIES } from '../../../../src/core/routability.ts'
+import { CODE_CLASSES, ROUTABILITIES } from '../../../../src/core/routability.ts'
 import { UsageMeter, type UsageRow } from '../../../../src/proxy/metering/usage-meter.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
@@ -80,6 +81,8 @@ await test('makes one record of what a row counted since the last time', async t
       connections: 0,
       connectionMs: 0,
       callMs: 12,
+      requestMessages: 0,
+      responseMessages: 0,
     },
   ])
   t.same(meter.at(NOON + 20).take(), [], 'once')
@@ -98,12 +101,12 @@ await test('keeps apart what differs in any part of the key', async t => {
     for (const listener of [0, 1])
       for (const routability of ROUTABILITIES)
         for (const operation of meter.operations.keys())
-          for (let codeClass = 0; codeClass < 6; codeClass++) {
+          for (const codeClass of CODE_CLASSES.keys()) {
             const row = meter.row(who, listener, routability, { operation, codeClass })
             rows.add(row)
             meter.at(NOON).ingress(row, 1)
           }
-  const expected = 2 * 2 * 4 * 5 * 6
+  const expected = 2 * 2 * 4 * 5 * 23
   t.equal(rows.size, expected)
   const records = meter.at(NOON).take()
   const keys = records.map(({ tenant, listener, routability, operation, code }) =>
@@ -262,7 +265,7 @@ await test('tells openings and open connections of rows where they changed', asy
 })
 
 interface Step {
-  readonly kind: 'call' | 'ingress' | 'egress' | 'open' | 'close' | 'take'
+  readonly kind: 'call' | 'ingress' | 'egress' | 'messages' | 'open' | 'close' | 'take'
   readonly row: number
   readonly amount: number
   readonly passes: number
@@ -272,7 +275,7 @@ const forward = fc.oneof(fc.constant(0), fc.nat(500), fc.nat(200_000))
 const stepsWith = (passes: fc.Arbitrary<number>): fc.Arbitrary<Step[]> =>
   fc.array(
     fc.record({
-      kind: fc.constantFrom('call', 'ingress', 'egress', 'open', 'close', 'take'),
+      kind: fc.constantFrom('call', 'ingress', 'egress', 'messages', 'open', 'close', 'take'),
       row: fc.nat(5),
       amount: fc.nat(1_000),
       passes,
@@ -293,7 +296,7 @@ await test('whatever happens, the records add up to what was counted', async t =
         meter.row(at < 3 ? acme : globex, at % 2, 'private', { operation: at % 3, codeClass: 2 }),
       )
       const open = rows.map(() => 0)
-      const wanted = { calls: 0, ingress: 0, egress: 0, connections: 0, connectionMs: 0, callMs: 0 }
+      const wanted = noUsage()
       let setBack = false
       const records: UsageRecord[] = []
       for (const { kind, row: at, amount, passes } of todo) {
@@ -308,6 +311,10 @@ await test('whatever happens, the records add up to what was counted', async t =
         } else if (kind === 'ingress' || kind === 'egress') {
           meter.at(now)[kind](row, amount)
           wanted[kind] += amount
+        } else if (kind === 'messages') {
+          meter.at(now).messages(row, amount, 1)
+          wanted.requestMessages += amount
+          wanted.responseMessages += 1
         } else if (kind === 'open') {
           meter.at(now).open(row)
           open[at] = (open[at] as number) + 1

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { codeClassOf } from '../../../../src/core/routability.ts'
 import { DURATION_BUCKETS_MS } from '../../../../src/proxy/ipc.ts'
 import { Durations, WorkerStats } from '../../../../src/proxy/metering/worker-stats.ts'
 
@@ -27,6 +28,16 @@ await test('sorts durations into buckets by their upper bounds', async t => {
   t.same(durations.take(), [], 'taken once')
   durations.record(CLASS_2XX, 1)
   t.match(durations.take(), [{ code: '2xx', sumMs: 1 }], 'and counted from zero')
+})
+
+await test('keeps the statuses of gRPC calls apart', async t => {
+  const durations = new Durations()
+  for (const status of [0, 13, 16]) durations.record(codeClassOf(200, status), status)
+  t.match(durations.take(), [
+    { code: 'grpc-0', sumMs: 0 },
+    { code: 'grpc-13', sumMs: 13 },
+    { code: 'grpc-16', sumMs: 16 },
+  ])
 })
 
 await test('tells refusals by listener, and limits by tenant, once', async t => {

@@ -67,6 +67,7 @@ await test('reports of workers are summed', async t => {
       usage: [
         usageOf('acme', 3, { operation: 'read', code: '4xx' }),
         usageOf('acme', 0, { ingress: 5 }),
+        usageOf('acme', 2, { operation: 'place', code: 'grpc-14' }),
       ],
       rejected: [{ reason: 'unroutable', listener: 'public', count: 2 }],
       limited: [{ tenant: 'acme', limit: 'requests', count: 4 }],
@@ -87,8 +88,12 @@ await test('reports of workers are summed', async t => {
     series.get('amt_calls_total{tenant="acme",operation="read",code="4xx",routability="l7"}'),
     6,
   )
-  t.equal(series.get('amt_bytes_total{tenant="acme",direction="ingress"}'), 70)
-  t.equal(series.get('amt_bytes_total{tenant="acme",direction="egress"}'), 600)
+  t.equal(
+    series.get('amt_calls_total{tenant="acme",operation="place",code="grpc-14",routability="l7"}'),
+    4,
+  )
+  t.equal(series.get('amt_bytes_total{tenant="acme",direction="ingress"}'), 110)
+  t.equal(series.get('amt_bytes_total{tenant="acme",direction="egress"}'), 1_000)
   t.equal(series.get('amt_rejected_total{reason="unroutable",listener="public"}'), 4)
   t.equal(series.get('amt_limited_total{tenant="acme",limit="requests"}'), 8)
   t.equal(series.get('amt_jwt_cache_total{result="reject"}'), 6)
