@@ -44,6 +44,10 @@ export const SLOT = {
   maxForwards: 13,
 } as const
 
+/** Places of names without a slot. */
+export const FORWARDED = -1
+export const DROPPED = -2
+
 /** Slots are bits of one number. */
 const MAX_SLOTS = 31
 const MAX_PLACES = 4_096
@@ -51,6 +55,8 @@ const MAX_PLACES = 4_096
 export class FieldTable {
   readonly rules: readonly FieldRule[]
   readonly #droppedPrefixes: readonly Uint8Array[]
+  readonly #prefixes: readonly string[]
+  readonly #byName: ReadonlyMap<string, number>
   readonly #names: readonly Uint8Array[]
   /** Slot by the low bits of the hash, or -1; so large that no two names share a place. */
   readonly #slots: Int8Array
@@ -65,6 +71,8 @@ export class FieldTable {
     if (this.rules.length > MAX_SLOTS)
       throw new RangeError(`${this.rules.length} fields, at most ${MAX_SLOTS}`)
     this.#names = this.rules.map(rule => Buffer.from(rule.name, 'latin1'))
+    this.#byName = new Map(this.rules.map(({ name }, slot) => [name, slot]))
+    this.#prefixes = droppedPrefixes
     this.#droppedPrefixes = droppedPrefixes.map(prefix => Buffer.from(prefix, 'latin1'))
     this.#slots = placeNames(this.#names)
     this.#mask = this.#slots.length - 1
@@ -79,6 +87,19 @@ export class FieldTable {
     const slot = this.rules.findIndex(rule => rule.name === name)
     if (slot < 0) throw new RangeError(`field ${name} is not in the table`)
     return slot
+  }
+
+  /**
+   * Slot of a name in lower case; FORWARDED where it has none, DROPPED where its field must not pass: it begins with a
+   * dropped prefix, or an application could take it for one of the table's (`content_length`).
+   */
+  placeOf(name: string): number {
+    const slot = this.#byName.get(name)
+    if (slot !== undefined) return slot
+    const folded = name.includes('_') ? name.replaceAll('_', '-') : name
+    if (folded !== name && this.#byName.has(folded)) return DROPPED
+    for (const prefix of this.#prefixes) if (folded.startsWith(prefix)) return DROPPED
+    return FORWARDED
   }
 
   /** Slot of the name in `bytes[start, end)` whose folded hash is `hash`, or -1. */

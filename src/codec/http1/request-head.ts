@@ -9,6 +9,7 @@ import { type ConnectionOptions, parseConnection } from './connection-options.ts
 import { FieldSection, INCOMPLETE, INVALID } from './field-section.ts'
 import { type FieldTable, SLOT } from './field-table.ts'
 import { BODY_NONE, type BodyKind, decideFraming, FRAMING_BITS, type Framing } from './framing.ts'
+import { hopsLeftOf } from './max-forwards.ts'
 import { normalTarget, type PathRule } from './path.ts'
 import { authorityOf, isAuthority, isHostAndPort } from './target.ts'
 
@@ -19,8 +20,6 @@ const VERSION = Buffer.from('HTTP/1.', 'latin1')
 const DIGIT_0 = 0x30
 const HOST_BIT = 1 << SLOT.host
 const MAX_FORWARDS_BIT = 1 << SLOT.maxForwards
-/** RFC 9110 §7.6.2 lets a recipient forward the largest number that it can count. */
-const MOST_HOPS = 1_000
 
 export class RequestHead implements Framing {
   method = ''
@@ -162,11 +161,9 @@ export class RequestHead implements Framing {
 
   /** False where a method that counts its hops does not say how many in plain digits. */
   #readHopsLeft(): boolean {
-    if (this.method !== 'OPTIONS' && this.method !== 'TRACE') return true
-    const value = this.fields.values[SLOT.maxForwards] as string
-    if (!/^\d+$/.test(value)) return false
-    this.hopsLeft = Math.min(Number(value), MOST_HOPS)
-    return true
+    const hops = hopsLeftOf(this.method, this.fields.values[SLOT.maxForwards] as string)
+    if (hops !== undefined) this.hopsLeft = hops
+    return hops !== undefined
   }
 
   #pathIsSafe(): boolean {

@@ -3,8 +3,8 @@
  * account says.
  */
 import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
-import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import type { UpstreamCall } from './upstream-call.ts'
 
 /** The connection from downstream. */
 export interface PacedDownstream {
@@ -33,9 +33,9 @@ export class BandwidthPause implements TimerOwner {
   }
 
   /** The deployment rests for `ms`; the caller stops reading. */
-  holdUpstream(ms: number, upstream: UpstreamConnection | undefined): void {
+  holdUpstream(ms: number, upstream: UpstreamCall | undefined): void {
     this.holdsUpstream = true
-    upstream?.inbox.staySmall()
+    upstream?.staySmall()
     this.#arm(ms)
   }
 

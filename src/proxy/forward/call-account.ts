@@ -6,11 +6,23 @@ import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { Routability } from '../../core/routability.ts'
 import type { QuotaRefusal, TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
-import type { Outbox } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { withoutCredentials } from './credential-text.ts'
 import type { Downstream } from './downstream.ts'
+
+/**
+ * What a call has received from its client and sent to it, in bytes. The books look at differences alone, so a count may
+ * begin anywhere.
+ */
+export interface CallTraffic {
+  /** What was read and belongs to the call, its head included. */
+  readonly receivedBytes: number
+  /** What was put in for the client. */
+  readonly sentBytes: number
+  /** What of it the kernel may not have yet, and never gets where the connection is gone. */
+  readonly unsentBytes: number
+}
 
 /** What the books need to know of a request. */
 export interface CallSubject {
@@ -31,7 +43,7 @@ export class CallAccount {
   readonly #context: WorkerContext
   /** Of the connection that is served; set by `serve`, before anything else. */
   #downstream!: Downstream
-  #outbox!: Outbox
+  #traffic!: CallTraffic
   #subject: CallSubject = { method: '', target: '', requestId: '' }
   #tenantId = ''
   #open = false
@@ -41,11 +53,13 @@ export class CallAccount {
   #quotas: TenantQuotas | undefined
   #row: UsageRow | undefined
   #status = 0
-  #ingress = 0
+  /** Of `received`, spent from the bandwidth so far. */
+  #spentIngress = 0
   #countedIngress = 0
   #countedEgress = 0
-  /** `outbox.total` when the call began. */
-  #outboxMark = 0
+  /** The traffic of the connection when the call began. */
+  #receivedMark = 0
+  #sentMark = 0
   #startedAt = 0
   /** Up to when its time is counted. */
   #timedUntil = 0
@@ -60,9 +74,17 @@ export class CallAccount {
   }
 
   /** The calls that follow are those of this connection. */
-  serve(downstream: Downstream, outbox: Outbox): void {
+  serve(downstream: Downstream, traffic: CallTraffic): void {
     this.#downstream = downstream
-    this.#outbox = outbox
+    this.#traffic = traffic
+  }
+
+  get #ingress(): number {
+    return this.#traffic.receivedBytes - this.#receivedMark
+  }
+
+  get #egress(): number {
+    return this.#traffic.sentBytes - this.#sentMark
   }
 
   get tenantId(): string {
@@ -73,7 +95,7 @@ export class CallAccount {
     return this.runtime?.limiter.maxBodyBytes ?? Number.POSITIVE_INFINITY
   }
 
-  /** A call begins; its head took `consumed` bytes. */
+  /** A call begins; its head took `consumed` bytes, which are among those received. */
   begin(subject: CallSubject, consumed: number): void {
     this.#subject = subject
     this.#open = true
@@ -85,10 +107,11 @@ export class CallAccount {
     this.#row = undefined
     this.#status = 0
     this.#routability = 'unroutable'
-    this.#ingress = consumed
+    this.#receivedMark = this.#traffic.receivedBytes - consumed
+    this.#spentIngress = 0
     this.#countedIngress = 0
     this.#countedEgress = 0
-    this.#outboxMark = this.#outbox.total
+    this.#sentMark = this.#traffic.sentBytes
     this.#startedAt = this.#context.clock.monotonic()
     this.#timedUntil = this.#startedAt
     this.#inUsage = false
@@ -122,21 +145,19 @@ export class CallAccount {
     if (!this.wasSent) {
       this.#operation = this.#context.operations.match(this.#subject.method, this.#subject.target)
       this.#sentAt = this.#context.clock.monotonic()
-      this.#spendIngress(this.#ingress)
+      this.received()
     }
     this.wasSent = true
     this.#upstream = upstream
   }
 
-  received(bytes: number): void {
-    this.#ingress += bytes
-    this.#spendIngress(bytes)
-  }
-
-  /** Bandwidth is spent as bytes come; what code they count under is known only with the answer. */
-  #spendIngress(bytes: number): void {
+  /** More has come. Bandwidth is spent as bytes come; what code they count under is known only with the answer. */
+  received(): void {
     const { runtime } = this
     if (runtime === undefined) return
+    const ingress = this.#ingress
+    const bytes = ingress - this.#spentIngress
+    this.#spentIngress = ingress
     this.ingressDebtMs = runtime.limiter.ingress.spend(bytes, this.#context.clock.monotonic())
   }
 
@@ -158,11 +179,11 @@ export class CallAccount {
   }
 
   /**
-   * Counts what has come, and all that stands in the outbox: it goes to the socket next, and what the kernel will take of
+   * Counts what has come, and all that was put in for the client: it goes to the socket next, and what the kernel will take of
    * it cannot be known before. Returns how long the deployment should not be read, by the tenant's bandwidth.
    */
   count(): number {
-    this.#countUpTo(this.#outbox.total - this.#outboxMark)
+    this.#countUpTo(this.#egress)
     this.#countTime()
     return this.egressDebtMs
   }
@@ -190,12 +211,13 @@ export class CallAccount {
     this.egressDebtMs = 0
     if (this.#row === undefined || runtime === undefined) return
     const { meter, clock } = this.#context
-    const received = this.#ingress - this.#countedIngress
+    const ingress = this.#ingress
+    const received = ingress - this.#countedIngress
     const sent = egress - this.#countedEgress
     if (received > 0) {
       meter.ingress(this.#row, received)
       this.#quotas?.received(received, clock.monotonic())
-      this.#countedIngress = this.#ingress
+      this.#countedIngress = ingress
     }
     if (sent > 0) {
       meter.egress(this.#row, sent)
@@ -205,9 +227,9 @@ export class CallAccount {
     }
   }
 
-  /** The answer is whole, or as whole as it will get; what is in the outbox is on its way. */
+  /** The answer is whole, or as whole as it will get; what was put in is on its way. */
   settle(flag: string): void {
-    this.#end(flag, this.#outbox.total - this.#outboxMark)
+    this.#end(flag, this.#egress)
   }
 
   /** The call was refused before a deployment saw it. */
@@ -249,10 +271,7 @@ export class CallAccount {
   /** Ends the books with what the kernel has taken. */
   cut(flag: string): void {
     this.#context.turnWrites.commitInTurn()
-    this.#end(
-      flag,
-      Math.max(this.#countedEgress, this.#outbox.total - this.#outbox.unsent - this.#outboxMark),
-    )
+    this.#end(flag, Math.max(this.#countedEgress, this.#egress - this.#traffic.unsentBytes))
   }
 
   #end(flag: string, egress: number): void {
@@ -300,7 +319,7 @@ export class CallAccount {
       peer: this.#downstream.peerAddress,
       upstream: this.#upstream,
       ingress: this.#ingress,
-      egress: this.#outbox.total - this.#outboxMark,
+      egress: this.#egress,
       durationMs: Math.round((clock.monotonic() - this.#startedAt) * 1_000) / 1_000,
     })
   }

@@ -1,4 +1,4 @@
-/** The one place that turns an error code into HTTP/1.1 bytes: problem details (RFC 9457), nothing about topology. */
+/** The one place that turns an error code into an answer: problem details (RFC 9457), nothing about topology. */
 import { ERRORS, type ErrorCode, problem } from '../../core/errors.ts'
 
 const REASONS: Readonly<Record<number, string>> = {
@@ -31,36 +31,52 @@ export interface ErrorAnswer {
   readonly close: boolean
   /** Whether the request was HEAD: the answer has no body then. */
   readonly head: boolean
+  /** Whether it was a call of gRPC, which has a status of its own. */
+  readonly grpc: boolean
   /** Until a limited call would fit; 0 where no limit is the reason. */
   readonly retryAfterMs: number
   /** When a quota begins anew, in milliseconds since the epoch: it goes into the problem. */
   readonly resetAt?: number | undefined
 }
 
-export function errorResponse(code: ErrorCode, answer: ErrorAnswer): string {
+/** An error code as a message of HTTP, of whatever version. */
+export interface ErrorMessage {
+  readonly status: number
+  /** In lower case; without those of the connection. */
+  readonly fields: readonly (readonly [name: string, value: string])[]
+  readonly body: string
+}
+
+export function errorMessage(code: ErrorCode, answer: ErrorAnswer): ErrorMessage {
   const { http } = ERRORS[code]
-  const { resetAt } = answer
+  const { requestId, resetAt, retryAfterMs } = answer
   const body = problem(
     code,
     undefined,
     resetAt === undefined ? undefined : { resetAt: new Date(resetAt).toISOString() },
   )
-  const retrySeconds =
-    answer.retryAfterMs > 0
-      ? Math.ceil(answer.retryAfterMs / 1_000)
-      : http === 503
-        ? UNAVAILABLE_RETRY_SECONDS
-        : 0
-  return (
-    `HTTP/1.1 ${http} ${REASONS[http] ?? 'Error'}\r\n` +
-    'content-type: application/problem+json\r\n' +
-    `content-length: ${Buffer.byteLength(body)}\r\n` +
-    'cache-control: no-store\r\n' +
-    (answer.requestId === '' ? '' : `x-request-id: ${answer.requestId}\r\n`) +
-    (retrySeconds > 0 ? `retry-after: ${retrySeconds}\r\n` : '') +
-    // RFC 9110 §11.6.1: a 401 names a scheme.
-    (http === 401 ? 'www-authenticate: Bearer\r\nwww-authenticate: ApiKey\r\n' : '') +
-    (answer.close ? 'connection: close\r\n' : '') +
-    `\r\n${answer.head ? '' : body}`
-  )
+  const retrySeconds = retrySecondsOf(http, retryAfterMs)
+  const fields: [string, string][] = [
+    ['content-type', 'application/problem+json'],
+    ['content-length', String(Buffer.byteLength(body))],
+    ['cache-control', 'no-store'],
+  ]
+  if (requestId !== '') fields.push(['x-request-id', requestId])
+  if (retrySeconds > 0) fields.push(['retry-after', String(retrySeconds)])
+  // RFC 9110 §11.6.1: a 401 names a scheme.
+  if (http === 401) fields.push(['www-authenticate', 'Bearer'], ['www-authenticate', 'ApiKey'])
+  return { status: http, fields, body: answer.head ? '' : body }
+}
+
+function retrySecondsOf(status: number, retryAfterMs: number): number {
+  if (retryAfterMs > 0) return Math.ceil(retryAfterMs / 1_000)
+  return status === 503 ? UNAVAILABLE_RETRY_SECONDS : 0
+}
+
+/** The same as text of HTTP/1.1. */
+export function errorText(code: ErrorCode, answer: ErrorAnswer): string {
+  const { status, fields, body } = errorMessage(code, answer)
+  let head = `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\n`
+  for (const [name, value] of fields) head += `${name}: ${value}\r\n`
+  return `${head}${answer.close ? 'connection: close\r\n' : ''}\r\n${body}`
 }

@@ -3,8 +3,8 @@
  * are calls, not connections (2.3 KB each), and those in use are the ones that are still in the cache of the CPU.
  */
 import type { WorkerContext } from '../worker/context.ts'
+import type { Caller } from './caller.ts'
 import { Exchange } from './exchange.ts'
-import type { Http1Connection } from './http1-connection.ts'
 
 /** Kept for the next calls; more are made as they are needed. */
 const MAX_FREE = 1_024
@@ -25,10 +25,10 @@ export class ExchangePool {
     return this.#idle
   }
 
-  /** One that serves `connection` from now on. */
-  take(connection: Http1Connection): Exchange {
+  /** One that serves `caller` from now on. */
+  take(caller: Caller): Exchange {
     const exchange = this.#free.pop() ?? new Exchange(this.#context())
-    exchange.serve(connection)
+    exchange.serve(caller)
     return exchange
   }
 

@@ -1,54 +1,58 @@
 /**
- * One call at a time of an HTTP/1.1 connection: from the head of the request over its verdict and its deployment to the
- * end of the answer. The object serves other connections after that; `#serial` tells late events of a former call apart.
+ * One call: from its request over its verdict and its deployment to the end of the answer, in whatever versions of HTTP
+ * its client and its deployment speak. The object serves other calls after that; `#serial` tells late events of a former
+ * call apart.
  *
  * A call goes through these phases: checking (credential) → connecting → forwarding → idle, or discarding where it was
  * refused and the rest of its body is still to come; an upgrade ends in tunnelling. Bytes are the business of the two
- * relays, numbers of the account; this is where they are put together.
+ * sides, numbers of the account; this is where they are put together.
  */
-import type { RequestHead } from '../../codec/http1/request-head.ts'
-import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { classify } from '../classify/classify.ts'
 import type { PoolUser } from '../pool/deployment-pool.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
-import { type Lender, OWN_MEMORY } from '../wire/outbox.ts'
+import type { Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { admit } from './admission.ts'
+import { CallAccount } from './call-account.ts'
+import type { CallAnswer } from './call-answer.ts'
+import { CallRequest } from './call-request.ts'
+import type { Caller } from './caller.ts'
+import { endsOf } from './downstream.ts'
+import { LAST_HOP_STATUS } from './http1-answer.ts'
 import {
   ANSWER_DONE,
   ANSWER_MALFORMED,
   ANSWER_SWITCHED,
-  type AnsweredCall,
-  AnswerRelay,
-} from './answer-relay.ts'
-import { CallAccount } from './call-account.ts'
-import { endsOf } from './downstream.ts'
-import { errorResponse } from './error-response.ts'
-import type { Http1Connection } from './http1-connection.ts'
-import { tunnelHeadText } from './protocol-switch.ts'
+  Http1UpstreamCall,
+} from './http1-upstream-call.ts'
+import type { MessageFields } from './message-fields.ts'
+import { isAgreed } from './protocol-switch.ts'
 import { RequestRelay } from './request-relay.ts'
-import { RequestWriter } from './request-writer.ts'
-import { LAST_HOP_STATUS, lastHopAnswer } from './response-writer.ts'
+import type { AnsweredCall, UpstreamCall } from './upstream-call.ts'
 
 type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 'tunnelling'
 
+/** The memory of a frame of HTTP/2, which is read over next. */
+const BORROWED: Lender = { lend: () => false, returned: () => {} }
 /** The rest of a refused call's body is read up to here, so that the connection can go on. */
 const MAX_DISCARD_BYTES = 64 * 1024
 /** What a client is told to wait for a journal that cannot be written. */
 const JOURNAL_RETRY_MS = 1_000
 
 export class Exchange implements PoolUser, AnsweredCall {
-  /** That is served; set by `serve`, and used by nothing that an exchange without a call is asked. */
-  #connection!: Http1Connection
-  readonly #request: RequestWriter
+  readonly request: CallRequest
+  /** Who is served; set by `serve`, and used by nothing that an exchange without a call is asked. */
+  #caller!: Caller
   readonly #account: CallAccount
   readonly #body: RequestRelay
-  readonly #answer: AnswerRelay
+  readonly #http1: Http1UpstreamCall
   #phase: Phase = 'idle'
   #serial = 0
-  #upstream: UpstreamConnection | undefined
+  #upstream: UpstreamCall | undefined
+  /** What it goes over. */
+  #connection: UpstreamConnection | undefined
   #attempts = 0
   /** Whether the client has got a final answer, or its beginning. */
   #answered = false
@@ -59,19 +63,18 @@ export class Exchange implements PoolUser, AnsweredCall {
   #upstreamPaused = false
 
   constructor(context: WorkerContext) {
-    this.#request = new RequestWriter(context)
+    this.request = new CallRequest(context)
     this.#account = new CallAccount(context)
     this.#body = new RequestRelay(context)
-    this.#answer = new AnswerRelay(context, this.#request, this)
+    this.#http1 = new Http1UpstreamCall(context, this)
   }
 
-  /** The calls that follow are those of `connection`, until one of another is served. */
-  serve(connection: Http1Connection): void {
-    const { downstream, outbox, origin } = connection
-    this.#connection = connection
-    this.#request.serve(downstream, origin)
-    this.#account.serve(downstream, outbox)
-    this.#answer.serve(outbox)
+  /** The calls that follow are those of `caller`, until one of another is served. */
+  serve(caller: Caller): void {
+    const { downstream, origin, traffic } = caller
+    this.#caller = caller
+    this.request.serve(downstream, origin)
+    this.#account.serve(downstream, traffic)
   }
 
   get active(): boolean {
@@ -94,34 +97,31 @@ export class Exchange implements PoolUser, AnsweredCall {
 
   /** Whether all that comes now are calls that wait behind this one. */
   get holdsBackCalls(): boolean {
-    return this.active && this.#body.done && !this.#request.mayTunnel
+    return this.active && this.#body.done && !this.request.mayTunnel
   }
 
   // === from the head to a deployment
 
-  /** Begins the call of `head`, which took `consumed` bytes. */
-  begin(head: RequestHead, consumed: number): void {
-    const { context, downstream } = this.#connection
+  /** Begins the call of `request`, whose head took `consumed` bytes. `keepAlive`: its client wants to make another one. */
+  begin(consumed: number, keepAlive: boolean): void {
+    const { context, downstream, watch } = this.#caller
     this.#serial++
     this.#phase = 'checking'
     this.#attempts = 0
     this.#answered = false
     this.#upstreamPaused = false
-    this.#answer.reset()
-    this.#request.take(head)
-    this.#account.begin(this.#request, consumed)
-    this.#body.begin(head)
-    this.#awaitsContinue = this.#request.expectsContinue
-    this.#keepAlive = head.minor === 1 ? !head.connection.close : head.connection.keepAlive
+    this.#account.begin(this.request, consumed)
+    this.#body.begin(this.request)
+    this.#awaitsContinue = this.request.expectsContinue
     // What follows it is meant for the tunnel: where that does not come about, it is nobody's, and never a call.
-    if (this.#request.isConnect) this.#keepAlive = false
-    this.#connection.beginDeadline()
-    const { refusal } = this.#request
+    this.#keepAlive = keepAlive && !this.request.isConnect
+    watch.beginDeadline(this.request.timeoutMs)
+    const { refusal } = this.request
     if (refusal !== undefined) {
       this.#refuse(refusal, 0)
       return
     }
-    const { authorization, apiKey } = this.#request
+    const { authorization, apiKey } = this.request
     const { evidence } = downstream
     const wait = context.authenticator.check(evidence, authorization, apiKey, context.clock.now())
     if (wait === undefined) this.#route()
@@ -130,24 +130,21 @@ export class Exchange implements PoolUser, AnsweredCall {
 
   #routeLater(checked: Promise<void>): void {
     // The head was in time, however long its check takes.
-    this.#connection.wait('response', this.#connection.context.config.timeouts.response)
+    this.#caller.watch.wait('response', this.#caller.context.config.timeouts.response)
     const serial = this.#serial
     void checked.then(() => {
       if (serial !== this.#serial || this.#phase !== 'checking') return
       this.#route()
-      this.#connection.pump()
+      this.#caller.pump()
     })
   }
 
   /** The verdict, the limits, and then a connection to the deployment. */
   #route(): void {
-    const { context, downstream, account } = this.#connection
+    const { context, downstream, account } = this.#caller
     const { evidence } = downstream
     // After the check: the snapshot may have changed while it waited.
-    evidence.hostTenant = context.hosts.tenantOf(
-      this.#request.host,
-      context.authenticator.directory,
-    )
+    evidence.hostTenant = context.hosts.tenantOf(this.request.host, context.authenticator.directory)
     const verdict = classify(evidence)
     if (verdict.kind === 'refused') {
       // The client has to come again to be whose the address is now.
@@ -155,7 +152,7 @@ export class Exchange implements PoolUser, AnsweredCall {
       this.#refuse(verdict.error, 0)
       return
     }
-    if (this.#request.isConnect && !verdict.tenant.config.connect) {
+    if (this.request.isConnect && !verdict.tenant.config.connect) {
       this.#refuse('unsupported_method', 0)
       return
     }
@@ -169,7 +166,7 @@ export class Exchange implements PoolUser, AnsweredCall {
       connection: account,
     })
     if (refusal === undefined) {
-      if (this.#request.hopsLeft === 0) this.#answerAsLastHop()
+      if (this.request.hopsLeft === 0) this.#answerAsLastHop()
       else this.#connect()
       return
     }
@@ -180,161 +177,213 @@ export class Exchange implements PoolUser, AnsweredCall {
 
   #connect(): void {
     const { runtime } = this.#account
-    const { context } = this.#connection
+    const { context } = this.#caller
     if (runtime === undefined) return
     const { pool } = runtime
     const now = context.clock.monotonic()
     // What may become a tunnel needs a connection of its own where the deployment is told whose it is.
     const upstream =
-      pool.announces && this.#request.mayTunnel ? pool.connect(this, now) : pool.acquire(this, now)
+      pool.announces && this.request.mayTunnel ? pool.connect(this, now) : pool.acquire(this, now)
     if (typeof upstream === 'string') {
       this.#refuse(upstream, 0)
       return
     }
     this.#phase = 'connecting'
-    this.#upstream = upstream
-    if (upstream?.connected) this.#sendHead(upstream)
-    else this.#connection.wait('response', context.config.timeouts.response)
+    if (upstream === undefined) {
+      this.#caller.watch.wait('response', context.config.timeouts.response)
+      return
+    }
+    this.#adopt(upstream)
   }
 
   clientEnds(): ConnectionEnds | undefined {
-    return endsOf(this.#connection.downstream)
+    return endsOf(this.#caller.downstream)
   }
 
   upstreamGranted(connection: UpstreamConnection): void {
-    this.#upstream = connection
-    if (connection.connected) this.upstreamConnected()
-    else this.#connection.wait('response', this.#connection.context.config.timeouts.response)
+    this.#adopt(connection)
+    if (connection.connected) this.#caller.pump()
+  }
+
+  #adopt(connection: UpstreamConnection): void {
+    const { runtime } = this.#account
+    if (runtime === undefined) return
+    this.#connection = connection
+    this.#upstream = this.#http1.use(connection, runtime.pool, this.request)
+    if (connection.connected) this.#sendHead(this.#upstream)
+    else this.#caller.watch.wait('response', this.#caller.context.config.timeouts.response)
   }
 
   upstreamConnected(): void {
     if (this.#phase !== 'connecting' || this.#upstream === undefined) return
     this.#sendHead(this.#upstream)
-    this.#connection.pump()
+    this.#caller.pump()
   }
 
-  #sendHead(upstream: UpstreamConnection): void {
-    const { timeouts } = this.#connection.context.config
+  #sendHead(upstream: UpstreamCall): void {
+    const { timeouts } = this.#caller.context.config
     this.#phase = 'forwarding'
-    upstream.outbox.text(this.#request.headText(this.#account.tenantId, upstream.endpoint))
+    upstream.begin(this.request, this.#account.tenantId)
     this.#account.sent(upstream.endpoint.authority)
     if (this.#body.done || this.#awaitsContinue)
-      this.#connection.wait('response', timeouts.response)
+      this.#caller.watch.wait('response', timeouts.response)
     else this.#awaitBody()
   }
 
   #awaitBody(): void {
-    this.#connection.wait('body', this.#connection.context.config.timeouts.body)
-    this.#connection.watchUpload()
+    this.#caller.watch.wait('body', this.#caller.context.config.timeouts.body)
+    this.#caller.watch.watchUpload()
   }
 
   // === the body of the request
 
-  /** Takes what `bytes[start, end)` has of the body, in the memory of `lender`; returns how many bytes it used. */
-  feedBody(bytes: Buffer, start: number, end: number, lender: Lender): number {
-    const discard = this.#phase === 'discarding'
+  /**
+   * Takes what `bytes[start, end)` of HTTP/1.1 has of the body, in the memory of `lender`; returns how many bytes it used.
+   * `bodyRead` has to follow.
+   */
+  readBody(bytes: Buffer, start: number, end: number, lender: Lender): number {
+    this.#body.aim(this.#bodyTarget, lender)
+    return this.#body.read(bytes, start, end)
+  }
+
+  /** The same with data of HTTP/2, all of it; `last`: it ends the body. */
+  takeBody(bytes: Buffer, start: number, end: number, last: boolean): void {
+    this.#body.aim(this.#bodyTarget, BORROWED)
+    this.#body.take(bytes, start, end, last)
+  }
+
+  /** The body of HTTP/2 ends behind data that was not known to be the last. */
+  endBody(trailers: MessageFields): void {
+    if (this.#body.done) return
+    this.#body.aim(this.#bodyTarget, BORROWED)
+    this.#body.finish(trailers)
+  }
+
+  get #bodyTarget(): UpstreamCall | undefined {
+    return this.#phase === 'discarding' ? undefined : this.#upstream
+  }
+
+  /** What was taken of the body is among what its caller has received: it is counted, and what follows is decided. */
+  bodyRead(): void {
     const body = this.#body
-    body.aim(discard ? undefined : this.#upstream?.outbox, lender)
-    const used = body.read(bytes, start, end)
-    this.#account.received(used)
+    this.#account.received()
     this.#awaitsContinue = false
     if (body.error !== undefined) {
       this.fail(body.error)
-      return used
+      return
     }
-    if (discard) {
+    if (this.#phase === 'discarding') {
       if (body.done) this.#finish()
       else if (body.bytes > MAX_DISCARD_BYTES) this.#finishWithoutKeepAlive()
-      return used
+      return
     }
     if (body.bytes > this.#account.maxBodyBytes) {
       // Also where the body came to its end in this very piece.
       this.#keepAlive = false
       this.fail('body_too_large')
-      return used
+      return
     }
     if (body.done) this.#bodySent()
     else this.#awaitBody()
     this.#account.count()
-    this.#connection.holdDownstream(this.#account.ingressDebtMs)
-    return used
+    this.#caller.watch.holdDownstream(this.#account.ingressDebtMs)
   }
 
   #bodySent(): void {
-    const { timeouts } = this.#connection.context.config
-    this.#connection.unwatchUpload()
-    if (this.#answered) this.#connection.wait('answer', timeouts.idle)
-    else this.#connection.wait('response', timeouts.response)
+    const { timeouts } = this.#caller.context.config
+    this.#caller.watch.unwatchUpload()
+    if (this.#answered) this.#caller.watch.wait('answer', timeouts.idle)
+    else this.#caller.watch.wait('response', timeouts.response)
   }
 
   /** Sends what the last turn left for the deployment. */
   flushUpstream(): void {
     const upstream = this.#upstream
     if (upstream === undefined || this.#phase === 'connecting') return
-    if (!upstream.flush()) this.#connection.pauseForUpstream(true)
+    if (!upstream.flush()) this.#caller.pauseForUpstream(true)
   }
 
   upstreamHeldUp(): void {
-    this.#connection.pauseForUpstream(true)
+    this.#caller.pauseForUpstream(true)
   }
 
   upstreamDrained(): void {
-    this.#connection.pauseForUpstream(false)
+    this.#caller.pauseForUpstream(false)
   }
 
   // === the answer
 
   upstreamData(bytes: Buffer, length: number): boolean {
-    if (this.#phase === 'tunnelling') return this.#tunnelFromUpstream(bytes, 0, length)
+    const http1 = this.#http1
+    if (this.#phase === 'tunnelling') {
+      this.#caller.answer.data(bytes, 0, length, http1.memory)
+      return this.answerRead()
+    }
     if (this.#phase !== 'forwarding') {
       // An answer to a question that was not asked.
       this.fail('upstream_malformed')
       return false
     }
-    const answer = this.#answer
-    const progress = answer.read(bytes, length, this.#upstream?.inbox ?? OWN_MEMORY)
+    const progress = http1.read(bytes, length)
     if (progress === ANSWER_MALFORMED) {
       this.fail('upstream_malformed')
       return false
     }
-    const { position, end } = answer
-    if (progress === ANSWER_SWITCHED)
-      return position === end || this.#tunnelFromUpstream(answer.input, position, end)
+    const { input, position, inputEnd } = http1
+    if (progress === ANSWER_SWITCHED) {
+      if (position === inputEnd) return true
+      this.#caller.answer.data(input, position, inputEnd, http1.memory)
+      return this.answerRead()
+    }
     if (progress === ANSWER_DONE) {
-      this.#completeAnswer(position === end)
+      this.answerEnds(http1.trailers, position === inputEnd)
       return true
     }
-    return this.#sendDownstream()
+    return this.answerRead()
   }
 
-  answerInterim(status: number): void {
-    if (status !== 100 || !this.#awaitsContinue) return
-    this.#awaitsContinue = false
-    this.#awaitBody()
+  answerInterim(answer: CallAnswer): void {
+    if (answer.status === 100 && this.#awaitsContinue) {
+      this.#awaitsContinue = false
+      this.#awaitBody()
+    }
+    this.#caller.answer.interim(answer, this.request)
   }
 
-  answerBegins(status: number, untilClose: boolean): boolean {
-    const { context } = this.#connection
+  answerBegins(answer: CallAnswer): void {
+    const { context, watch } = this.#caller
     this.#answered = true
-    this.#upstream?.endpoint.health.answered(status, context.clock.monotonic())
-    this.#account.answer(status)
-    if (untilClose || context.draining) this.#keepAlive = false
+    this.#upstream?.endpoint.health.answered(answer.status, context.clock.monotonic())
+    this.#account.answer(answer.status)
+    if (answer.endsByClose(this.request.version) || context.draining) this.#keepAlive = false
     // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
     if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
-    if (this.#body.done) this.#connection.wait('answer', context.config.timeouts.idle)
-    return this.#keepAlive
+    if (this.#body.done) watch.wait('answer', context.config.timeouts.idle)
+    this.#caller.answer.begin(answer, this.request, this.#keepAlive)
   }
 
-  /** Counts and sends what arrived; false where the deployment has to wait for the client, or for its bandwidth. */
-  #sendDownstream(): boolean {
-    const { context } = this.#connection
-    if (this.#phase === 'tunnelling') this.#connection.wait('idle', context.config.timeouts.idle)
-    else if (this.#answered) this.#connection.wait('answer', context.config.timeouts.idle)
+  answerData(bytes: Buffer, start: number, end: number, lender: Lender): void {
+    this.#caller.answer.data(bytes, start, end, lender)
+  }
+
+  answerLastData(bytes: Buffer, start: number, end: number, lender: Lender): void {
+    this.#caller.answer.lastData(bytes, start, end, lender)
+  }
+
+  /**
+   * All that has arrived of the answer for now was passed on: it is counted, and sent. False where the deployment has to
+   * wait for the client, or for its bandwidth.
+   */
+  answerRead(): boolean {
+    const { context } = this.#caller
+    if (this.#phase === 'tunnelling')
+      this.#caller.watch.wait('tunnel', context.config.timeouts.idle)
+    else if (this.#answered) this.#caller.watch.wait('answer', context.config.timeouts.idle)
     const wait = this.#account.count()
-    this.#upstreamPaused = !this.#connection.flush()
-    if (wait > 0) this.#connection.holdUpstream(wait, this.#upstream)
+    this.#upstreamPaused = !this.#caller.flush()
+    if (wait > 0) this.#caller.watch.holdUpstream(wait, this.#upstream)
     if (this.#endTunnelByQuota()) return false
-    return !this.#upstreamPaused && !this.#connection.holdsUpstream
+    return !this.#upstreamPaused && !this.#caller.watch.holdsUpstream
   }
 
   /** The bandwidth of the tenant lets the deployment be read again. */
@@ -351,49 +400,43 @@ export class Exchange implements PoolUser, AnsweredCall {
   downstreamDrained(): void {
     if (this.#phase === 'idle') return
     this.#upstreamPaused = false
-    if (!this.#connection.holdsUpstream) this.#upstream?.resume()
+    if (!this.#caller.watch.holdsUpstream) this.#upstream?.resume()
   }
 
   /** The answer is whole. `clean` says that nothing came behind it. */
-  #completeAnswer(clean: boolean): void {
-    this.#answer.writeEnd()
+  answerEnds(trailers: MessageFields, clean: boolean): void {
+    this.#caller.answer.end(trailers)
     const { runtime } = this.#account
     // Before the next call gets the connection: its writes may fill the turn, and then what is due here leaves with them.
     this.#account.settle('-')
-    this.#letUpstreamGo(clean && this.#answer.reusable && this.#body.done, runtime)
+    this.#letUpstreamGo(clean && this.#body.done, runtime)
     // A body that the client is still sending has no taker once the deployment has answered.
     this.#finishOrDiscard()
   }
 
   /** Gives the upstream connection back, or closes it. */
-  #letUpstreamGo(reusable: boolean, runtime = this.#account.runtime): void {
+  #letUpstreamGo(whole: boolean, runtime = this.#account.runtime): void {
     const upstream = this.#upstream
     if (upstream === undefined) {
       runtime?.pool.abandon(this)
       return
     }
     this.#upstream = undefined
-    const { context } = this.#connection
-    this.#connection.pauseForUpstream(false)
-    if (reusable && runtime !== undefined) {
-      runtime.pool.release(upstream, context.clock.monotonic())
-      return
-    }
-    upstream.user = undefined
-    upstream.destroy()
+    this.#caller.pauseForUpstream(false)
+    upstream.letGo(whole)
   }
 
   upstreamEnded(): void {
     if (this.#phase === 'tunnelling') {
-      this.#connection.outbox.end()
+      this.#caller.answer.endTunnel()
       return
     }
-    if (this.#phase === 'forwarding' && this.#answer.endByClose()) {
-      this.#completeAnswer(false)
-      this.#connection.pump()
+    if (this.#phase === 'forwarding' && this.#upstream?.endByClose()) {
+      this.answerEnds(this.#http1.trailers, false)
+      this.#caller.pump()
       return
     }
-    this.#upstream?.destroy()
+    this.#connection?.destroy()
   }
 
   upstreamClosed(error: ErrorCode): void {
@@ -402,7 +445,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     if (this.#phase === 'tunnelling') {
       this.#account.settle('-')
       this.#phase = 'idle'
-      this.#connection.endTunnel()
+      this.#caller.endTunnel()
       return
     }
     if (this.#retry(upstream)) return
@@ -414,65 +457,67 @@ export class Exchange implements PoolUser, AnsweredCall {
    * Tries again where that is safe: the connection was never made; or it had rested, was closed meanwhile, and the call
    * may be repeated (RFC 9110 §9.2.2) and has no body that is gone by now.
    */
-  #retry(upstream: UpstreamConnection | undefined): boolean {
+  #retry(upstream: UpstreamCall | undefined): boolean {
     const { runtime } = this.#account
-    if (runtime === undefined || upstream === undefined || this.#answered) return false
-    const stale = this.#phase === 'forwarding' && upstream.reused && this.#answer.untouched
+    const former = this.#connection
+    if (runtime === undefined || upstream === undefined || former === undefined) return false
+    if (this.#answered) return false
     const safe =
       this.#phase === 'connecting'
         ? this.#attempts + 1 < runtime.pool.maxAttempts
-        : stale && this.#request.repeatable && this.#attempts === 0
+        : this.#phase === 'forwarding' &&
+          upstream.stale &&
+          this.request.repeatable &&
+          this.#attempts === 0
     if (!safe) return false
     this.#attempts++
-    this.#upstream = runtime.pool.retry(this, upstream, this.#connection.context.clock.monotonic())
-    if (this.#upstream === undefined) return false
+    const { clock } = this.#caller.context
+    const connection = runtime.pool.retry(this, former, clock.monotonic())
+    if (connection === undefined) return false
     this.#phase = 'connecting'
+    this.#adopt(connection)
     return true
   }
 
   // === upgrades and CONNECT
 
-  answerSwitches(head: ResponseHead): boolean {
-    const headText = this.#body.done ? tunnelHeadText(head, this.#request) : undefined
-    if (headText === undefined) return false
-    const { outbox, context } = this.#connection
+  answerSwitches(answer: CallAnswer): boolean {
+    if (!this.#body.done) return false
+    if (answer.status === 101 && !isAgreed(answer.upgrade, this.request.upgrade)) return false
+    const { context, watch } = this.#caller
     this.#answered = true
-    this.#upstream?.endpoint.health.answered(head.status, context.clock.monotonic())
-    this.#account.answer(head.status)
-    outbox.text(headText)
+    this.#upstream?.endpoint.health.answered(answer.status, context.clock.monotonic())
+    this.#account.answer(answer.status)
+    this.#caller.answer.openTunnel(answer, this.request)
     this.#phase = 'tunnelling'
-    this.#connection.endDeadline()
+    watch.endDeadline()
     this.#account.count()
     this.#account.switched()
-    this.#connection.flush()
-    this.#connection.wait('idle', context.config.timeouts.idle)
+    this.#caller.flush()
+    watch.wait('tunnel', context.config.timeouts.idle)
     // What the client sent ahead of the answer goes first.
-    const connection = this.#connection
-    queueMicrotask(() => connection.pump())
+    const caller = this.#caller
+    queueMicrotask(() => caller.pump())
     return true
-  }
-
-  #tunnelFromUpstream(bytes: Buffer, start: number, end: number): boolean {
-    this.#connection.outbox.bytes(bytes, start, end, this.#upstream?.inbox)
-    return this.#sendDownstream()
   }
 
   tunnelFromDownstream(bytes: Buffer, start: number, end: number, lender: Lender): void {
     const upstream = this.#upstream
     if (upstream === undefined) return
-    this.#account.received(end - start)
+    const { watch, context } = this.#caller
+    this.#account.received()
     this.#account.count()
-    upstream.outbox.bytes(bytes, start, end, lender)
-    this.#connection.wait('idle', this.#connection.context.config.timeouts.idle)
-    if (!upstream.flush()) this.#connection.pauseForUpstream(true)
-    this.#connection.holdDownstream(this.#account.ingressDebtMs)
+    upstream.data(bytes, start, end, lender)
+    watch.wait('tunnel', context.config.timeouts.idle)
+    if (!upstream.flush()) this.#caller.pauseForUpstream(true)
+    watch.holdDownstream(this.#account.ingressDebtMs)
     this.#endTunnelByQuota()
   }
 
   /** A call goes on to its end beyond a quota of bytes; what is a tunnel by now has no end. */
   #endTunnelByQuota(): boolean {
     if (this.#phase !== 'tunnelling' || !this.#account.bytesExhausted) return false
-    const { context } = this.#connection
+    const { context } = this.#caller
     context.stats.limited(this.#account.tenantId, 'quota')
     this.fail('quota_exhausted')
     return true
@@ -485,15 +530,15 @@ export class Exchange implements PoolUser, AnsweredCall {
    * meaning. May be said more than once.
    */
   downstreamEnded(): void {
-    if (this.#phase === 'tunnelling') this.#upstream?.end()
+    if (this.#phase === 'tunnelling') this.#upstream?.endTunnel()
     if (this.#phase === 'idle' || this.#body.done) return
     this.abort('client_closed')
-    this.#connection.destroy()
+    this.#caller.destroy()
   }
 
   /** Answers a call that goes nowhere. */
   #refuse(code: ErrorCode, retryAfterMs: number, resetAt?: number): void {
-    const { context, downstream } = this.#connection
+    const { context, downstream } = this.#caller
     context.stats.rejected(code, downstream.listener.index)
     this.#answerError(code, retryAfterMs, resetAt)
     this.#account.refuse(code)
@@ -502,13 +547,13 @@ export class Exchange implements PoolUser, AnsweredCall {
 
   /** The call may go no further (RFC 9110 §7.6.2): OPTIONS is answered for the proxy; what a TRACE held is told nobody. */
   #answerAsLastHop(): void {
-    if (this.#request.method === 'TRACE') {
+    if (this.request.method === 'TRACE') {
       this.#refuse('unsupported_method', 0)
       return
     }
     this.#decideKeepAlive()
     this.#answered = true
-    this.#connection.outbox.text(lastHopAnswer(this.#request.requestId, this.#keepAlive))
+    this.#caller.answer.answerAsLastHop(this.request, this.#keepAlive)
     this.#account.answerHere(LAST_HOP_STATUS)
     this.#finishOrDiscard()
   }
@@ -521,7 +566,7 @@ export class Exchange implements PoolUser, AnsweredCall {
   /** Ends a call that cannot go on: with an answer where none has begun, else by cutting the connection. */
   fail(code: ErrorCode): void {
     if (this.#phase === 'idle') return
-    const { context, downstream } = this.#connection
+    const { context, downstream } = this.#caller
     if (this.#phase === 'discarding') {
       // It has its answer already, which may still be under way.
       this.#finishWithoutKeepAlive()
@@ -535,14 +580,14 @@ export class Exchange implements PoolUser, AnsweredCall {
     if (this.#answered) {
       this.#account.settle(ERRORS[code].flag)
       this.#leave()
-      this.#connection.destroy()
+      this.#caller.destroy()
       return
     }
     if (!this.#body.done) this.#keepAlive = false
     this.#answerError(code, 0)
     this.#account.fail(code)
     this.#finish()
-    this.#connection.pump()
+    this.#caller.pump()
   }
 
   /** The client is gone. */
@@ -557,15 +602,14 @@ export class Exchange implements PoolUser, AnsweredCall {
   #answerError(code: ErrorCode, retryAfterMs: number, resetAt?: number): void {
     this.#decideKeepAlive()
     this.#answered = true
-    this.#connection.outbox.text(
-      errorResponse(code, {
-        requestId: this.#request.requestId,
-        close: !this.#keepAlive,
-        head: this.#request.method === 'HEAD',
-        retryAfterMs,
-        resetAt,
-      }),
-    )
+    this.#caller.answer.refuse(code, {
+      requestId: this.request.requestId,
+      close: !this.#keepAlive,
+      head: this.request.method === 'HEAD',
+      grpc: this.request.grpc,
+      retryAfterMs,
+      resetAt,
+    })
   }
 
   /** Whether the connection goes on behind an answer of our own. */
@@ -573,7 +617,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     if (this.#body.declaresMoreThan(MAX_DISCARD_BYTES)) this.#keepAlive = false
     // A client that waits for 100 may send its body or not (RFC 9110 §10.1.1): what comes next cannot be told.
     if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
-    if (this.#request.minor === 0) this.#keepAlive = false
+    if (this.request.version === 0) this.#keepAlive = false
   }
 
   /** Reads the rest of a body that nobody wants, if it is short enough to keep the connection for it. */
@@ -584,8 +628,8 @@ export class Exchange implements PoolUser, AnsweredCall {
       return
     }
     this.#awaitBody()
-    this.#connection.pump()
-    this.#connection.flush()
+    this.#caller.pump()
+    this.#caller.flush()
   }
 
   #finishWithoutKeepAlive(): void {
@@ -595,20 +639,20 @@ export class Exchange implements PoolUser, AnsweredCall {
 
   #finish(): void {
     this.#leave()
-    this.#connection.flush()
+    this.#caller.flush()
     // An answer that came in one piece could not be held back; the next call of the connection can.
     if (this.#keepAlive) {
       const { ingressDebtMs, egressDebtMs } = this.#account
-      this.#connection.holdDownstream(Math.max(ingressDebtMs, egressDebtMs))
+      this.#caller.watch.holdDownstream(Math.max(ingressDebtMs, egressDebtMs))
     }
-    this.#connection.callDone(this.#keepAlive)
+    this.#caller.callDone(this.#keepAlive)
   }
 
   /** No event that belongs to this call counts any more. */
   #leave(): void {
     this.#phase = 'idle'
     this.#serial++
-    this.#connection.endDeadline()
-    this.#connection.unwatchUpload()
+    this.#caller.watch.endDeadline()
+    this.#caller.watch.unwatchUpload()
   }
 }

@@ -12,8 +12,12 @@ const OWN_FIELDS = [
   'x-forwarded-client-cert',
 ] as const
 
-/** Read, and forwarded as it came: ours is a line behind it. */
-const VIA: FieldRule = { name: 'via', forward: true }
+/** Read, and forwarded as they came; of `via`, ours is a line behind it. */
+const READ_FIELDS: readonly FieldRule[] = [
+  { name: 'via', forward: true },
+  { name: 'content-type', forward: true },
+  { name: 'grpc-timeout', forward: true },
+]
 
 const drop = (name: string): FieldRule => ({ name, forward: false })
 
@@ -26,6 +30,8 @@ export interface FieldSlots {
   readonly forwardedHost: number
   readonly forwarded: number
   readonly via: number
+  readonly contentType: number
+  readonly grpcTimeout: number
 }
 
 /** Names and slots for one configuration; `apiKeyHeader` in lower case. */
@@ -39,7 +45,7 @@ export class ForwardedFields {
 
   constructor(apiKeyHeader: string) {
     const names = new Set<string>([...OWN_FIELDS, apiKeyHeader])
-    const rules = [...[...names].map(drop), VIA]
+    const rules = [...[...names].map(drop), ...READ_FIELDS.filter(({ name }) => !names.has(name))]
     // Nothing that a client says about identity or origin reaches a deployment (invariant 8).
     this.request = new FieldTable(rules, ['x-amt-', 'x-forwarded-'])
     this.trustedRequest = new FieldTable(rules, ['x-amt-'])
@@ -55,6 +61,8 @@ export class ForwardedFields {
       forwardedHost: slot('x-forwarded-host'),
       forwarded: slot('forwarded'),
       via: slot('via'),
+      contentType: slot('content-type'),
+      grpcTimeout: slot('grpc-timeout'),
     }
   }
 }
@@ -66,13 +74,18 @@ export function isSaneRequestId(id: string): boolean {
   return SANE_REQUEST_ID.test(id) && !holdsCredential(id)
 }
 
-/** Where a call came from, as its deployment is told. */
+/** Where the calls of a connection come from, as their deployments are told. */
 export interface Origin {
   readonly peerAddress: string
   readonly secure: boolean
   /** `x-forwarded-client-cert`, or ''. */
   readonly clientCertificate: string
-  /** Of this proxy, in `via`. */
+}
+
+/** How this hop is named in `via` (RFC 9110 §7.6.3). */
+export interface Hop {
+  /** Version of HTTP that the client speaks. */
+  readonly received: '1.1' | '2'
   readonly pseudonym: string
 }
 
@@ -84,22 +97,40 @@ export interface FormerHops {
   readonly forwarded: string
 }
 
-/** The lines about identity and origin (RFC 7239, RFC 9110 §7.6.3). `host` is the host that was asked for. */
-export function originLines(origin: Origin, host: string, hops: FormerHops): string {
-  const proto = hops.proto === '' ? (origin.secure ? 'https' : 'http') : hops.proto
+export const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
+
+export interface OriginField {
+  readonly name: string
+  readonly value: string
+}
+
+/** What stands before our own value, where a trusted peer has said something. */
+function behind(former: string): string {
+  return former === '' ? '' : `${former}, `
+}
+
+/** The fields about identity and origin (RFC 7239, RFC 9110 §7.6.3). `host` is the host that was asked for. */
+export function originFields(
+  { peerAddress, secure, clientCertificate }: Origin,
+  { received, pseudonym }: Hop,
+  host: string,
+  hops: FormerHops,
+): OriginField[] {
+  const proto = hops.proto === '' ? (secure ? 'https' : 'http') : hops.proto
   const forwardedHost = hops.host === '' ? host : hops.host
   // RFC 7239 §6.3. A peer that is gone has no address any more; an empty one would be no valid element.
-  const peer = origin.peerAddress === '' ? 'unknown' : origin.peerAddress
+  const peer = peerAddress === '' ? 'unknown' : peerAddress
   const node = peer.includes(':') ? `"[${peer}]"` : peer
   const hostPart = host === '' ? '' : `;host="${host}"`
-  return (
-    `x-forwarded-for: ${hops.forwardedFor === '' ? '' : `${hops.forwardedFor}, `}${peer}\r\n` +
-    `x-forwarded-proto: ${proto}\r\n` +
-    (forwardedHost === '' ? '' : `x-forwarded-host: ${forwardedHost}\r\n`) +
-    `forwarded: ${hops.forwarded === '' ? '' : `${hops.forwarded}, `}for=${node}${hostPart};proto=${origin.secure ? 'https' : 'http'}\r\n` +
-    (origin.clientCertificate === ''
-      ? ''
-      : `x-forwarded-client-cert: ${origin.clientCertificate}\r\n`) +
-    `via: 1.1 ${origin.pseudonym}\r\n`
-  )
+  return [
+    { name: 'x-forwarded-for', value: behind(hops.forwardedFor) + peer },
+    { name: 'x-forwarded-proto', value: proto },
+    { name: 'x-forwarded-host', value: forwardedHost },
+    {
+      name: 'forwarded',
+      value: `${behind(hops.forwarded)}for=${node}${hostPart};proto=${secure ? 'https' : 'http'}`,
+    },
+    { name: 'x-forwarded-client-cert', value: clientCertificate },
+    { name: 'via', value: `${received} ${pseudonym}` },
+  ].filter(({ value }) => value !== '')
 }

@@ -7,16 +7,16 @@ import { INCOMPLETE, INVALID } from '../../codec/http1/field-section.ts'
 import { PipelineCounter } from '../../codec/http1/pipeline.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ErrorCode } from '../../core/errors.ts'
-import { Timer } from '../../core/timer-wheel.ts'
 import { SocketHandle } from '../../runtime/socket-handle.ts'
-import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import { Inbox, type Receiver } from '../wire/inbox.ts'
 import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { BandwidthPause, type PacedDownstream } from './bandwidth-pause.ts'
+import type { CallTraffic } from './call-account.ts'
+import { CallWatch, type Waiting, type WatchedCaller } from './call-watch.ts'
+import type { Caller } from './caller.ts'
 import { ConnectionAccount, type Downstream } from './downstream.ts'
-import { errorResponse } from './error-response.ts'
 import type { Exchange } from './exchange.ts'
+import { Http1AnswerWriter } from './http1-answer.ts'
 import { OriginMemo } from './origin-memo.ts'
 import { RateGuard } from './rate-guard.ts'
 
@@ -27,29 +27,28 @@ const LINGER_MS = 1_000
 
 const EMPTY = Buffer.alloc(0)
 
-/** What the timer of the connection is waiting for. */
-type Waiting = 'idle' | 'header' | 'body' | 'response' | 'answer' | 'linger'
-
 /** Where a worker has its connections, to end them with it. */
 export interface OpenConnections {
   add(connection: Http1Connection): unknown
   delete(connection: Http1Connection): unknown
 }
 
-export class Http1Connection implements PacedDownstream, Receiver, Sender {
+export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Receiver, Sender {
   readonly downstream: Downstream
   readonly context: WorkerContext
   readonly inbox: Inbox
   readonly outbox: Outbox
   readonly account: ConnectionAccount
-  readonly origin = new OriginMemo()
+  readonly origin: OriginMemo
+  readonly watch: CallWatch
+  readonly answer: Http1AnswerWriter
   /** Of the call that is under way, or the idle one. */
   #exchange: Exchange
+  /** Bytes of calls that were used, since the beginning. */
+  receivedBytes = 0
   readonly #head: RequestHead
-  readonly #timer: Timer
   /** More than a head may have: one that is not complete yet never stops the reading that completes it. */
   readonly #mostWaiting: number
-  #waiting: Waiting = 'idle'
   /** `#input[#at, #end)` is not used yet. */
   #input: Buffer = EMPTY
   #at = 0
@@ -68,13 +67,8 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
   #inputEnded = false
   #closed = false
   readonly #open: OpenConnections
-  /** Of the whole call; only where `timeouts.call` is set. */
-  #deadline: Timer | undefined
-  /** Of a body that is on its way, and of a client that does not read; made when there is such a thing. */
-  #uploadGuard: RateGuard | undefined
+  /** Of a client that does not read; made when there is such a thing. */
   #readGuard: RateGuard | undefined
-  /** Made when the tenant's bandwidth bites for the first time. */
-  #bandwidth: BandwidthPause | undefined
   /** Why the socket is not read. */
   #pausedByInput = false
   #pausedByUpstream = false
@@ -95,14 +89,45 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.#head = downstream.trusted ? context.trustedRequestHead : context.requestHead
     this.#exchange = context.exchanges.idle
     this.#mostWaiting = Math.max(MAX_WAITING_BYTES, 2 * context.caps.headBytes)
-    this.#timer = new Timer(this)
+    this.origin = new OriginMemo(downstream, { received: '1.1', pseudonym: context.pseudonym })
+    this.watch = new CallWatch(this)
+    this.answer = new Http1AnswerWriter(this.outbox)
     this.#open = open
     open.add(this)
     const { socket } = downstream
     socket.on('end', () => this.#receivedEnd())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
     socket.on('close', () => this.#socketClosed())
-    this.wait('idle', context.config.timeouts.idle)
+    this.watch.wait('idle', context.config.timeouts.idle)
+  }
+
+  /** Is its own traffic: one call at a time. */
+  get traffic(): CallTraffic {
+    return this
+  }
+
+  get sentBytes(): number {
+    return this.outbox.total
+  }
+
+  get unsentBytes(): number {
+    return this.outbox.unsent
+  }
+
+  get exchange(): Exchange {
+    return this.#exchange
+  }
+
+  get blocked(): boolean {
+    return this.outbox.blocked
+  }
+
+  get pausedByPace(): boolean {
+    return this.#pausedByPace
+  }
+
+  get pausedByUpstream(): boolean {
+    return this.#pausedByUpstream
   }
 
   heldUp(): void {
@@ -133,8 +158,9 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     // What was read ahead may still come: behind a gap no call may be answered.
     if (this.#overflowed) return false
     if (this.#exchange.tunnelling) {
+      this.receivedBytes += length
       this.#exchange.tunnelFromDownstream(bytes, 0, length, this.inbox)
-      return !this.#paused
+      return !this.paused
     }
     if (this.#waitingBytes === 0) {
       this.#input = bytes
@@ -144,7 +170,7 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     } else this.#append(bytes.subarray(0, length))
     this.pump()
     if (this.#borrowed) this.#keepRest()
-    return !this.#paused
+    return !this.paused
   }
 
   /** Whose memory `#input` is. */
@@ -237,14 +263,16 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     }
     const exchange = this.#exchange
     if (exchange.tunnelling) {
+      this.receivedBytes += this.#waitingBytes
       exchange.tunnelFromDownstream(this.#input, this.#at, this.#end, this.#lender)
       this.#dropInput()
       return false
     }
     if (exchange.active) {
       if (!exchange.wantsBody) return false
-      const used = exchange.feedBody(this.#input, this.#at, this.#end, this.#lender)
+      const used = exchange.readBody(this.#input, this.#at, this.#end, this.#lender)
       this.#consume(used)
+      exchange.bodyRead()
       return used > 0
     }
     return !this.#ending && !this.#nextCallWaits && this.#readHead()
@@ -259,19 +287,23 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
       return false
     }
     if (end === INCOMPLETE) {
-      if (this.#waiting !== 'header') this.wait('header', this.context.config.timeouts.header)
+      if (this.watch.waiting !== 'header')
+        this.watch.wait('header', this.context.config.timeouts.header)
       return false
     }
     this.#consume(end - start)
     this.#pipeline?.begun()
     const { exchanges } = this.context
     if (this.#exchange === exchanges.idle) this.#exchange = exchanges.take(this)
-    this.#exchange.begin(head, end - start)
+    this.#exchange.request.take(head)
+    const { connection, minor } = head
+    this.#exchange.begin(end - start, minor === 1 ? !connection.close : connection.keepAlive)
     return true
   }
 
   #consume(bytes: number): void {
     this.#pipeline?.used(bytes)
+    this.receivedBytes += bytes
     this.#at += bytes
   }
 
@@ -297,74 +329,17 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.destroy()
   }
 
-  /** A call begins, and with it the time that it may take. */
-  beginDeadline(): void {
-    const { wheel, clock, config } = this.context
-    const { call } = config.timeouts
-    if (call === 0) return
-    this.#deadline ??= new Timer({ timerExpired: () => this.#exchange.fail('call_timeout') })
-    wheel.arm(this.#deadline, call, clock.monotonic())
-  }
-
-  endDeadline(): void {
-    if (this.#deadline !== undefined) this.context.wheel.cancel(this.#deadline)
-  }
-
-  /** A body is on its way, and more of it is wanted. */
-  watchUpload(): void {
-    this.#uploadGuard ??= new RateGuard(this.context, this.context.config.minimumRate.request, {
-      moved: () => this.#exchange.bodyBytes,
-      heldUp: () => this.#paused,
-      tooSlow: () => this.#exchange.fail('body_too_slow'),
-    })
-    this.#uploadGuard.watch()
-  }
-
-  unwatchUpload(): void {
-    this.#uploadGuard?.stop()
-  }
-
-  /** Arms the timer of the connection for the next thing to happen. */
-  wait(what: Waiting, ms: number): void {
-    this.#waiting = what
-    this.context.wheel.arm(this.#timer, ms, this.context.clock.monotonic())
-  }
-
-  timerExpired(): void {
+  late(what: Waiting): void {
     const { socket } = this.downstream
-    switch (this.#waiting) {
-      case 'header':
-        this.reject('header_timeout', true)
-        return
-      case 'body':
-        this.#bodyLate()
-        return
-      case 'response':
-        this.#exchange.fail('upstream_timeout')
-        return
-      case 'answer':
-        // Begun and not gone on: held up by a client that takes nothing, or by the deployment.
-        this.#exchange.fail(this.outbox.blocked ? 'read_too_slow' : 'upstream_timeout')
-        return
-      case 'idle':
-        if (this.#exchange.active) this.#exchange.fail('idle_timeout')
-        else socket.destroy()
-        return
-      case 'linger':
-        socket.destroy()
-    }
-  }
-
-  /** No more of a body came: whose fault that is depends on who held it up. */
-  #bodyLate(): void {
-    if (this.#pausedByPace) this.wait('body', this.context.config.timeouts.body)
-    else this.#exchange.fail(this.#pausedByUpstream ? 'upstream_timeout' : 'body_timeout')
+    if (what === 'header') this.reject('header_timeout', true)
+    else socket.destroy()
   }
 
   /** Answers a message that never became a call. */
   reject(code: ErrorCode, close: boolean): void {
     this.context.stats.rejected(code, this.downstream.listener.index)
-    this.outbox.text(errorResponse(code, { requestId: '', close, head: false, retryAfterMs: 0 }))
+    const answer = { requestId: '', close, head: false, grpc: false, retryAfterMs: 0 }
+    this.answer.refuse(code, answer)
     this.#dropInput()
     this.#ending = true
     this.flush()
@@ -378,7 +353,7 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
       if (!this.#pumping) this.pump()
       return
     }
-    this.wait('idle', this.context.config.timeouts.idle)
+    this.watch.wait('idle', this.context.config.timeouts.idle)
     this.inbox.sate()
     if (!this.#pumping) this.pump()
   }
@@ -389,9 +364,9 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.#lingering = true
     this.#dropInput()
     // A peer that is slow to read the last answer is not idle before it has it.
-    this.wait('linger', this.context.config.timeouts.idle)
+    this.watch.wait('linger', this.context.config.timeouts.idle)
     this.outbox.end(() => {
-      if (!this.#closed) this.wait('linger', LINGER_MS)
+      if (!this.#closed) this.watch.wait('linger', LINGER_MS)
     })
     // Closing with unread bytes in the kernel would reset the connection, and with it an answer that is under way.
     if (!this.#inputEnded) this.inbox.resume()
@@ -424,23 +399,6 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
 
   // Fields of their own, not one table by reason: three look-ups a call by a variable name, which V8 cannot inline.
 
-  /** The client rests for `ms`, by the bandwidth of its tenant. */
-  holdDownstream(ms: number): void {
-    if (ms < 1) return
-    this.#bandwidth ??= new BandwidthPause(this)
-    this.#bandwidth.holdDownstream(ms)
-  }
-
-  /** The deployment rests for `ms`. */
-  holdUpstream(ms: number, upstream: UpstreamConnection | undefined): void {
-    this.#bandwidth ??= new BandwidthPause(this)
-    this.#bandwidth.holdUpstream(ms, upstream)
-  }
-
-  get holdsUpstream(): boolean {
-    return this.#bandwidth?.holdsUpstream ?? false
-  }
-
   upstreamFree(): void {
     this.#exchange.paceOver()
   }
@@ -464,13 +422,13 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     this.#pauseOrResume()
   }
 
-  get #paused(): boolean {
+  get paused(): boolean {
     return this.#pausedByInput || this.#pausedByUpstream || this.#pausedByPace
   }
 
   #pauseOrResume(): void {
-    if (this.#paused) {
-      this.#uploadGuard?.excuse()
+    if (this.paused) {
+      this.watch.excuseUpload()
       this.inbox.pause()
     } else this.inbox.resume()
   }
@@ -485,10 +443,8 @@ export class Http1Connection implements PacedDownstream, Receiver, Sender {
     if (this.#closed) return
     this.#closed = true
     this.context.clock.refresh()
-    this.context.wheel.cancel(this.#timer)
+    this.watch.close()
     this.#readGuard?.stop()
-    this.#uploadGuard?.stop()
-    this.#bandwidth?.cancel()
     this.#exchange.abort('client_closed')
     this.#giveExchangeBack()
     this.account.close()

@@ -1,30 +1,37 @@
-/** The body of one request on its way to the deployment, or to nowhere where the call was refused. */
+/**
+ * The body of one request on its way to the deployment, or to nowhere where the call was refused. Of HTTP/1.1 it is read
+ * out of its framing here; of HTTP/2 it comes as data already.
+ */
 import { BodyReader, type BodySink } from '../../codec/http1/body.ts'
-import { chunkEnd, chunkHead } from '../../codec/http1/chunked.ts'
-import { BODY_CHUNKED, BODY_LENGTH } from '../../codec/http1/framing.ts'
-import type { RequestHead } from '../../codec/http1/request-head.ts'
+import { BODY_LENGTH, BODY_NONE } from '../../codec/http1/framing.ts'
 import type { ErrorCode } from '../../core/errors.ts'
-import { type Lender, type Outbox, OWN_MEMORY } from '../wire/outbox.ts'
+import { type Lender, OWN_MEMORY } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import type { CallRequest } from './call-request.ts'
+import { MessageFields, NO_FIELDS } from './message-fields.ts'
+import type { UpstreamCall } from './upstream-call.ts'
 
 export class RequestRelay {
-  /** Bytes of the message that were read behind the head. */
+  /** Whether all of it has come. */
+  done = true
+  /** Bytes of the message that were read behind the head; of HTTP/2, of data. */
   bytes = 0
   readonly #body: BodyReader
-  #to: Outbox | undefined
+  readonly #trailers = new MessageFields()
+  /** Bytes that are announced, or -1. */
+  #announced = -1
+  #to: UpstreamCall | undefined
   #lender: Lender = OWN_MEMORY
 
   constructor({ fields, caps }: WorkerContext) {
     this.#body = new BodyReader(fields.request, caps)
   }
 
-  begin({ kind, length }: RequestHead): void {
+  begin({ kind, length, version }: CallRequest): void {
     this.bytes = 0
-    this.#body.begin(kind, length)
-  }
-
-  get done(): boolean {
-    return this.#body.done
+    this.done = kind === BODY_NONE
+    this.#announced = kind === BODY_LENGTH ? length : -1
+    if (version < 2) this.#body.begin(kind, length)
   }
 
   /** Set once the body is broken. */
@@ -32,42 +39,60 @@ export class RequestRelay {
     return this.#body.error
   }
 
-  /** Bytes of data that are still to come, or -1 where nobody knows. */
+  /** Bytes of data that are announced and still to come, or -1 where nobody knows. */
   get remaining(): number {
-    return this.#body.remaining
+    if (this.done) return 0
+    return this.#announced < 0 ? -1 : this.#announced - this.bytes
   }
 
   /** Whether the rest is known to be longer than `limit`. */
   declaresMoreThan(limit: number): boolean {
-    return this.#body.kind === BODY_LENGTH && !this.done && this.remaining > limit
+    return this.remaining > limit
   }
 
   /** Where what is read next goes, nowhere without `to`, and whose memory it is in. */
-  aim(to: Outbox | undefined, lender: Lender): void {
+  aim(to: UpstreamCall | undefined, lender: Lender): void {
     this.#to = to
     this.#lender = lender
   }
 
   /**
-   * Passes `bytes[start, end)` on, in chunks where it came in chunks. Returns the number of bytes used; fewer only at the
-   * end of the body or an `error`.
+   * Passes on what `bytes[start, end)` of HTTP/1.1 has of the body. Returns the number of bytes used; fewer only at the end
+   * of the body or an `error`.
    */
   read(bytes: Buffer, start: number, end: number): number {
     const body = this.#body
     const used = body.read(bytes, start, end, this.#sink) - start
     this.bytes += used
-    if (body.done && body.kind === BODY_CHUNKED) this.#to?.text(chunkEnd(body.trailers))
+    this.done = body.done
+    if (body.done) {
+      this.#trailers.setLines(body.trailers)
+      this.#to?.end(this.#trailers)
+    }
     return used
   }
 
   readonly #sink: BodySink = {
     bodyData: (bytes, start, end) => {
-      const to = this.#to
-      if (to === undefined) return
-      const chunked = this.#body.kind === BODY_CHUNKED
-      if (chunked) to.text(chunkHead(end - start))
-      to.bytes(bytes, start, end, this.#lender)
-      if (chunked) to.text('\r\n')
+      if (this.#body.done) this.#to?.lastData(bytes, start, end, this.#lender)
+      else this.#to?.data(bytes, start, end, this.#lender)
     },
+  }
+
+  /** Passes on data of HTTP/2; `last`: there is no more. */
+  take(bytes: Buffer, start: number, end: number, last: boolean): void {
+    this.bytes += end - start
+    this.done = last
+    if (end > start) {
+      if (last) this.#to?.lastData(bytes, start, end, this.#lender)
+      else this.#to?.data(bytes, start, end, this.#lender)
+    }
+    if (last) this.#to?.end(NO_FIELDS)
+  }
+
+  /** All data of HTTP/2 has come, and then these. */
+  finish(trailers: MessageFields): void {
+    this.done = true
+    this.#to?.end(trailers)
   }
 }

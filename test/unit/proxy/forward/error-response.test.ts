@@ -1,9 +1,15 @@
 import { test } from 'tap'
 import { ERRORS, type ErrorCode } from '../../../../src/core/errors.ts'
-import { type ErrorAnswer, errorResponse } from '../../../../src/proxy/forward/error-response.ts'
+import { type ErrorAnswer, errorText } from '../../../../src/proxy/forward/error-response.ts'
 import { readStrictAnswer } from '../../../support/strict-http1.ts'
 
-const PLAIN: ErrorAnswer = { requestId: 'id-1', close: false, head: false, retryAfterMs: 0 }
+const PLAIN: ErrorAnswer = {
+  requestId: 'id-1',
+  close: false,
+  head: false,
+  grpc: false,
+  retryAfterMs: 0,
+}
 
 await test('answers with problem details', async t => {
   const body = '{"type":"about:amt/tenant_disabled","title":"this tenant is disabled","status":403}'
@@ -15,21 +21,21 @@ await test('answers with problem details', async t => {
     'x-request-id: id-1',
   ]
   const text = (...all: string[]): string => all.join('\r\n')
-  t.equal(errorResponse('tenant_disabled', PLAIN), text(...lines, '', body))
+  t.equal(errorText('tenant_disabled', PLAIN), text(...lines, '', body))
   t.equal(
-    errorResponse('tenant_disabled', { ...PLAIN, close: true, head: true }),
+    errorText('tenant_disabled', { ...PLAIN, close: true, head: true }),
     text(...lines, 'connection: close', '', ''),
     'without its body to HEAD',
   )
   t.equal(
-    errorResponse('tenant_disabled', { ...PLAIN, requestId: '' }),
+    errorText('tenant_disabled', { ...PLAIN, requestId: '' }),
     text(...lines.slice(0, -1), '', body),
   )
 })
 
 await test('says when to come again', async t => {
   const retryAfter = (code: ErrorCode, retryAfterMs: number): string | undefined =>
-    /^retry-after: (.*)\r$/m.exec(errorResponse(code, { ...PLAIN, retryAfterMs }))?.[1]
+    /^retry-after: (.*)\r$/m.exec(errorText(code, { ...PLAIN, retryAfterMs }))?.[1]
   t.equal(retryAfter('rate_limited', 0.001), '1', 'whole seconds, never too early')
   t.equal(retryAfter('rate_limited', 1_000), '1')
   t.equal(retryAfter('rate_limited', 1_001), '2')
@@ -41,7 +47,7 @@ await test('every error is a valid answer of its status, with a reason', async t
   for (const code of Object.keys(ERRORS) as ErrorCode[]) {
     for (const method of ['GET', 'HEAD']) {
       const answer = { ...PLAIN, head: method === 'HEAD' }
-      const bytes = Buffer.from(errorResponse(code, answer), 'latin1')
+      const bytes = Buffer.from(errorText(code, answer), 'latin1')
       const result = readStrictAnswer(bytes, { method, closed: false })
       if (result.kind !== 'message') {
         t.fail(`${code}: ${JSON.stringify(result)}`)
@@ -57,6 +63,6 @@ await test('every error is a valid answer of its status, with a reason', async t
     }
     // The mixer and the admin server answer for themselves.
     if (['mixer', 'proxy'].includes(ERRORS[code].source)) continue
-    t.notMatch(errorResponse(code, PLAIN), /^HTTP\/1\.1 \d+ Error\r/, `${code} has a reason`)
+    t.notMatch(errorText(code, PLAIN), /^HTTP\/1\.1 \d+ Error\r/, `${code} has a reason`)
   }
 })

@@ -5,7 +5,7 @@ import {
   ForwardedFields,
   isSaneRequestId,
   type Origin,
-  originLines,
+  originFields,
 } from '../../../../src/proxy/forward/fields.ts'
 
 const NO_HOPS: FormerHops = { forwardedFor: '', proto: '', host: '', forwarded: '' }
@@ -13,8 +13,12 @@ const ORIGIN: Origin = {
   peerAddress: '192.0.2.1',
   secure: false,
   clientCertificate: '',
-  pseudonym: 'orders-a1b2',
 }
+
+const originLines = (origin: Origin, host: string, hops: FormerHops): string =>
+  originFields(origin, { received: '1.1', pseudonym: 'orders-a1b2' }, host, hops)
+    .map(({ name, value }) => `${name}: ${value}\r\n`)
+    .join('')
 
 await test('says where a call came from', async t => {
   t.same(originLines(ORIGIN, 'a.example', NO_HOPS).split('\r\n'), [

@@ -1,10 +1,10 @@
 import { test } from 'tap'
 import { ResponseHead } from '../../../../src/codec/http1/response-head.ts'
+import { CallAnswer } from '../../../../src/proxy/forward/call-answer.ts'
+import type { CallRequest } from '../../../../src/proxy/forward/call-request.ts'
 import { ForwardedFields } from '../../../../src/proxy/forward/fields.ts'
-import {
-  downstreamFraming,
-  responseHeadText,
-} from '../../../../src/proxy/forward/response-writer.ts'
+import { downstreamFraming, Http1AnswerWriter } from '../../../../src/proxy/forward/http1-answer.ts'
+import type { Outbox } from '../../../../src/proxy/wire/outbox.ts'
 
 const { response } = new ForwardedFields('x-api-key')
 
@@ -22,13 +22,14 @@ function answer(
   const head = new ResponseHead(response)
   const text = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
   if (head.read(text, 0, text.length, bodiless) !== text.length) throw new Error('not valid')
-  const { chunked, untilClose, lines: framing } = downstreamFraming(head, minor)
-  const all = responseHeadText(
-    head,
-    { chunked, untilClose, lines: framing },
-    { requestId: 'id', keepAlive, minor },
-  )
-  return { text: all, chunked, untilClose }
+  const taken = new CallAnswer()
+  taken.takeHead(head)
+  let written = ''
+  const outbox = { text: (more: string) => (written += more) } as unknown as Outbox
+  const request = { version: minor, requestId: 'id' } as CallRequest
+  new Http1AnswerWriter(outbox).begin(taken, request, keepAlive)
+  const { chunked, untilClose } = downstreamFraming(taken, minor)
+  return { text: written, chunked, untilClose }
 }
 const ID = 'x-request-id: id\r\n\r\n'
 

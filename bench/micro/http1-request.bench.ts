@@ -1,16 +1,17 @@
 import { RequestHead } from '../../src/codec/http1/request-head.ts'
+import { CallRequest } from '../../src/proxy/forward/call-request.ts'
 import type { Downstream } from '../../src/proxy/forward/downstream.ts'
 import { ForwardedFields } from '../../src/proxy/forward/fields.ts'
+import { requestHeadText } from '../../src/proxy/forward/http1-request.ts'
 import { OriginMemo } from '../../src/proxy/forward/origin-memo.ts'
-import { RequestWriter } from '../../src/proxy/forward/request-writer.ts'
 import { Endpoint } from '../../src/proxy/pool/endpoint.ts'
 import type { WorkerContext } from '../../src/proxy/worker/context.ts'
 import type { MicroBench, Run } from './measure.ts'
 import { REQUEST } from './messages.ts'
 
 export const benches: readonly MicroBench[] = [
-  { name: 'request-writer-one-tenant', prepare: () => write(['t-0001']) },
-  { name: 'request-writer-two-tenants', prepare: () => write(['t-0001', 't-0002']) },
+  { name: 'http1-request-one-tenant', prepare: () => write(['t-0001']) },
+  { name: 'http1-request-two-tenants', prepare: () => write(['t-0001', 't-0002']) },
 ]
 
 /** Takes over a head that was read, and writes the one for the deployment; as flat text, which is what a socket needs. */
@@ -34,16 +35,19 @@ function write(tenants: readonly string[]): Run {
   } as unknown as Downstream
   const head = new RequestHead(fields.request)
   if (head.read(REQUEST, 0, REQUEST.length) !== REQUEST.length) throw new Error(head.error)
-  const writer = new RequestWriter(context)
-  writer.serve(downstream, new OriginMemo())
+  const request = new CallRequest(context)
+  request.serve(downstream, new OriginMemo(downstream, { received: '1.1', pseudonym: 'bench' }))
   const endpoint = new Endpoint('http://127.0.0.1:9')
   const out = Buffer.alloc(4_096)
   return times => {
     let length = 0
     for (let time = 0; time < times; time += 1) {
-      writer.take(head)
+      request.take(head)
       const tenant = tenants[time % tenants.length] as string
-      length = out.write(writer.headText(tenant, endpoint), 'latin1')
+      length = out.write(
+        requestHeadText(request, { tenant, endpoint, apiKeyHeader: 'x-api-key', lines: '' }),
+        'latin1',
+      )
     }
     const text = out.toString('latin1', 0, length)
     if (!text.startsWith('GET /v1/orders/4711 HTTP/1.1\r\n') || text.includes('amt_bench'))

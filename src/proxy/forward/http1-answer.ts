@@ -1,0 +1,131 @@
+/** Writes answers for a client of HTTP/1.1. Framing and connection fields are always written anew. */
+import { chunkEnd, chunkHead } from '../../codec/http1/chunked.ts'
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from '../../codec/http1/framing.ts'
+import type { ErrorCode } from '../../core/errors.ts'
+import type { Lender, Outbox } from '../wire/outbox.ts'
+import type { AnswerWriter } from './answer-writer.ts'
+import type { CallAnswer } from './call-answer.ts'
+import type { CallRequest } from './call-request.ts'
+import { type ErrorAnswer, errorText } from './error-response.ts'
+import type { MessageFields } from './message-fields.ts'
+
+export interface DownstreamFraming {
+  readonly lines: string
+  readonly chunked: boolean
+  /** Only the end of the connection ends the body: HTTP/1.0 knows no other way. */
+  readonly untilClose: boolean
+}
+
+const CHUNKED: DownstreamFraming = {
+  lines: 'transfer-encoding: chunked\r\n',
+  chunked: true,
+  untilClose: false,
+}
+const UNTIL_CLOSE: DownstreamFraming = { lines: '', chunked: false, untilClose: true }
+const NOTHING: DownstreamFraming = { lines: '', chunked: false, untilClose: false }
+const EMPTY: DownstreamFraming = {
+  lines: 'content-length: 0\r\n',
+  chunked: false,
+  untilClose: false,
+}
+
+/** How the body of `answer` is framed for a client of HTTP/1.`minor`. */
+export function downstreamFraming(answer: FramedAnswer, minor: number): DownstreamFraming {
+  if (answer.kind === BODY_LENGTH)
+    return { lines: `content-length: ${answer.length}\r\n`, chunked: false, untilClose: false }
+  if (answer.kind === BODY_NONE) {
+    if (answer.declaredLength > 0)
+      return {
+        lines: `content-length: ${answer.declaredLength}\r\n`,
+        chunked: false,
+        untilClose: false,
+      }
+    if (answer.declaredLength === 0) return EMPTY
+    return answer.bodiless ? NOTHING : EMPTY
+  }
+  if (minor === 0) return UNTIL_CLOSE
+  if (answer.kind !== BODY_CHUNKED || answer.trailer === '') return CHUNKED
+  return {
+    lines: `transfer-encoding: chunked\r\ntrailer: ${answer.trailer}\r\n`,
+    chunked: true,
+    untilClose: false,
+  }
+}
+
+type FramedAnswer = Pick<CallAnswer, 'kind' | 'length' | 'declaredLength' | 'bodiless' | 'trailer'>
+
+export const LAST_HOP_STATUS = 204
+/** What a deployment takes besides these is for the deployment to say. */
+export const LAST_HOP_ALLOW = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+
+export class Http1AnswerWriter implements AnswerWriter {
+  readonly #outbox: Outbox
+  /** Of the answer that is under way. */
+  #chunked = false
+
+  constructor(outbox: Outbox) {
+    this.#outbox = outbox
+  }
+
+  interim(answer: CallAnswer, { version }: CallRequest): void {
+    // A client of HTTP/1.0 knows none (RFC 9110 §15.2).
+    if (version === 1) this.#outbox.text(`${statusLine(answer)}${answer.fields.lines}\r\n`)
+  }
+
+  begin(answer: CallAnswer, { version, requestId }: CallRequest, keepAlive: boolean): void {
+    const { chunked, lines } = downstreamFraming(answer, version)
+    this.#chunked = chunked
+    const connection = keepAlive
+      ? version === 0
+        ? 'connection: keep-alive\r\n'
+        : ''
+      : 'connection: close\r\n'
+    this.#outbox.text(
+      `${statusLine(answer)}${answer.fields.lines}${lines}${connection}x-request-id: ${requestId}\r\n\r\n`,
+    )
+  }
+
+  data(bytes: Buffer, start: number, end: number, lender: Lender): void {
+    const outbox = this.#outbox
+    if (this.#chunked) outbox.text(chunkHead(end - start))
+    outbox.bytes(bytes, start, end, lender)
+    if (this.#chunked) outbox.text('\r\n')
+  }
+
+  lastData(bytes: Buffer, start: number, end: number, lender: Lender): void {
+    this.data(bytes, start, end, lender)
+  }
+
+  end(trailers: MessageFields): void {
+    if (this.#chunked) this.#outbox.text(chunkEnd(trailers.lines))
+    this.#chunked = false
+  }
+
+  refuse(code: ErrorCode, answer: ErrorAnswer): void {
+    this.#outbox.text(errorText(code, answer))
+  }
+
+  answerAsLastHop({ requestId }: CallRequest, keepAlive: boolean): void {
+    this.#outbox.text(
+      `HTTP/1.1 ${LAST_HOP_STATUS} No Content\r\nallow: ${LAST_HOP_ALLOW}\r\n` +
+        `${keepAlive ? '' : 'connection: close\r\n'}x-request-id: ${requestId}\r\n\r\n`,
+    )
+  }
+
+  openTunnel(answer: CallAnswer, { requestId }: CallRequest): void {
+    this.#chunked = false
+    const { upgrade, fields } = answer
+    const options = upgrade === '' ? '' : `connection: upgrade\r\nupgrade: ${upgrade}\r\n`
+    this.#outbox.text(
+      `${statusLine(answer)}${fields.lines}${options}x-request-id: ${requestId}\r\n\r\n`,
+    )
+  }
+
+  endTunnel(): void {
+    this.#outbox.end()
+  }
+}
+
+function statusLine({ status, reason }: CallAnswer): string {
+  return `HTTP/1.1 ${status} ${reason}\r\n`
+}

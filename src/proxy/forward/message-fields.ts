@@ -1,0 +1,89 @@
+/**
+ * The header or trailer fields of a message that are handed on as they came. HTTP/1.1 writes them as lines, HTTP/2 as a
+ * list; they are turned from one into the other only where the two sides of a call speak different versions.
+ */
+import {
+  HeaderField,
+  INDEXED,
+  type Indexing,
+  NEVER,
+  PLAIN,
+} from '../../codec/http2/header-field.ts'
+
+/**
+ * Fields whose values differ with nearly every message, or are secrets: in a table of HPACK the ones would only push out
+ * others, and the others could be guessed (RFC 7541 §7.1).
+ */
+const NOT_INDEXED: ReadonlyMap<string, Indexing> = new Map([
+  ['authorization', NEVER],
+  ['cookie', NEVER],
+  ['set-cookie', NEVER],
+  ['content-length', PLAIN],
+  ['content-range', PLAIN],
+  ['etag', PLAIN],
+  ['if-match', PLAIN],
+  ['if-none-match', PLAIN],
+  ['if-modified-since', PLAIN],
+  ['last-modified', PLAIN],
+  ['location', PLAIN],
+  ['range', PLAIN],
+  ['traceparent', PLAIN],
+  ['x-request-id', PLAIN],
+])
+
+/** A field of ours, or one that came by HTTP/1.1, as it is best remembered. `name` in lower case. */
+export function fieldOf(name: string, value: string): HeaderField {
+  return new HeaderField(name, value, NOT_INDEXED.get(name) ?? INDEXED)
+}
+
+export class MessageFields {
+  #lines: string | undefined = ''
+  #list: readonly HeaderField[] | undefined
+
+  /** Lines of HTTP/1.1, valid by its grammar, each with its CRLF. */
+  setLines(lines: string): void {
+    this.#lines = lines
+    this.#list = undefined
+  }
+
+  /** Valid fields of HTTP/2, whose values are valid in HTTP/1.1, too. The array stays as it is for as long as this is used. */
+  setList(list: readonly HeaderField[]): void {
+    this.#lines = undefined
+    this.#list = list
+  }
+
+  get lines(): string {
+    this.#lines ??= linesOf(this.#list ?? [])
+    return this.#lines
+  }
+
+  get list(): readonly HeaderField[] {
+    this.#list ??= listOf(this.#lines ?? '')
+    return this.#list
+  }
+
+  /** Value of the first field of this name (in lower case), or ''. Meant for what is asked of few messages. */
+  valueOf(name: string): string {
+    return this.list.find(field => field.name === name)?.value ?? ''
+  }
+}
+
+export const NO_FIELDS: MessageFields = new MessageFields()
+
+function linesOf(list: readonly HeaderField[]): string {
+  let lines = ''
+  for (const { name, value } of list) lines += `${name}: ${value}\r\n`
+  return lines
+}
+
+function listOf(lines: string): HeaderField[] {
+  const list: HeaderField[] = []
+  for (let at = 0; at < lines.length; ) {
+    const end = lines.indexOf('\r\n', at)
+    const colon = lines.indexOf(':', at)
+    const value = lines.slice(colon + 1, end).replace(/^[ \t]+|[ \t]+$/g, '')
+    list.push(fieldOf(lines.slice(at, colon).toLowerCase(), value))
+    at = end + 2
+  }
+  return list
+}

@@ -1,0 +1,48 @@
+/** The deployment's side of one call, in the deployment's version of HTTP. */
+import type { ErrorCode } from '../../core/errors.ts'
+import type { Endpoint } from '../pool/endpoint.ts'
+import type { Lender } from '../wire/outbox.ts'
+import type { CallAnswer } from './call-answer.ts'
+import type { CallRequest } from './call-request.ts'
+import type { MessageFields } from './message-fields.ts'
+
+export interface UpstreamCall {
+  readonly endpoint: Endpoint
+  readonly connected: boolean
+  /** Whether the deployment may never have seen the call: the connection had rested, and nothing of an answer has come. */
+  readonly stale: boolean
+  /** Sends the head, once connected. */
+  begin(request: CallRequest, tenant: string): void
+  /** `bytes[start, end)` of the body, in the memory of `lender`; never empty. */
+  data(bytes: Buffer, start: number, end: number, lender: Lender): void
+  /** The same, and it is known to be the last piece; `end` follows all the same, without trailers. */
+  lastData(bytes: Buffer, start: number, end: number, lender: Lender): void
+  /** The request is whole. */
+  end(trailers: MessageFields): void
+  /** Nothing more goes through what has become a tunnel. */
+  endTunnel(): void
+  /** Hands on what was given; false where there should be no more until `upstreamDrained`. */
+  flush(): boolean
+  /** Stops and goes on reading the answer. */
+  pause(): void
+  resume(): void
+  /** The answer is held to a bandwidth. */
+  staySmall(): void
+  /** The deployment ends the connection: whether that is the end of the answer. */
+  endByClose(): boolean
+  /** The call is over. `whole`: both messages are; else the deployment must not take what it has for the whole. */
+  letGo(whole: boolean): void
+  /** The call failed with `code`, with or without the begin of an answer. */
+  blame(code: ErrorCode, answered: boolean): void
+}
+
+/** The call that is answered. Answers are valid during the call alone. */
+export interface AnsweredCall {
+  /** An interim answer. */
+  answerInterim(answer: CallAnswer): void
+  answerBegins(answer: CallAnswer): void
+  answerData(bytes: Buffer, start: number, end: number, lender: Lender): void
+  answerLastData(bytes: Buffer, start: number, end: number, lender: Lender): void
+  /** The deployment makes a tunnel of the call; false where nobody has asked for that. */
+  answerSwitches(answer: CallAnswer): boolean
+}
