@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { freePorts } from '../../test/support/free-ports.ts'
 import type { Load, Outcome } from '../loads/load.ts'
 import type { Peer, RunningPeer } from '../peers/peer.ts'
+import { Http2Probe } from './http2-probe.ts'
 import { CPU_ERROR_SECONDS, childrenOf, cpuSeconds, residentBytes } from './process-stat.ts'
 import type { Round } from './result.ts'
 import { Sampler } from './sample.ts'
@@ -79,16 +80,16 @@ export class Contestant {
   }
 
   async #prove(): Promise<void> {
-    const sampler = await Sampler.open(this.#work, this.#port)
+    const probe = await openProbe(this.#work, this.#port)
     try {
-      await sampler.all()
+      await probe.all()
       if (this.#work.field !== '') this.#books.calls += this.#work.tenants.length
     } finally {
-      await sampler.close()
+      await probe.close()
     }
     // Where the address says whose traffic it is there is no stranger.
     if (!this.peer.checks || this.#work.field === '') return
-    const stranger = await Sampler.open(this.#work, this.#port)
+    const stranger = await openProbe(this.#work, this.#port)
     try {
       await stranger.refused()
     } finally {
@@ -102,6 +103,13 @@ export class Contestant {
     const children = childrenOf(pid)
     return children.length > 0 ? children : [pid]
   }
+}
+
+/** Calls one at a time, each looked at byte by byte. */
+type Probe = Pick<Sampler, 'all' | 'refused' | 'close'>
+
+async function openProbe(work: Work, port: number): Promise<Probe> {
+  return work.lane.http2 ? Http2Probe.open(work, port) : Sampler.open(work, port)
 }
 
 interface Use {

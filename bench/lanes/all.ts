@@ -9,6 +9,15 @@ import {
   resumedMutualTlsConnections,
 } from './connection-lanes.ts'
 import { halfLoad } from './half-load.ts'
+import {
+  grpcMessages,
+  grpcUnary,
+  http2HundredStreams,
+  http2Jwt,
+  http2OneStream,
+  http2TenStreams,
+  http2ToHttp1,
+} from './http2-lanes.ts'
 import type { Lane } from './lane.ts'
 import { websocketMessages } from './websocket.ts'
 
@@ -19,6 +28,13 @@ export const LANES: readonly Lane[] = [
   http1TlsApiKey,
   http1TlsJwt,
   halfLoad,
+  http2OneStream,
+  http2TenStreams,
+  http2HundredStreams,
+  http2Jwt,
+  http2ToHttp1,
+  grpcUnary,
+  grpcMessages,
   bulkDownload,
   bulkUpload,
   tcpBulk,

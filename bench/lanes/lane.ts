@@ -3,7 +3,7 @@ import type { Figure } from '../harness/figure.ts'
 import type { Load } from '../loads/load.ts'
 
 /** What a proxy must be able to carry; not all can do all of it. */
-export type Traffic = 'calls' | 'connections' | 'download' | 'upload' | 'websocket' | 'tcp'
+export type Traffic = 'calls' | 'grpc' | 'connections' | 'download' | 'upload' | 'websocket' | 'tcp'
 
 /** One kind of work that every peer is given in the same way: what it carries, how it is loaded, what is measured. */
 export interface Lane {
@@ -11,6 +11,8 @@ export interface Lane {
   /** One line for `--list` and the table. */
   readonly title: string
   readonly traffic: Traffic
+  /** HTTP/2 in cleartext with prior knowledge downstream, and what the deployment speaks; HTTP/1.1 on both sides without it. */
+  readonly http2?: { readonly upstream: 'http2' | 'http1' }
   /** What tells the tenant of a call; each call carries the next tenant's. `none`: the address does (private mode). */
   readonly credential: 'api-key' | 'jwt' | 'none'
   /** TLS with a P-256 certificate downstream; upstream is always cleartext. */

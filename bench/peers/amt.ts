@@ -6,8 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { freePorts } from '../../test/support/free-ports.ts'
 import { WrongAnswer } from '../harness/answer.ts'
+import { STREAMING_PATH, UNARY_PATH } from '../harness/http2-call.ts'
 import { childrenOf } from '../harness/process-stat.ts'
 import { LOAD_CPU, PROXY_CPU, Program, requireProgram, runProgram } from '../harness/program.ts'
+import type { Lane } from '../lanes/lane.ts'
 import type { Books, Peer, PeerSetup, RunningPeer } from './peer.ts'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
@@ -78,6 +80,7 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
       operations: [
         { name: 'create-order', match: 'POST /v1/orders' },
         { name: 'read-order', match: 'GET /v1/orders/:id' },
+        ...grpcOperations(work),
       ],
     },
     listeners: [listenerOf(work, port)],
@@ -89,7 +92,7 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
       ...(work.lane.credential === 'none' && { address: '127.0.0.1' }),
       ...(work.lane.credential === 'api-key' && { credentials: [{ apiKey: digest(credential) }] }),
       deployment: {
-        endpoints: [`${work.lane.traffic === 'tcp' ? 'tcp' : 'http'}://127.0.0.1:${upstream}`],
+        endpoints: [`${schemeOf(work.lane)}://127.0.0.1:${upstream}`],
       },
       // All of them watched, none of them reached.
       limits: {
@@ -107,6 +110,19 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
     admin: { address: '127.0.0.1:0' },
     log: { access: 'off' }, // as in the other proxies
   }
+}
+
+function schemeOf({ traffic, http2 }: Lane): string {
+  if (traffic === 'tcp') return 'tcp'
+  return http2?.upstream === 'http2' ? 'h2c' : 'http'
+}
+
+function grpcOperations({ lane }: PeerSetup['work']): unknown[] {
+  if (lane.traffic !== 'grpc') return []
+  return [
+    { name: 'read-order-by-grpc', match: `POST ${UNARY_PATH}` },
+    { name: 'talk-by-grpc', match: `POST ${STREAMING_PATH}` },
+  ]
 }
 
 function listenerOf({ lane, tls }: PeerSetup['work'], port: number): unknown {

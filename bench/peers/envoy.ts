@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findProgram, PROXY_CPU, Program } from '../harness/program.ts'
 import type { JwtWork, TlsWork, WorkTenant } from '../harness/work.ts'
+import type { Lane } from '../lanes/lane.ts'
 import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
 
 /** Where `bench/install-envoy` puts it. */
@@ -69,7 +70,7 @@ function configOf({ work, upstream, port }: PeerSetup): object {
   return {
     static_resources: {
       listeners: [{ ...listener, tcp_backlog_size: 4_096 }],
-      clusters: tenants.map(tenant => clusterOf(tenant, upstream)),
+      clusters: tenants.map(tenant => clusterOf(tenant, upstream, lane)),
     },
   }
 }
@@ -79,7 +80,7 @@ function addressOf(port: number): object {
 }
 
 /** Connections upstream are kept and used again; that is what a cluster does unless it is told otherwise. */
-function clusterOf({ id }: WorkTenant, upstream: number): object {
+function clusterOf({ id }: WorkTenant, upstream: number, { http2 }: Lane): object {
   const endpoint = { endpoint: { address: addressOf(upstream) } }
   const limits = {
     max_connections: NO_LIMIT,
@@ -92,7 +93,15 @@ function clusterOf({ id }: WorkTenant, upstream: number): object {
     connect_timeout: '5s',
     load_assignment: { cluster_name: id, endpoints: [{ lb_endpoints: [endpoint] }] },
     circuit_breakers: { thresholds: [limits] },
+    ...(http2?.upstream === 'http2' && { typed_extension_protocol_options: OVER_HTTP2 }),
   }
+}
+
+const OVER_HTTP2 = {
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+    { explicit_http_config: { http2_protocol_options: {} } },
+  ),
 }
 
 function tlsSocket({ cert, key }: TlsWork): object {
@@ -119,6 +128,7 @@ function httpFilter({ jwt, tenants, field, lane }: PeerSetup['work']): object {
       'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
       {
         stat_prefix: 'public',
+        ...(lane.http2 && { codec_type: 'HTTP2' }),
         use_remote_address: true, // sets x-forwarded-for
         generate_request_id: false,
         stream_idle_timeout: '60s',

@@ -41,8 +41,8 @@ ${setup.work.lane.traffic === 'tcp' ? tunnel(setup) : calls(setup)}
 }
 
 function bindOf({ work, port }: PeerSetup): string {
-  const { tls } = work
-  if (tls === undefined) return `bind 127.0.0.1:${port}`
+  const { tls, lane } = work
+  if (tls === undefined) return `bind 127.0.0.1:${port}${lane.http2 ? ' proto h2' : ''}`
   const client = tls.client && ` verify required ca-file ${tls.client.ca}`
   return `bind 127.0.0.1:${port} ssl crt ${tls.bundle}${client ?? ''}`
 }
@@ -60,8 +60,9 @@ function calls(setup: PeerSetup): string {
   const { work, folder, upstream } = setup
   const map = join(folder, 'keys.map')
   writeFileSync(map, work.tenants.map(({ id, credential }) => `${credential} ${id}\n`).join(''))
+  const protocol = work.lane.http2?.upstream === 'http2' ? ' proto h2' : ''
   const backends = work.tenants.map(
-    ({ id }) => `backend ${id}\n  server deployment 127.0.0.1:${upstream}`,
+    ({ id }) => `backend ${id}\n  server deployment 127.0.0.1:${upstream}${protocol}`,
   )
   return `
   mode http

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { nginxConfig } from '../deployments/nginx.ts'
 import { findProgram, PROXY_CPU, Program, requireProgram } from '../harness/program.ts'
+import type { Lane } from '../lanes/lane.ts'
 import type { Peer, PeerSetup, RunningPeer } from './peer.ts'
 
 export const nginx: Peer = {
@@ -33,6 +34,26 @@ const UPGRADE = `proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $http_connection;
       proxy_read_timeout 1h;`
 
+function overHttp1({ traffic }: Lane): string {
+  return `proxy_http_version 1.1;
+      proxy_set_header Host $host;
+      ${traffic === 'websocket' ? UPGRADE : 'proxy_set_header Connection "";'}
+      proxy_set_header X-Api-Key "";
+      proxy_set_header X-Amt-Tenant $tenant;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
+      proxy_pass http://$tenant;`
+}
+
+/** Its one way to an HTTP/2 deployment, for what is not gRPC as well; a connection carries a call at a time. */
+const OVER_HTTP2 = `grpc_set_header Host $host;
+      grpc_set_header X-Api-Key "";
+      grpc_set_header X-Amt-Tenant $tenant;
+      grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      grpc_read_timeout 1h;
+      grpc_pass grpc://$tenant;`
+
 function proxyOf({ work, upstream, port }: PeerSetup): string {
   const { lane, tls } = work
   const keys = work.tenants.map(({ id, credential }) => `"${credential}" ${id};`)
@@ -52,20 +73,13 @@ function proxyOf({ work, upstream, port }: PeerSetup): string {
   }
   ${groups.join('\n  ')}
   server {
-    listen 127.0.0.1:${port}${tls ? ' ssl' : ''} backlog=4096;
+    listen 127.0.0.1:${port}${tls ? ' ssl' : ''}${lane.http2 ? ' http2' : ''} backlog=4096;
+    ${lane.http2 ? 'http2_max_concurrent_streams 1000;' : ''}
     ${tls ? `ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${tls.cert}; ssl_certificate_key ${tls.key};` : ''}
     location / {
       if ($tenant = "") { return 401; }
-      proxy_http_version 1.1;
-      proxy_set_header Host $host;
-      ${lane.traffic === 'websocket' ? UPGRADE : 'proxy_set_header Connection "";'}
-      proxy_set_header X-Api-Key "";
-      proxy_set_header X-Amt-Tenant $tenant;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       client_max_body_size 0;
-      proxy_request_buffering off;
-      proxy_max_temp_file_size 0;
-      proxy_pass http://$tenant;
+      ${lane.http2?.upstream === 'http2' ? OVER_HTTP2 : overHttp1(lane)}
     }
   }`
 }

@@ -3,13 +3,20 @@
  * were verified once, so it does: then the comparison is one of forwarding and not of RSA.
  */
 import { createPublicKey, verify } from 'node:crypto'
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { NodeProgramSettings } from './node-program.ts'
 
 const MAX_KEPT_TOKENS = 10_000
 
 export type Identify = (call: IncomingMessage) => string | undefined
+export type FindTenant = (headers: IncomingHttpHeaders) => string | undefined
 
 export function listen({ port, tls }: NodeProgramSettings, onCall: RequestListener): Server {
   const server = tls ? createTlsServer(tls, onCall) : createServer(onCall)
@@ -22,20 +29,26 @@ export function credentialField({ jwt }: NodeProgramSettings): string {
   return jwt ? 'authorization' : 'x-api-key'
 }
 
-export function identifier({ tenants, jwt }: NodeProgramSettings): Identify {
-  if (jwt) return tokenIdentifier(jwt)
-  const keys = new Map(tenants.map(({ id, credential }) => [credential, id]))
-  return ({ headers }) => keys.get(String(headers['x-api-key']))
+export function identifier(settings: NodeProgramSettings): Identify {
+  const find = tenantFinder(settings)
+  return ({ headers }) => find(headers)
 }
 
-function tokenIdentifier({
+/** The same for whoever has header fields alone. */
+export function tenantFinder({ tenants, jwt }: NodeProgramSettings): FindTenant {
+  if (jwt) return tokenFinder(jwt)
+  const keys = new Map(tenants.map(({ id, credential }) => [credential, id]))
+  return headers => keys.get(String(headers['x-api-key']))
+}
+
+function tokenFinder({
   issuer,
   audience,
   key,
-}: NonNullable<NodeProgramSettings['jwt']>): Identify {
+}: NonNullable<NodeProgramSettings['jwt']>): FindTenant {
   const publicKey = createPublicKey(key)
   const kept = new Map<string, { readonly tenant: string; readonly expires: number }>()
-  return ({ headers: { authorization } }) => {
+  return ({ authorization }) => {
     if (authorization === undefined) return undefined
     const known = kept.get(authorization)
     if (known) return known.expires > Date.now() ? known.tenant : undefined

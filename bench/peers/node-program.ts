@@ -12,6 +12,8 @@ export interface NodeProgramSettings {
   readonly port: number
   readonly upstream: number
   readonly tenants: readonly WorkTenant[]
+  /** HTTP/2 in front, and what is spoken behind it. */
+  readonly http2?: 'http2' | 'http1'
   /** PEM. */
   readonly tls?: { readonly cert: string; readonly key: string }
   /** Verify tokens with this key (PEM) instead of looking keys up. */
@@ -22,13 +24,16 @@ export function readSettings(): NodeProgramSettings {
   return JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as NodeProgramSettings
 }
 
+const OVER_HTTP1_ALONE = 'it is compared over HTTP/1.1; node-http2 is here instead'
 const NODE = `Node ${process.version.slice(1)}`
 
 export const http2Proxy: Peer = {
   name: 'http2-proxy',
   checks: true,
-  absence: ({ traffic, mutual }) =>
-    traffic === 'tcp' || mutual ? 'it forwards calls alone' : absenceOf('http2-proxy'),
+  absence: ({ traffic, mutual, http2 }) => {
+    if (http2) return OVER_HTTP1_ALONE
+    return traffic === 'tcp' || mutual ? 'it forwards calls alone' : absenceOf('http2-proxy')
+  },
   version: () => `${versionOf('http2-proxy')}, ${NODE}`,
   start: async setup => start('http2-proxy', setup),
 }
@@ -36,21 +41,31 @@ export const http2Proxy: Peer = {
 export const undici: Peer = {
   name: 'undici',
   checks: true,
-  absence: ({ traffic, mutual }) =>
-    traffic === 'tcp' || traffic === 'websocket' || mutual
+  absence: ({ traffic, mutual, http2 }) => {
+    if (http2) return OVER_HTTP1_ALONE
+    return traffic === 'tcp' || traffic === 'websocket' || mutual
       ? 'it forwards calls alone'
-      : absenceOf('undici'),
+      : absenceOf('undici')
+  },
   version: () => `${versionOf('undici')}, ${NODE}`,
   start: async setup => start('undici', setup),
+}
+
+export const nodeHttp2: Peer = {
+  name: 'node-http2',
+  checks: true,
+  absence: ({ http2 }) => (http2 ? absenceOf('undici') : 'it is there for HTTP/2 alone'),
+  version: () => NODE,
+  start: async setup => start('node-http2', setup),
 }
 
 /** The floor: what Node's sockets cost on this machine without any of the work. */
 export const rawSpike: Peer = {
   name: 'raw-spike',
   checks: false,
-  absence: ({ traffic, credential, tls }: Lane) =>
-    traffic !== 'calls' || credential !== 'api-key' || tls
-      ? 'it only knows small calls by API key over kept connections without TLS'
+  absence: ({ traffic, credential, tls, http2 }: Lane) =>
+    traffic !== 'calls' || credential !== 'api-key' || tls || http2
+      ? 'it only knows small calls by API key over kept HTTP/1.1 connections without TLS'
       : undefined,
   version: () => NODE,
   start: async setup => start('raw-spike', setup),
@@ -65,6 +80,7 @@ async function start(
     port,
     upstream,
     tenants: work.tenants,
+    ...(work.lane.http2 && { http2: work.lane.http2.upstream }),
     ...(work.tls && { tls: { cert: text(work.tls.cert), key: text(work.tls.key) } }),
     ...(work.jwt && {
       jwt: {
