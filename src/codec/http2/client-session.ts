@@ -69,8 +69,8 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
     const stream = this.streams.get(streamId)
     if (stream === undefined) {
       if (this.isIdle(streamId)) this.fail(PROTOCOL_ERROR, 'headers of a stream that never was')
-      else if (!this.streams.closed.mayBeOnItsWay(streamId))
-        this.fail(STREAM_CLOSED, 'headers of a stream that is over')
+      else if (this.streams.closed.mayBeOnItsWay(streamId)) this.spendFrame()
+      else this.fail(STREAM_CLOSED, 'headers of a stream that is over')
       return
     }
     stream.received += how.octets
@@ -96,6 +96,8 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
       this.faultyStream(stream, PROTOCOL_ERROR)
       return
     }
+    // There may be any number of them before the answer, and none brings it nearer.
+    if (interim && !this.spendFrame()) return
     this.events.response(stream, RESPONSE, endStream)
     if (endStream) this.closeRemote(stream)
   }

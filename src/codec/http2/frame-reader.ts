@@ -1,7 +1,7 @@
 /**
  * Frames out of bytes that may be cut anywhere (RFC 9113 §4, §6). Each frame is checked by itself: its size, its stream, its
  * padding. Header blocks come out whole, however many CONTINUATION frames they took; DATA comes out as it arrives, so that
- * nothing waits for the end of a frame. Frames of unknown types are left out (§5.5).
+ * nothing waits for the end of a frame. Of frames of unknown types no more is told than that they came (§5.5).
  */
 import {
   ACK,
@@ -34,7 +34,14 @@ export const FRAME = 1
 export const INVALID = 2
 /** The stream `streamId` is at fault, and reading goes on. A header block is there as for FRAME, since the table of HPACK needs it. */
 export const INVALID_STREAM = 3
-export type Found = typeof MORE | typeof FRAME | typeof INVALID | typeof INVALID_STREAM
+/** A frame of a type that nobody knows begins, and is left out: it means nothing, and still costs something. */
+export const UNKNOWN = 4
+export type Found =
+  | typeof MORE
+  | typeof FRAME
+  | typeof INVALID
+  | typeof INVALID_STREAM
+  | typeof UNKNOWN
 
 export interface FrameCaps {
   /** Our SETTINGS_MAX_FRAME_SIZE. */
@@ -79,6 +86,8 @@ export class FrameReader {
   wireOctets = 0
   /** DATA: this is the last piece of its frame. */
   finished = true
+  /** DATA: so far there is nothing in its frame but padding. */
+  bare = true
   /** RST_STREAM and GOAWAY: the code; WINDOW_UPDATE: the increment; PUSH_PROMISE, GOAWAY and PRIORITY_UPDATE: a stream. */
   code = 0
   increment = 0
@@ -203,7 +212,11 @@ export class FrameReader {
     }
     if (type === DATA) return this.#beginData(length)
     if (type === CONTINUATION && this.#blockStream === 0) return this.#invalid(PROTOCOL_ERROR)
-    this.#state = FORMS[type] === undefined ? SKIPPED : PAYLOAD
+    if (FORMS[type] === undefined) {
+      this.#state = SKIPPED
+      return UNKNOWN
+    }
+    this.#state = PAYLOAD
     return MORE
   }
 
@@ -211,6 +224,7 @@ export class FrameReader {
     this.#uncounted = 0
     this.#uncountedOnWire = FRAME_HEADER_OCTETS
     this.#padding = 0
+    this.bare = true
     this.#state = (this.flags & PADDED) === 0 ? DATA_OCTETS : PAYLOAD
     // The length of the padding is read as a payload of its own.
     if (this.#state === PAYLOAD) {
@@ -253,6 +267,7 @@ export class FrameReader {
     this.start = this.#at
     this.#at += octets
     this.end = this.#at
+    if (octets > 0) this.bare = false
     this.#left -= octets
     this.flowOctets = octets + this.#uncounted
     this.wireOctets = this.flowOctets + this.#uncountedOnWire

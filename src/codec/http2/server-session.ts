@@ -9,7 +9,7 @@ import {
 } from './frame.ts'
 import { CLIENT_PREFACE } from './frame-writer.ts'
 import type { HeaderField } from './header-field.ts'
-import { parsePriority } from './priority.ts'
+import { type Priority, parsePriority } from './priority.ts'
 import { isTrailerSection, RequestSection } from './request-section.ts'
 import { Http2Session } from './session.ts'
 import {
@@ -39,7 +39,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
   declare protected readonly events: ServerEvents<Owner>
   #preface = 0
   /** Priorities of streams that are still to come (RFC 9218 §7.1). */
-  #priorities: Map<number, string> | undefined = undefined
+  #priorities: Map<number, Priority> | undefined = undefined
 
   constructor(events: ServerEvents<Owner>, now: number, options: SessionOptions = DEFAULT_SESSION) {
     super(events, options, now)
@@ -103,8 +103,8 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     else if (streamId > this.lastRemote) this.#begin(streamId, fields, how)
     else if (!this.streams.closed.has(streamId)) this.fail(PROTOCOL_ERROR, 'streams go upwards')
     // What we have reset may have been under way.
-    else if (!this.streams.closed.mayBeOnItsWay(streamId))
-      this.fail(STREAM_CLOSED, 'headers of a stream that is over')
+    else if (this.streams.closed.mayBeOnItsWay(streamId)) this.spendFrame()
+    else this.fail(STREAM_CLOSED, 'headers of a stream that is over')
   }
 
   #begin(
@@ -113,7 +113,10 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     { endStream, tooLarge, octets }: SectionShape,
   ): void {
     // Behind the last one of our GOAWAY the client sends again, elsewhere.
-    if (streamId > this.lastTaken) return
+    if (streamId > this.lastTaken) {
+      this.spendFrame()
+      return
+    }
     this.lastRemote = streamId
     if (this.streams.size >= this.options.streams) {
       this.#refuse(streamId, REFUSED_STREAM)
@@ -158,9 +161,13 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
 
   #applyPriority(stream: Http2Stream<Owner>, fields: readonly HeaderField[]): void {
     const early = this.#priorities?.get(stream.id)
-    const value = early ?? fields.find(({ name }) => name === 'priority')?.value
-    if (value !== undefined) Object.assign(stream, parsePriority(value))
-    if (early !== undefined) this.#priorities?.delete(stream.id)
+    if (early === undefined) {
+      const value = fields.find(({ name }) => name === 'priority')?.value
+      if (value !== undefined) Object.assign(stream, parsePriority(value))
+      return
+    }
+    Object.assign(stream, early)
+    this.#priorities?.delete(stream.id)
   }
 
   protected prioritize(streamId: number, value: string): void {
@@ -172,6 +179,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
 
   #remember(streamId: number, value: string): void {
     this.#priorities ??= new Map()
-    if (this.#priorities.size < MAX_PRIORITIES) this.#priorities.set(streamId, value)
+    // What was said as text may be long, and is not kept.
+    if (this.#priorities.size < MAX_PRIORITIES) this.#priorities.set(streamId, parsePriority(value))
   }
 }

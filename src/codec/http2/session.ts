@@ -25,7 +25,7 @@ import {
   WINDOW_UPDATE,
 } from './frame.ts'
 import { FrameBudget } from './frame-budget.ts'
-import { FRAME, FrameReader, INVALID, MORE } from './frame-reader.ts'
+import { FRAME, FrameReader, INVALID, MORE, UNKNOWN } from './frame-reader.ts'
 import { FrameWriter } from './frame-writer.ts'
 import type { HeaderField } from './header-field.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
@@ -45,6 +45,8 @@ import { StreamTable } from './stream-table.ts'
 
 /** What receivers answer data with: windows of stream and session, and a ping to measure the way (gRPC). */
 const FRAMES_A_SEND = 4
+/** Octets of DATA below which it is the window's fault where there are no more. */
+const SMALL_PIECE = 256
 /** What belongs to a stream that was served to its end: its windows and priority. */
 const FRAMES_A_STREAM = 20
 
@@ -111,6 +113,7 @@ export abstract class Http2Session<Owner> {
       if (found === MORE) return
       if (found === INVALID) this.fail(this.#reader.error, 'a frame is not valid')
       else if (found === FRAME) this.#frame()
+      else if (found === UNKNOWN) this.spendFrame()
       else this.#invalidStream()
     }
   }
@@ -129,7 +132,8 @@ export abstract class Http2Session<Owner> {
       stream.sendWindow -= taken
       this.#sendWindow -= taken
       stream.sent += this.writer.data(stream.id, bytes, { start, end: start + taken }, last)
-      this.#frames.earn(FRAMES_A_SEND)
+      // Windows that let out a few octets at a time make a frame of each, without an end (CVE-2019-9511).
+      if (taken >= SMALL_PIECE || this.sendable(stream) > 0) this.#frames.earn(FRAMES_A_SEND)
     }
     stream.blocked = !whole
     if (last) this.closeLocal(stream)
@@ -277,7 +281,7 @@ export abstract class Http2Session<Owner> {
         this.fail(PROTOCOL_ERROR, 'nothing can be pushed here')
         return
       default:
-        if (this.#spend()) this.#control(type)
+        if (this.spendFrame()) this.#control(type)
     }
   }
 
@@ -320,7 +324,8 @@ export abstract class Http2Session<Owner> {
   /** A value of RFC 9218 for a stream; only servers take them. */
   protected abstract prioritize(streamId: number, value: string): void
 
-  #spend(): boolean {
+  /** A frame that brings nothing has come. False where it was one too many: the session is over. */
+  protected spendFrame(): boolean {
     if (this.#frames.spend(this.now)) return true
     this.fail(ENHANCE_YOUR_CALM, 'too many frames that bring nothing')
     return false
@@ -357,7 +362,7 @@ export abstract class Http2Session<Owner> {
 
   #windowUpdate(): void {
     const { streamId, increment } = this.#reader
-    if (!this.#spend()) return
+    if (!this.spendFrame()) return
     if (streamId === 0) {
       this.#sendWindow += increment
       if (this.#sendWindow > MAX_WINDOW) this.fail(FLOW_CONTROL_ERROR, 'a window is too large')
@@ -393,7 +398,7 @@ export abstract class Http2Session<Owner> {
     const stream = this.streams.get(streamId)
     if (stream === undefined) {
       if (this.isIdle(streamId)) this.fail(PROTOCOL_ERROR, 'a reset of a stream that never was')
-      else this.#spend()
+      else this.spendFrame()
       return
     }
     this.#count(stream)
@@ -421,9 +426,9 @@ export abstract class Http2Session<Owner> {
   }
 
   #data(): void {
-    const { streamId, bytes, start, end, flowOctets, endsStream } = this.#reader
+    const { streamId, bytes, start, end, flowOctets, endsStream, finished, bare } = this.#reader
     const octets = end - start
-    if (octets === 0 && !endsStream && !this.#spend()) return
+    if (bare && finished && !endsStream && !this.spendFrame()) return
     if (!this.#receiveWindow.take(flowOctets)) {
       this.fail(FLOW_CONTROL_ERROR, 'more data than the window of the connection')
       return
@@ -453,7 +458,7 @@ export abstract class Http2Session<Owner> {
     else if (!this.streams.closed.mayBeOnItsWay(streamId))
       this.fail(STREAM_CLOSED, 'data of a stream that is over')
     // A frame counts once, in however many pieces it comes.
-    else if (this.#reader.finished) this.#spend()
+    else if (this.#reader.finished) this.spendFrame()
   }
 
   #returnToSession(octets: number): void {

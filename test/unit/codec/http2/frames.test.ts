@@ -31,6 +31,7 @@ import {
   INVALID,
   INVALID_STREAM,
   MORE,
+  UNKNOWN,
 } from '../../../../src/codec/http2/frame-reader.ts'
 import { CLIENT_PREFACE, FrameWriter } from '../../../../src/codec/http2/frame-writer.ts'
 import { HeaderField, INDEXED } from '../../../../src/codec/http2/header-field.ts'
@@ -60,6 +61,7 @@ function readAll(chunks: readonly Buffer[], caps: FrameCaps = DEFAULT_FRAME_CAPS
         found.push(`stream ${reader.streamId} error ${reader.error}`)
         continue
       }
+      if (kind === UNKNOWN) continue
       const payload = reader.bytes.toString('latin1', reader.start, reader.end)
       if (reader.type !== DATA) {
         found.push(describe(reader, payload))

@@ -160,6 +160,8 @@ await test('a stream counts its frames in both directions, as they are on the wi
       pair.pump(pair.client, stream)
       return stream
     })
+    /** Given up by the client, whether the server was through with them or not. */
+    const given = new Set<Http2Stream<Heard>>()
     for (let turn = 0; turn < 1_000 && clients.some(({ closed }) => !closed); turn += 1) {
       pair.settle(random)
       for (const [session, streams] of [
@@ -171,7 +173,11 @@ await test('a stream counts its frames in both directions, as they are on the wi
           session.consumed(stream, heard.held)
           heard.held = 0
         }
-      if (random.below(10) === 0) pair.client.reset(random.pick(clients))
+      if (random.below(10) === 0) {
+        const stream = random.pick(clients)
+        pair.client.reset(stream)
+        given.add(stream)
+      }
     }
     pair.settle()
     t.equal(pair.client.begun, 5)
@@ -183,7 +189,7 @@ await test('a stream counts its frames in both directions, as they are on the wi
       // What comes when the stream is over already belongs to nobody.
       t.ok(client.received <= server.sent)
       t.ok(server.received <= client.sent)
-      if (server.owner?.reset !== undefined) continue
+      if (server.owner?.reset !== undefined || given.has(client)) continue
       t.equal(client.received, server.sent)
     }
   }
@@ -581,6 +587,21 @@ const ATTACKS: Readonly<Record<string, readonly [bytes: (turn: number) => Buffer
       turn => (turn === 0 ? headers(1, false) : frame(0, 1, Buffer.alloc(0))),
       ENHANCE_YOUR_CALM,
     ],
+    'empty frames with padding (CVE-2019-9518)': [
+      turn => (turn === 0 ? headers(1, false) : frame(0, 1, Buffer.of(3, 0, 0, 0), 8)),
+      ENHANCE_YOUR_CALM,
+    ],
+    'headers of a stream that was reset': [
+      turn =>
+        turn === 0
+          ? Buffer.concat([headers(1, false), frame(8, 1, uint32(0))])
+          : frame(1, 1, Buffer.alloc(0), 4),
+      ENHANCE_YOUR_CALM,
+    ],
+    'frames of types that nobody knows': [
+      turn => frame(0x20 + (turn % 0x60), turn % 3, Buffer.alloc(turn % 5)),
+      ENHANCE_YOUR_CALM,
+    ],
     'window updates by the octet': [
       turn => (turn === 0 ? headers(1, false) : frame(8, 1, uint32(1))),
       ENHANCE_YOUR_CALM,
@@ -620,6 +641,67 @@ for (const [name, [bytes, code]] of Object.entries(ATTACKS)) {
     t.ok(pair.server.size <= 100)
   })
 }
+
+await test('attack: data dribble, windows of an octet at a time (CVE-2019-9511)', async t => {
+  for (const dribbled of [0, 1]) {
+    const pair = attacked()
+    pair.server.receive(frame(4, 0, Buffer.from('000400000000', 'hex')), 0)
+    pair.onRequest = stream => {
+      pair.server.respond(stream, OK, { endStream: false })
+      if (stream.owner === undefined) return
+      stream.owner.outgoing = Buffer.alloc(100_000, 'x')
+      pair.pump(pair.server, stream)
+    }
+    pair.server.receive(headers(1, true), 0)
+    // Where it is the window of the connection, that of the stream is wide open.
+    if (dribbled === 0) pair.server.receive(frame(8, 1, uint32(2 ** 30)), 0)
+    let turns = 0
+    for (; turns < 5_000 && !pair.server.over; turns += 1) {
+      pair.server.receive(frame(8, dribbled, uint32(1)), 0)
+      pair.server.take()
+    }
+    t.match(pair.failures, [`${ENHANCE_YOUR_CALM}: too many frames that bring nothing`])
+    t.ok(turns <= 1_100, `after ${turns} turns`)
+  }
+})
+
+await test('attack: requests behind the last one that GOAWAY named', async t => {
+  const pair = attacked()
+  pair.server.receive(headers(1, false), 0)
+  pair.server.endAfterStreams()
+  let turns = 0
+  for (; turns < 5_000 && !pair.server.over; turns += 1)
+    pair.server.receive(headers(3 + 2 * turns, true), 0)
+  t.match(pair.failures, [/too many frames/])
+  t.equal(pair.requests.length, 1)
+  t.ok(turns <= 1_100, `after ${turns} turns`)
+})
+
+await test('attack: answers in part (1xx) without an end', async t => {
+  const pair = new SessionPair()
+  pair.settle()
+  pair.onRequest = stream => {
+    const early = [field(':status', '103')]
+    for (let turn = 0; turn < 5_000; turn += 1)
+      pair.server.respond(stream, early, { interim: true, endStream: false })
+  }
+  pair.client.request(new Heard(), requestFields('/', 'GET'), true)
+  pair.settle()
+  t.match(pair.failures, [`${ENHANCE_YOUR_CALM}: too many frames that bring nothing`])
+  t.ok(pair.client.over)
+})
+
+await test('padding costs whoever sends it nothing else, as long as there is data in its frames', async t => {
+  const pair = attacked()
+  pair.server.receive(headers(1, false), 0)
+  for (let turn = 0; turn < 5_000; turn += 1) {
+    pair.server.receive(frame(0, 1, Buffer.from('\x03x\0\0\0', 'latin1'), 8), 0)
+    pair.server.consumed(pair.requests[0] as Http2Stream<Heard>, 1)
+    pair.server.take()
+  }
+  t.same(pair.failures, [])
+  t.equal(pair.requests[0]?.owner?.body.length, 5_000)
+})
 
 await test('a connection that is old or busy never runs out of what it may send', async t => {
   const pair = attacked()
