@@ -6,40 +6,24 @@ import { WrongAnswer } from '../harness/answer.ts'
 import { grpcFields, grpcMessage, STREAMING_PATH } from '../harness/http2-call.ts'
 import { Http2Connection } from '../harness/http2-connection.ts'
 import { grpcStatusOf } from '../harness/http2-probe.ts'
-import { percentile } from '../harness/statistics.ts'
 import type { Work, WorkTenant } from '../harness/work.ts'
-import type { Http2LoadOptions } from './http2.ts'
+import {
+  type Http2LoadOptions,
+  type LoadingConnection,
+  loadConnections,
+} from './http2-connections.ts'
 import type { Load } from './load.ts'
 
 const PAYLOAD_BYTES = 100
 const COUNTER_AT = 96
 
 /** Neighbouring streams of a connection belong to different tenants. A figure counts a message there and its echo back as one. */
-export function grpcStreaming({ connections, streams }: Http2LoadOptions): Load {
-  return async ({ work, port, seconds }) => {
-    const talkers: TalkingConnection[] = []
-    try {
-      for (let at = 0; at < connections; at += 1) {
-        const talker = new TalkingConnection(work, at)
-        talkers.push(talker)
-        await talker.connect(port)
-      }
-      const started = performance.now()
-      await Promise.all(talkers.map(async talker => talker.until(started + seconds * 1e3, streams)))
-      const taken = performance.now() - started
-      const times = Float64Array.from(talkers.flatMap(talker => talker.times)).toSorted()
-      return {
-        units: times.length,
-        seconds: taken / 1_000,
-        calls: connections * streams,
-        open: 0,
-        bytes: times.length * PAYLOAD_BYTES * 2,
-        p50Ms: percentile(times, 0.5),
-        p99Ms: percentile(times, 0.99),
-      }
-    } finally {
-      for (const talker of talkers) talker.close()
-    }
+export function grpcStreaming(options: Http2LoadOptions): Load {
+  return async target => {
+    const make = (first: number): LoadingConnection => new TalkingConnection(target.work, first)
+    const done = await loadConnections(target, options, make)
+    const calls = options.connections * options.streams
+    return { ...done, calls, open: 0, bytes: done.units * PAYLOAD_BYTES * 2 }
   }
 }
 
@@ -69,7 +53,7 @@ class Talk {
 
 type Stream = Http2Stream<Talk>
 
-class TalkingConnection extends Http2Connection<Talk> {
+class TalkingConnection extends Http2Connection<Talk> implements LoadingConnection {
   /** Milliseconds from each message to its echo. */
   readonly times: number[] = []
   readonly #work: Work
@@ -84,7 +68,6 @@ class TalkingConnection extends Http2Connection<Talk> {
     this.#first = first
   }
 
-  /** Talks as long as that time has not come; fulfilled when all streams have ended. */
   async until(end: number, streams: number): Promise<void> {
     const { tenants } = this.#work
     this.#end = end

@@ -9,50 +9,22 @@ import { WrongAnswer } from '../harness/answer.ts'
 import { type Http2Call, http2CallsOf } from '../harness/http2-call.ts'
 import { Http2Connection } from '../harness/http2-connection.ts'
 import { grpcStatusOf } from '../harness/http2-probe.ts'
-import { percentile } from '../harness/statistics.ts'
-import type { Load, Outcome } from './load.ts'
-
-export interface Http2LoadOptions {
-  readonly connections: number
-  /** At once on each of them. */
-  readonly streams: number
-}
+import {
+  type Http2LoadOptions,
+  type LoadingConnection,
+  loadConnections,
+} from './http2-connections.ts'
+import type { Load } from './load.ts'
 
 /** Calls and their answers, or unary ones of gRPC, as the lane says. */
-export function http2Calls({ connections, streams }: Http2LoadOptions): Load {
-  return async ({ work, port, seconds }) => {
-    const calls = http2CallsOf(work)
-    const callers: CallingConnection[] = []
-    try {
-      for (let at = 0; at < connections; at += 1) {
-        const caller = new CallingConnection(calls, at)
-        callers.push(caller)
-        await caller.connect(port)
-      }
-      const started = performance.now()
-      await Promise.all(callers.map(async caller => caller.until(started + seconds * 1e3, streams)))
-      const taken = performance.now() - started
-      return outcomeOf(callers, calls[0] as Http2Call, taken)
-    } finally {
-      for (const caller of callers) caller.close()
-    }
-  }
-}
-
-function outcomeOf(
-  callers: readonly CallingConnection[],
-  { body, answer }: Http2Call,
-  ms: number,
-): Outcome {
-  const times = Float64Array.from(callers.flatMap(caller => caller.times)).toSorted()
-  return {
-    units: times.length,
-    seconds: ms / 1_000,
-    calls: times.length,
-    open: 0,
-    bytes: times.length * (body.length + answer.length),
-    p50Ms: percentile(times, 0.5),
-    p99Ms: percentile(times, 0.99),
+export function http2Calls(options: Http2LoadOptions): Load {
+  return async target => {
+    const calls = http2CallsOf(target.work)
+    const { body, answer } = calls[0] as Http2Call
+    const make = (first: number): LoadingConnection => new CallingConnection(calls, first)
+    const done = await loadConnections(target, options, make)
+    const bytes = done.units * (body.length + answer.length)
+    return { ...done, calls: done.units, open: 0, bytes }
   }
 }
 
@@ -73,7 +45,7 @@ class Place {
 
 type Stream = Http2Stream<Place>
 
-class CallingConnection extends Http2Connection<Place> {
+class CallingConnection extends Http2Connection<Place> implements LoadingConnection {
   /** Milliseconds from each call to the end of its answer. */
   readonly times: number[] = []
   readonly #calls: readonly Http2Call[]
@@ -91,7 +63,6 @@ class CallingConnection extends Http2Connection<Place> {
     this.#next = first
   }
 
-  /** Calls as long as that time has not come; fulfilled when the last one is answered. */
   async until(end: number, streams: number): Promise<void> {
     this.#end = end
     this.now = performance.now()
