@@ -264,7 +264,7 @@ export class AnswerReader {
 }
 
 /** The code whose problem details these are, to the byte; with HEAD the first one of that status. */
-function errorCode(status: number, body: string, bodiless: boolean): ErrorCode | undefined {
+export function errorCode(status: number, body: string, bodiless: boolean): ErrorCode | undefined {
   const codes = Object.keys(ERRORS) as ErrorCode[]
   return codes.find(code => ERRORS[code].http === status && (bodiless || body === problem(code)))
 }

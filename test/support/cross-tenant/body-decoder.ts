@@ -6,6 +6,8 @@ export type TakeData = (bytes: Buffer, start: number, end: number) => void
 
 export class BodyDecoder {
   done: boolean
+  /** Lines of a trailer section. */
+  readonly trailers: string[] = []
   readonly #framing: BodyFraming
   #remaining: number
   #state: 'size' | 'data' | 'data end' | 'trailers' = 'size'
@@ -62,6 +64,7 @@ export class BodyDecoder {
       this.#state = 'size'
     } else if (this.#state === 'trailers') {
       this.done = line === '\r\n'
+      if (!this.done) this.trailers.push(line.slice(0, -2))
     } else {
       if (!/^[0-9a-f]{1,8}\r\n$/.test(line)) throw new Error(`chunk size ${JSON.stringify(line)}`)
       this.#remaining = Number.parseInt(line, 16)
@@ -70,13 +73,13 @@ export class BodyDecoder {
   }
 }
 
-/** `data` in chunks of `size`. */
-export function chunked(data: Buffer, size: number): Buffer {
+/** `data` in chunks of `size`, with `trailers`, whole lines. */
+export function chunked(data: Buffer, size: number, trailers = ''): Buffer {
   const pieces: Buffer[] = []
   for (let at = 0; at < data.length; at += size) {
     const piece = data.subarray(at, at + size)
     pieces.push(Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n'))
   }
-  pieces.push(Buffer.from('0\r\n\r\n'))
+  pieces.push(Buffer.from(`0\r\n${trailers}\r\n`, 'latin1'))
   return Buffer.concat(pieces)
 }

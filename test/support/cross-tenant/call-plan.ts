@@ -45,8 +45,11 @@ export interface CallPlan {
   readonly minor: 0 | 1
   readonly body: BodyPlan
   readonly expectsContinue: boolean
+  /** Behind the body stands a field that says whose it is; only where nothing else says where it ends. */
+  readonly trailers: boolean
   readonly status: number
   readonly answer: BodyPlan
+  readonly answerTrailers: boolean
   /** 103 before the answer, so many times. */
   readonly hints: number
   /** Pieces in which the answer is written, a turn apart. */
@@ -58,6 +61,8 @@ export interface CallPlan {
   seen: boolean
   bodySeen: number
   answerSent: number
+  /** Its deployment has said that it did not look at it, once or more often: then it may have been sent again, or not. */
+  turnedAway: boolean
   /** Called when the connection of a stream is closed there. */
   streamClosed: (() => void) | undefined
 }
@@ -67,7 +72,16 @@ const NO_BODY: BodyPlan = { framing: 'none', size: 0, chunk: 0 }
 export type PlanChanges = Partial<
   Pick<
     CallPlan,
-    'method' | 'minor' | 'body' | 'expectsContinue' | 'answer' | 'status' | 'death' | 'stream'
+    | 'method'
+    | 'minor'
+    | 'body'
+    | 'expectsContinue'
+    | 'trailers'
+    | 'answer'
+    | 'answerTrailers'
+    | 'status'
+    | 'death'
+    | 'stream'
   >
 >
 
@@ -88,8 +102,10 @@ export function planCall(
     minor,
     body: withBody ? planBody(random, minor === 0 ? ['length'] : ['length', 'chunked']) : NO_BODY,
     expectsContinue: false,
+    trailers: false,
     status: bodiless ? 204 : random.pick([200, 200, 200, 201, 404, 500]),
     answer: bodiless ? NO_BODY : planBody(random, ['length', 'length', 'chunked', 'close']),
+    answerTrailers: false,
     hints: random.chance(0.05) ? random.between(1, 3) : 0,
     pieces: random.chance(0.1) ? random.between(2, 5) : 1,
     death: undefined,
@@ -98,6 +114,7 @@ export function planCall(
     seen: false,
     bodySeen: 0,
     answerSent: 0,
+    turnedAway: false,
     streamClosed: undefined,
   }
 }
@@ -142,6 +159,11 @@ export function requestOf(
   }
 }
 
+/** The trailer of a message of this call. */
+export function trailerOf({ tenant, nonce }: CallPlan): readonly [name: string, value: string] {
+  return ['x-trailer', `${tenant.marker}.${nonce}`]
+}
+
 /** All that the deployment answers, interim answers too; of an upgrade only what comes before the stream. */
 export function answerOf(plan: CallPlan): Buffer {
   const { answer, tenant, nonce } = plan
@@ -161,9 +183,10 @@ export function answerOf(plan: CallPlan): Buffer {
   const head = Buffer.from(`${hints}HTTP/1.1 ${plan.status} Any\r\n${identity}${framing}\r\n`)
   if (plan.method === 'HEAD' || answer.framing === 'none') return head
   const data = new MarkedBytes(tenant.marker, nonce, 'answer').next(answer.size)
+  const trailers = plan.answerTrailers ? `${trailerOf(plan).join(': ')}\r\n` : ''
   return Buffer.concat([
     head,
-    answer.framing === 'chunked' ? chunked(data, Math.max(1, answer.chunk)) : data,
+    answer.framing === 'chunked' ? chunked(data, Math.max(1, answer.chunk), trailers) : data,
   ])
 }
 

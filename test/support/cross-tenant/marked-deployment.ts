@@ -4,54 +4,115 @@
  */
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import { FramePeer } from '../http2/frame-peer.ts'
+import type { Secret, Upstream } from '../http2/held-deployment.ts'
+import { SeededRandom } from '../seeded-random.ts'
 import { BodyDecoder } from './body-decoder.ts'
-import { answerOf, type CallPlan } from './call-plan.ts'
+import { answerOf, type CallPlan, trailerOf } from './call-plan.ts'
 import { MarkedBytes } from './marked-bytes.ts'
+import { headProblem } from './marked-head.ts'
+import { type StreamHost, serveStream } from './marked-stream.ts'
 import type { Run } from './run.ts'
 import type { TenantFixture } from './tenants.ts'
 
 /** Begins the one line that says which plan a tunnel follows. */
 export const TUNNEL_MARK = 0x01
 
+/** Windows that it gives to what is sent to it. */
+const WINDOWS = [65_535, 65_535, 20_000, 1_000] as const
+
+/** What a deployment speaks, and with what it proves who it is. */
+export interface Spoken {
+  readonly version: Upstream
+  readonly secret?: Secret
+  /** It takes every call, on every connection, for as long as it lives. */
+  readonly steady?: boolean
+}
+
 export class MarkedDeployment {
   readonly #run: Run
   readonly #tenant: TenantFixture
   readonly #host: string
-  readonly #conversations = new Set<Conversation>()
+  readonly #spoken: Spoken
+  readonly #random: SeededRandom
+  readonly #sockets = new Set<Socket>()
   #server: Server | undefined
   #port = 0
 
-  constructor(run: Run, tenant: TenantFixture, host: string) {
+  constructor(run: Run, tenant: TenantFixture, host: string, spoken: Spoken = { version: 'http' }) {
     this.#run = run
     this.#tenant = tenant
     this.#host = host
+    this.#spoken = spoken
+    this.#random = SeededRandom.fork(run.seed, host.length + Number(host.split('.').at(-1)))
   }
 
   get url(): string {
-    return `http://${this.#host}:${this.#port}`
+    return `${this.#spoken.version}://${this.#host}:${this.#port}`
   }
 
   /** Listens; the second time at the same place. */
   async listen(): Promise<void> {
-    const server = createServer({ noDelay: true, allowHalfOpen: true }, socket => {
-      const conversation = new Conversation(this.#run, this.#tenant, socket)
-      this.#conversations.add(conversation)
-      socket.on('close', () => this.#conversations.delete(conversation))
-    })
+    const { version, secret } = this.#spoken
+    const accept = (socket: Socket): void => this.#accept(socket)
+    const options = { noDelay: true, allowHalfOpen: true }
+    const server =
+      version === 'h2'
+        ? createTlsServer({ ...options, ...secret, ALPNProtocols: ['h2'] }, accept)
+        : createServer(options, accept)
     this.#server = server
+    server.on('tlsClientError', (_error, socket) => socket.destroy())
     server.listen(this.#port, this.#host)
     await once(server, 'listening')
     const address = server.address()
     if (typeof address === 'object' && address !== null) this.#port = address.port
   }
 
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#sockets.delete(socket))
+    if (this.#spoken.version === 'http') {
+      new Conversation(this.#run, this.#tenant, socket).begin()
+      return
+    }
+    // Nobody listens yet: an end without a word is an end.
+    const ended = (): void => void socket.end()
+    socket.on('error', () => {})
+    socket.on('end', ended)
+    socket.once('data', (first: Buffer) => {
+      socket.off('end', ended)
+      if (first[0] === TUNNEL_MARK) new Conversation(this.#run, this.#tenant, socket).begin()
+      else this.#serveStreams(socket)
+      socket.emit('data', first)
+    })
+  }
+
+  #serveStreams(socket: Socket): void {
+    const peer = new FramePeer(socket, 'server', { window: this.#random.pick(WINDOWS) })
+    const host: StreamHost = {
+      run: this.#run,
+      tenant: this.#tenant,
+      peer,
+      random: this.#random,
+      steady: this.#spoken.steady ?? false,
+      lastTaken: Number.POSITIVE_INFINITY,
+    }
+    peer.onStream = stream => {
+      stream.onOver = () => peer.streams.delete(stream.id)
+      serveStream(host, stream)
+    }
+    socket.on('end', () => socket.end())
+  }
+
   /** Dies with all its connections, as a process does that is killed; `how` they end. */
   async die(how: 'reset' | 'end'): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#server?.close(() => resolve())
-    for (const { socket } of this.#conversations) {
+    for (const socket of this.#sockets) {
       // Behind a FIN that is on its way Node 26.10 loses the handle of a socket that is reset.
-      if (how === 'reset' && !socket.writableEnded) socket.resetAndDestroy()
+      if (how === 'reset' && !socket.writableEnded && this.#spoken.version !== 'h2')
+        socket.resetAndDestroy()
       else socket.destroy()
     }
     await promise
@@ -60,7 +121,7 @@ export class MarkedDeployment {
 
 /** One connection from the proxy. */
 class Conversation {
-  readonly socket: Socket
+  readonly #socket: Socket
   readonly #run: Run
   readonly #tenant: TenantFixture
   #input: Buffer = Buffer.alloc(0)
@@ -75,7 +136,11 @@ class Conversation {
   constructor(run: Run, tenant: TenantFixture, socket: Socket) {
     this.#run = run
     this.#tenant = tenant
-    this.socket = socket
+    this.#socket = socket
+  }
+
+  begin(): void {
+    const socket = this.#socket
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.on('end', () => this.#ended())
     socket.on('error', () => {})
@@ -169,6 +234,8 @@ class Conversation {
     if (!this.#body.done) return
     if (this.#expected?.offset !== plan.body.size)
       this.#violation(`gets ${this.#expected?.offset} bytes of a body of ${plan.body.size}`)
+    else if (plan.trailers && this.#body.trailers.join() !== trailerOf(plan).join(': '))
+      this.#violation(`gets other trailers: ${this.#body.trailers.join()}`)
     else this.#answer(plan)
   }
 
@@ -190,7 +257,7 @@ class Conversation {
     this.#writeInPieces(plan, whole.subarray(0, Math.floor(whole.length * part)), () => {
       if (plan.stream !== undefined) this.#startStream(plan)
       else if (death !== undefined) this.#die(plan)
-      else if (plan.answer.framing === 'close') this.socket.end()
+      else if (plan.answer.framing === 'close') this.#socket.end()
       else this.#state = 'head'
     })
   }
@@ -198,7 +265,7 @@ class Conversation {
   #writeInPieces(plan: CallPlan, bytes: Buffer, then: () => void): void {
     const size = Math.ceil(bytes.length / plan.pieces)
     const writeFrom = (at: number): void => {
-      if (this.#state === 'dead' || this.socket.destroyed) return
+      if (this.#state === 'dead' || this.#socket.destroyed) return
       this.#write(plan, bytes.subarray(at, at + size))
       if (at + size >= bytes.length) then()
       else setImmediate(writeFrom, at + size)
@@ -208,7 +275,7 @@ class Conversation {
 
   #write(plan: CallPlan, bytes: Buffer): void {
     plan.answerSent += bytes.length
-    if (bytes.length > 0) this.socket.write(bytes)
+    if (bytes.length > 0) this.#socket.write(bytes)
   }
 
   #startStream(plan: CallPlan): void {
@@ -218,7 +285,7 @@ class Conversation {
     const bytes = new MarkedBytes(this.#tenant.marker, plan.nonce, 'answer').next(fromDeployment)
     this.#writeInPieces(plan, bytes.subarray(0, Math.floor(bytes.length * part)), () => {
       if (plan.death !== undefined) this.#die(plan)
-      else if (deploymentEnds === 'at once' || this.#peerEnded) this.socket.end()
+      else if (deploymentEnds === 'at once' || this.#peerEnded) this.#socket.end()
       this.#written = true
     })
     if (this.#input.length > 0) this.#step()
@@ -226,7 +293,7 @@ class Conversation {
 
   #die(plan: CallPlan): void {
     this.#state = 'dead'
-    const { socket } = this
+    const socket = this.#socket
     // With FIN a body that the end of the connection ends would be whole.
     if (plan.death?.how === 'reset' || plan.answer.framing === 'close')
       socket.write('', () => socket.resetAndDestroy())
@@ -245,34 +312,13 @@ class Conversation {
         this.#violation(`gets ${this.#expected?.offset} bytes of a stream of ${expected}`)
     }
     this.#peerEnded = true
-    if (this.#state !== 'stream' || this.#written) this.socket.end()
+    if (this.#state !== 'stream' || this.#written) this.#socket.end()
   }
 
   #violation(text: string): false {
     this.#state = 'dead'
     this.#run.violation(`deployment of ${this.#tenant.id} ${text}`)
-    this.socket.destroy()
+    this.#socket.destroy()
     return false
   }
-}
-
-/** What is wrong with the head that the proxy has written, or undefined. */
-function headProblem(head: string, plan: CallPlan): string | undefined {
-  const { tenant, operation } = plan
-  if (operation === 'refused') return 'it had to be refused'
-  if (
-    occurrences(head, 'x-amt-tenant') !== 1 ||
-    !head.includes(`\r\nx-amt-tenant: ${tenant.id}\r\n`)
-  )
-    return 'another x-amt-tenant'
-  if (!head.includes(`\r\nx-marker: ${tenant.marker}\r\n`)) return 'another marker'
-  if (/spoofed|amt_|authorization|x-api-key/i.test(head)) return 'what the proxy must strip'
-  const certificate = /\r\nx-forwarded-client-cert: (.*)\r\n/.exec(head)?.[1]
-  if (certificate !== undefined && !certificate.includes(`/tenant/${tenant.id}`))
-    return 'another certificate'
-  return undefined
-}
-
-function occurrences(text: string, part: string): number {
-  return text.split(part).length - 1
 }

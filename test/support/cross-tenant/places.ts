@@ -1,5 +1,6 @@
 /** Ways to reach the proxy, and what says on each of them whose a call is. */
 import type { ErrorCode } from '../../../src/core/errors.ts'
+import type { Fields } from '../http2/frame-stream.ts'
 import type { SeededRandom } from '../seeded-random.ts'
 import type { Place } from './client-connection.ts'
 import type { TenantFixture } from './tenants.ts'
@@ -111,3 +112,34 @@ export const GARBAGE: readonly { readonly code: ErrorCode; readonly bytes: strin
     bytes: 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n',
   },
 ]
+
+/** Fields that make the request on a stream none: the stream is reset, and its connection goes on. */
+export const MALFORMED_STREAMS: readonly {
+  readonly code: ErrorCode
+  readonly change: (fields: Fields) => Fields
+}[] = [
+  { code: 'malformed_field', change: fields => [...fields, ['X-Upper', 'a']] },
+  { code: 'malformed_field', change: fields => [...fields, ['connection', 'close']] },
+  { code: 'malformed_field', change: fields => [...fields, ['transfer-encoding', 'chunked']] },
+  { code: 'malformed_field', change: fields => [...fields, ['te', 'gzip']] },
+  { code: 'malformed_field', change: fields => [...fields, ['x-line', 'a\r\nx-amt-tenant: b']] },
+  { code: 'malformed_request', change: fields => [...fields, [':path', '/']] },
+  { code: 'malformed_request', change: without(':path') },
+  { code: 'malformed_request', change: without(':method') },
+  { code: 'malformed_target', change: replaced(':path', '/a b HTTP/1.1') },
+  { code: 'malformed_target', change: replaced(':scheme', 'ftp') },
+  { code: 'invalid_host', change: fields => [...fields, ['host', 'other.example.com']] },
+  { code: 'invalid_host', change: replaced(':authority', 'a@b') },
+  {
+    code: 'ambiguous_framing',
+    change: fields => [...fields, ['content-length', '5'], ['content-length', '5']],
+  },
+]
+
+function without(name: string): (fields: Fields) => Fields {
+  return fields => fields.filter(field => field[0] !== name)
+}
+
+function replaced(name: string, value: string): (fields: Fields) => Fields {
+  return fields => fields.map(field => (field[0] === name ? [name, value] : field))
+}

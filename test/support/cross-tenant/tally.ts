@@ -149,3 +149,40 @@ export function expectedOfBrokenTunnel(plan: CallPlan, sent: number, received: n
     egress: [received, plan.answerSent],
   }
 }
+
+/**
+ * A call on a stream of a connection that lived on until the proxy had seen all of it: where it is usage, all that came is
+ * billed, and all that was sent but what the proxy may have got behind the end of the stream.
+ */
+export function expectedOfStream(
+  calls: Bounds,
+  stream: { readonly sent: number; readonly received: number; readonly uncertain: number },
+): Expected {
+  return {
+    calls,
+    connections: NOTHING,
+    ingress: [calls[0] * (stream.sent - stream.uncertain), calls[1] * stream.sent],
+    egress: [calls[0] * stream.received, calls[1] * stream.received],
+  }
+}
+
+/** A call on a stream of a connection that its client has left. */
+export function expectedOfAbandonedStream(
+  plan: CallPlan,
+  stream: { readonly sent: number; readonly received: number },
+  headOctets: number,
+): Expected {
+  const least = plan.seen ? 1 : 0
+  return {
+    calls: [least, 1],
+    connections: NOTHING,
+    ingress: [least * (headOctets + plan.bodySeen), stream.sent],
+    // An error of the proxy is no usage where nobody has seen the call.
+    egress: [least * stream.received, stream.received + mostStreamEgress(plan.answerSent)],
+  }
+}
+
+/** Frames may be as small as what the deployment sends at a time, and each has a header of nine octets. */
+function mostStreamEgress(answerSent: number): number {
+  return 1_024 + 10 * answerSent
+}

@@ -26,6 +26,8 @@ export interface TenantFixture {
   readonly tokens: readonly string[]
   readonly expiredToken: string
   readonly certificate: KeyedCertificate
+  /** Its deployment speaks HTTP/2. */
+  http2: boolean
   /** `steady`: calls end as planned. Otherwise its deployment is about to die, or dead. */
   phase: 'steady' | 'outage'
   /** Calls that a death of the deployment would disturb. */
@@ -37,6 +39,10 @@ export interface Fixtures {
   readonly tenants: readonly TenantFixture[]
   /** For clients: the authority of the listener's certificate. */
   readonly ca: string
+  /** Path of the same. */
+  readonly caFile: string
+  /** Of a deployment at that address, by the same authority. */
+  readonly issueServer: (address: string) => Promise<KeyedCertificate>
   readonly authentication: Record<string, unknown>
   readonly listenerTls: Record<string, unknown>
 }
@@ -77,6 +83,7 @@ export async function makeTenants(
         { tenant: id, spiffeId: `spiffe://example.org/tenant/${id}` },
         Date.now(),
       ),
+      http2: false,
       phase: 'steady',
       inFlight: 0,
       whenIdle: undefined,
@@ -85,6 +92,9 @@ export async function makeTenants(
   return {
     tenants,
     ca: authority.cert,
+    caFile: join(folder, 'ca.crt'),
+    issueServer: async address =>
+      issueServerCertificate(authority, { names: [], addresses: [address] }, Date.now()),
     authentication: {
       jwt: [{ issuer: ISSUER, audiences: [AUDIENCE], jwks: join(folder, 'jwks.json') }],
       spiffe: { trustDomain: 'example.org' },
@@ -106,10 +116,11 @@ async function token(key: KeyObject, tenant: string, secondsLeft: number): Promi
     .sign(key)
 }
 
-/** The tenant as a configuration has it. */
+/** The tenant as a configuration has it; `ca` is the path of who says for endpoints with TLS that they are those. */
 export function tenantConfig(
   { id, host, address, apiKey }: TenantFixture,
   endpoints: readonly string[],
+  ca?: string,
 ): Record<string, unknown> {
   return {
     id,
@@ -119,7 +130,7 @@ export function tenantConfig(
       { apiKey: `sha256:${createHash('sha256').update(apiKey).digest('hex')}` },
       { spiffe: `spiffe://example.org/tenant/${id}` },
     ],
-    deployment: { endpoints },
+    deployment: { endpoints, ...(ca === undefined ? {} : { tls: { ca } }) },
   }
 }
 

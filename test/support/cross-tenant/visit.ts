@@ -99,6 +99,8 @@ export class Visit {
     this.#doing = step
     // Where an outage comes on top, nobody can tell how a call will end.
     if (tenant.phase !== 'steady') return this.#inOutage(tenant)
+    // HTTP/2 has no upgrades.
+    if (tenant.http2 && step.includes('upgrade')) return this.#whole('call', [tenant])
     switch (step) {
       case 'call':
         return this.#whole(step, [tenant])
@@ -188,6 +190,15 @@ export class Visit {
     const { run, tally } = this.#world
     leave(plan.tenant)
     run.end(1)
+    if (outcome.kind === 'error' && plan.turnedAway) {
+      tally.addLater(keyOf(plan.tenant.id, plan.operation), () => ({
+        calls: [0, 1],
+        connections: [0, 0],
+        ingress: [0, sent],
+        egress: [0, outcome.received],
+      }))
+      return
+    }
     if (outcome.kind !== 'answer') {
       run.violation(
         `the call ${plan.nonce}, behind ${this.#answered} others on ${this.#way.listener}, ends with ${JSON.stringify(outcome)}: ${describePlan(plan)}`,

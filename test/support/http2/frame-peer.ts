@@ -76,6 +76,8 @@ export class FramePeer implements FrameSink {
   goneAway: { readonly lastStreamId: number; readonly code: number } | undefined
   /** Nothing more comes. */
   over = false
+  /** Octets of frames that name a stream which was never there, or is forgotten. */
+  stray = 0
   /** Of a server: a stream whose first section is there. */
   onStream: (stream: FrameStream) => void = () => {}
   readonly #role: 'client' | 'server'
@@ -287,7 +289,11 @@ export class FramePeer implements FrameSink {
     let stream = this.streams.get(streamId)
     if (stream === undefined && this.#role === 'server' && type === HEADERS)
       stream = this.#stream(streamId)
-    if (stream === undefined) return
+    if (stream === undefined) {
+      this.stray += bytes.length
+      if (type === DATA) this.#returnWindow(payload.length)
+      return
+    }
     this.#last = Math.max(this.#last, streamId)
     stream.received += bytes.length
     this.#streamFrame(stream, { type, flags, payload })

@@ -38,7 +38,7 @@ export interface FrameSink {
   section(streamId: number, fields: Fields, shape: SectionShape): Buffer
 }
 
-/** `needed`: where the content-length says that more is to come than the window has room for. */
+/** `needed`: unless the content-length says that no more is to come than the window has room for. */
 export type Granting = 'needed' | 'always' | 'never'
 
 const LARGEST_FRAME = 16_384
@@ -61,6 +61,8 @@ export class FrameStream {
   /** Octets of data, without padding. */
   dataReceived = 0
   dataSent = 0
+  /** Octets of data and sections that came behind the end of the other side: there may be none. */
+  stray = 0
   /** The other end has said all. */
   remoteEnded = false
   /** We have. */
@@ -240,6 +242,7 @@ export class FrameStream {
 
   /** A whole header section has come. */
   takeSection(fields: Fields, ends: boolean): void {
+    if (this.remoteEnded || this.resetByPeer !== undefined) this.stray += 1
     this.sections.push(fields)
     this.onSection(fields)
     if (ends) this.remoteEnded = true
@@ -248,6 +251,7 @@ export class FrameStream {
 
   /** A frame of data has come; `flow` counts its padding. */
   takeData(bytes: Buffer, flow: number, ends: boolean): void {
+    if (this.remoteEnded || this.resetByPeer !== undefined) this.stray += flow
     this.#flowed += flow
     this.dataReceived += bytes.length
     if (bytes.length > 0) this.onData(bytes)
@@ -265,9 +269,8 @@ export class FrameStream {
   #grantMore(): void {
     const open = this.#granted - this.#flowed
     if (this.#granting === 'never' || open > this.#size / 2) return
-    const length = Number(this.header('content-length') ?? Number.NaN)
-    const left = length - this.dataReceived
-    if (this.#granting === 'needed' && !(left > open)) return
+    const length = Number(this.header('content-length') ?? Number.POSITIVE_INFINITY)
+    if (this.#granting === 'needed' && length - this.dataReceived <= open) return
     this.grant(this.#size)
   }
 
