@@ -4,12 +4,7 @@ import type { HeaderField } from './header-field.ts'
 import { isTrailerSection } from './request-section.ts'
 import { ResponseSection } from './response-section.ts'
 import { Http2Session } from './session.ts'
-import {
-  DEFAULT_SESSION,
-  type SectionShape,
-  type SessionEvents,
-  type SessionOptions,
-} from './session-options.ts'
+import { DEFAULT_SESSION, type SessionEvents, type SessionOptions } from './session-options.ts'
 import { ENABLE_PUSH } from './settings.ts'
 import type { Http2Stream } from './stream.ts'
 
@@ -65,49 +60,42 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
     return streamId % 2 === 0 || streamId >= this.#next
   }
 
-  protected headers(streamId: number, fields: readonly HeaderField[], how: SectionShape): void {
-    const stream = this.streams.get(streamId)
+  protected section(stream: Http2Stream<Owner> | undefined): void {
     if (stream === undefined) {
+      const { streamId } = this.reader
       if (this.isIdle(streamId)) this.fail(PROTOCOL_ERROR, 'headers of a stream that never was')
       else if (this.streams.closed.mayBeOnItsWay(streamId)) this.spendFrame()
       else this.fail(STREAM_CLOSED, 'headers of a stream that is over')
       return
     }
-    stream.received += how.octets
     if (!stream.remoteOpen) this.faultyStream(stream, STREAM_CLOSED)
-    else if (how.tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
-    else if (stream.headersReceived) this.#trailers(stream, fields, how)
-    else this.#response(stream, fields, how)
+    else if (this.decoder.tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
+    else if (stream.headersReceived) this.#trailers(stream)
+    else this.#response(stream)
   }
 
-  #response(
-    stream: Http2Stream<Owner>,
-    fields: readonly HeaderField[],
-    { endStream }: SectionShape,
-  ): void {
-    const valid = RESPONSE.read(fields)
+  #response(stream: Http2Stream<Owner>): void {
+    const { endsStream } = this.reader
+    const valid = RESPONSE.read(this.decoder.fields)
     const interim = valid && RESPONSE.status < 200
     if (valid && !interim) {
       stream.headersReceived = true
       const without = stream.bodiless || RESPONSE.status === 204 || RESPONSE.status === 304
       stream.expected = without ? 0 : RESPONSE.contentLength
     }
-    if (!valid || (endStream && (interim || stream.expected > 0))) {
+    if (!valid || (endsStream && (interim || stream.expected > 0))) {
       this.faultyStream(stream, PROTOCOL_ERROR)
       return
     }
     // There may be any number of them before the answer, and none brings it nearer.
     if (interim && !this.spendFrame()) return
-    this.events.response(stream, RESPONSE, endStream)
-    if (endStream) this.closeRemote(stream)
+    this.events.response(stream, RESPONSE, endsStream)
+    if (endsStream) this.closeRemote(stream)
   }
 
-  #trailers(
-    stream: Http2Stream<Owner>,
-    fields: readonly HeaderField[],
-    { endStream }: SectionShape,
-  ): void {
-    if (!endStream || stream.expected > 0 || !isTrailerSection(fields)) {
+  #trailers(stream: Http2Stream<Owner>): void {
+    const { fields } = this.decoder
+    if (!this.reader.endsStream || stream.expected > 0 || !isTrailerSection(fields)) {
       this.faultyStream(stream, PROTOCOL_ERROR)
       return
     }

@@ -1,5 +1,6 @@
 /** The streams that ended last. What still comes for one that we have reset was on its way; for any other it is a fault. */
 
+/** A power of two. */
 const KEPT = 128
 /** Until the first one ends: many connections never have any. */
 const NONE = new Int32Array(0)
@@ -12,7 +13,7 @@ export class ClosedStreams {
   add(id: number, resetByUs: boolean): void {
     if (this.#ids === NONE) this.#ids = new Int32Array(KEPT)
     this.#ids[this.#next] = resetByUs ? -id : id
-    this.#next = (this.#next + 1) % KEPT
+    this.#next = (this.#next + 1) & (KEPT - 1)
   }
 
   has(id: number): boolean {

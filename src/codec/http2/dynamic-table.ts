@@ -4,8 +4,6 @@ import type { HeaderField } from './header-field.ts'
 const SMALLEST_RING = 16
 
 export class DynamicTable {
-  /** Told of each entry that leaves, with its number. */
-  readonly #evicted: (field: HeaderField, number: number) => void
   /** A ring: entry `number` is at `number & mask`. */
   #ring: (HeaderField | undefined)[] = []
   /** Numbers of the oldest entry, and of the next one: they count on, whatever is evicted. */
@@ -14,9 +12,8 @@ export class DynamicTable {
   #size = 0
   #limit: number
 
-  constructor(limit: number, evicted: (field: HeaderField, number: number) => void = () => {}) {
+  constructor(limit: number) {
     this.#limit = limit
-    this.#evicted = evicted
   }
 
   get count(): number {
@@ -32,10 +29,20 @@ export class DynamicTable {
     return this.#limit
   }
 
+  /** Entries for which there is room without growing: a power of two, or 0. */
+  get capacity(): number {
+    return this.#ring.length
+  }
+
   /** The entry with that index, from 0 for the newest; undefined where there is none. */
   at(index: number): HeaderField | undefined {
-    return index < this.count
-      ? this.#ring[(this.#next - 1 - index) & (this.#ring.length - 1)]
+    return this.entry(this.#next - 1 - index)
+  }
+
+  /** The entry with that number; undefined where it is not there, or not any more. */
+  entry(number: number): HeaderField | undefined {
+    return number >= this.#oldest && number < this.#next
+      ? this.#ring[number & (this.#ring.length - 1)]
       : undefined
   }
 
@@ -66,7 +73,6 @@ export class DynamicTable {
       const field = this.#ring[at] as HeaderField
       this.#ring[at] = undefined
       this.#size -= field.size
-      this.#evicted(field, this.#oldest)
       this.#oldest += 1
     }
   }

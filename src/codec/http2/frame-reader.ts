@@ -4,7 +4,6 @@
  * nothing waits for the end of a frame. Of frames of unknown types no more is told than that they came (§5.5).
  */
 import {
-  ACK,
   CONTINUATION,
   DATA,
   DEFAULT_FRAME_SIZE,
@@ -16,16 +15,15 @@ import {
   GOAWAY,
   HEADERS,
   PADDED,
-  PING,
   PRIORITY,
   PRIORITY_UPDATE,
   PROTOCOL_ERROR,
   PUSH_PROMISE,
   RST_STREAM,
-  SETTINGS,
   WINDOW_UPDATE,
   WITH_PRIORITY,
 } from './frame.ts'
+import { faultOf, isKnown } from './frame-forms.ts'
 
 /** What `next` found. */
 export const MORE = 0
@@ -59,7 +57,6 @@ export const DEFAULT_FRAME_CAPS: FrameCaps = Object.freeze({
 })
 
 const NOTHING = Buffer.alloc(0)
-const WINDOW_MASK = 0x7fffffff
 
 const HEADER = 0
 const PAYLOAD = 1
@@ -134,6 +131,17 @@ export class FrameReader {
   }
 
   next(): Found {
+    const found = this.#find()
+    if (found === MORE) {
+      // What was pushed is not kept: an idle connection would hold a whole read buffer.
+      this.bytes = NOTHING
+      this.#chunk = NOTHING
+      this.#at = 0
+    }
+    return found
+  }
+
+  #find(): Found {
     for (;;) {
       switch (this.#state) {
         case HEADER: {
@@ -190,10 +198,11 @@ export class FrameReader {
 
   #begin(at: number): Found {
     const { bytes } = this
-    const length = bytes.readUIntBE(at, 3)
+    const length =
+      ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
     const type = bytes[at + 3] as number
     const flags = bytes[at + 4] as number
-    const streamId = bytes.readUInt32BE(at + 5) & WINDOW_MASK
+    const streamId = uint31(bytes, at + 5)
     this.type = type
     this.flags = flags
     this.streamId = streamId
@@ -212,7 +221,7 @@ export class FrameReader {
     }
     if (type === DATA) return this.#beginData(length)
     if (type === CONTINUATION && this.#blockStream === 0) return this.#invalid(PROTOCOL_ERROR)
-    if (FORMS[type] === undefined) {
+    if (!isKnown(type)) {
       this.#state = SKIPPED
       return UNKNOWN
     }
@@ -310,7 +319,7 @@ export class FrameReader {
     // The sizes were checked as far as they are known without the padding.
     const fixed = this.type === PUSH_PROMISE ? 4 : (this.flags & WITH_PRIORITY) === 0 ? 0 : 5
     if (this.end - this.start < fixed) return this.#invalid(PROTOCOL_ERROR)
-    const other = fixed === 0 ? 0 : bytes.readUInt32BE(this.start) & WINDOW_MASK
+    const other = fixed === 0 ? 0 : uint31(bytes, this.start)
     this.start += fixed
     this.otherStreamId = other
     if (this.type === PUSH_PROMISE && (other === 0 || other % 2 === 1))
@@ -375,24 +384,24 @@ export class FrameReader {
     const { bytes, start } = this
     switch (this.type) {
       case PRIORITY:
-        this.otherStreamId = bytes.readUInt32BE(start) & WINDOW_MASK
+        this.otherStreamId = uint31(bytes, start)
         return this.otherStreamId === this.streamId ? this.#invalidStream(PROTOCOL_ERROR) : FRAME
       case RST_STREAM:
         this.code = bytes.readUInt32BE(start)
         return FRAME
       case GOAWAY:
-        this.otherStreamId = bytes.readUInt32BE(start) & WINDOW_MASK
+        this.otherStreamId = uint31(bytes, start)
         this.code = bytes.readUInt32BE(start + 4)
         this.start += 8
         return FRAME
       case WINDOW_UPDATE:
-        this.increment = bytes.readUInt32BE(start) & WINDOW_MASK
+        this.increment = uint31(bytes, start)
         if (this.increment > 0) return FRAME
         return this.streamId === 0
           ? this.#invalid(PROTOCOL_ERROR)
           : this.#invalidStream(PROTOCOL_ERROR)
       case PRIORITY_UPDATE:
-        this.otherStreamId = bytes.readUInt32BE(start) & WINDOW_MASK
+        this.otherStreamId = uint31(bytes, start)
         this.start += 4
         return this.otherStreamId === 0 ? this.#invalid(PROTOCOL_ERROR) : FRAME
       default:
@@ -412,50 +421,12 @@ export class FrameReader {
   }
 }
 
-/** What is wrong with a frame by its header alone: 0 for nothing, below 0 where it is a fault of the stream only. */
-function faultOf(type: number, flags: number, streamId: number, length: number): number {
-  const form = FORMS[type]
-  if (form === undefined) return 0
-  if ((streamId === 0) !== form.connection && type !== WINDOW_UPDATE) return PROTOCOL_ERROR
-  if (type === SETTINGS && (flags & ACK) !== 0) return length === 0 ? 0 : FRAME_SIZE_ERROR
-  const least = form.least + (form.padded && (flags & PADDED) !== 0 ? 1 : 0)
-  const fits = form.exact ? length === least : length >= least + priorityOctets(type, flags)
-  if (!fits) return type === PRIORITY ? -FRAME_SIZE_ERROR : FRAME_SIZE_ERROR
-  return type === SETTINGS && length % 6 !== 0 ? FRAME_SIZE_ERROR : 0
-}
-
-function priorityOctets(type: number, flags: number): number {
-  return type === HEADERS && (flags & WITH_PRIORITY) !== 0 ? 5 : 0
-}
-
-interface Form {
-  /** Whether it is about the connection and not about a stream; WINDOW_UPDATE is about either. */
-  readonly connection: boolean
-  /** Octets of its payload. */
-  readonly least: number
-  readonly exact: boolean
-  readonly padded: boolean
-}
-
-const STREAM_FORM: Form = { connection: false, least: 0, exact: false, padded: false }
-const CONNECTION_FORM: Form = { connection: true, least: 0, exact: false, padded: false }
-
-/** By type; there is none for types that we do not know. */
-const FORMS: readonly (Form | undefined)[] = formsByType([
-  [DATA, { ...STREAM_FORM, padded: true }],
-  [HEADERS, { ...STREAM_FORM, padded: true }],
-  [PRIORITY, { ...STREAM_FORM, least: 5, exact: true }],
-  [RST_STREAM, { ...STREAM_FORM, least: 4, exact: true }],
-  [SETTINGS, CONNECTION_FORM],
-  [PUSH_PROMISE, { ...STREAM_FORM, least: 4, padded: true }],
-  [PING, { ...CONNECTION_FORM, least: 8, exact: true }],
-  [GOAWAY, { ...CONNECTION_FORM, least: 8 }],
-  [WINDOW_UPDATE, { ...STREAM_FORM, least: 4, exact: true }],
-  [CONTINUATION, STREAM_FORM],
-  [PRIORITY_UPDATE, { ...CONNECTION_FORM, least: 4 }],
-])
-
-function formsByType(forms: readonly (readonly [number, Form])[]): readonly (Form | undefined)[] {
-  const byType = new Map(forms)
-  return Array.from({ length: PRIORITY_UPDATE + 1 }, (_, type) => byType.get(type))
+/** 32 bits without the first, which is reserved. */
+function uint31(bytes: Buffer, at: number): number {
+  return (
+    (((bytes[at] as number) & 0x7f) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  )
 }

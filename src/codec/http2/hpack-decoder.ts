@@ -1,5 +1,6 @@
 /** HPACK, reading (RFC 7541). One a connection and direction, because its table is the state of both ends. */
 import { DynamicTable } from './dynamic-table.ts'
+import { type FieldName, fieldName } from './field-name.ts'
 import { HeaderField, INDEXED, type Indexing, NEVER, PLAIN } from './header-field.ts'
 import { decodeHuffman, HUFFMAN_INVALID, mostDecoded } from './huffman.ts'
 import { STATIC_ENTRIES, STATIC_TABLE } from './static-table.ts'
@@ -29,7 +30,6 @@ export class HpackDecoder {
   tooLarge = false
   readonly #caps: HpackCaps
   readonly #table: DynamicTable
-  #listSize = 0
   /** Position behind what was read last; -1 where that cannot be read. */
   #at = 0
 
@@ -48,30 +48,35 @@ export class HpackDecoder {
    * no more memory than a small multiple of the block, and adds nothing to `fields` beyond the caps.
    */
   decode(block: Buffer, start: number, end: number): boolean {
-    this.fields.length = 0
-    this.#listSize = 0
-    this.tooLarge = false
-    let beginning = true
-    for (this.#at = start; this.#at < end; ) {
+    const { fields } = this
+    const caps = this.#caps
+    let count = 0
+    let listSize = 0
+    let whole = true
+    this.#at = start
+    let valid = this.#sizes(block, end)
+    while (valid && this.#at < end) {
       const first = block[this.#at] as number
-      // A size of the table comes first or not at all (RFC 7541 §4.2).
-      if ((first & 0xe0) === 0x20) {
-        if (!beginning || !this.#resize(block, end)) return false
-        continue
-      }
-      beginning = false
       const field = first >= 0x80 ? this.#indexed(block, end) : this.#literal(block, end, first)
-      if (field === undefined) return false
-      this.#take(field)
+      if (field === undefined) {
+        valid = false
+        break
+      }
+      listSize += field.size
+      if (listSize > caps.listSize || count >= caps.fields) whole = false
+      else fields[count++] = field
     }
-    return true
+    // Not emptied first: V8 would give its memory back and take new for each block.
+    if (fields.length !== count) fields.length = count
+    this.tooLarge = !whole
+    return valid
   }
 
-  #take(field: HeaderField): void {
-    this.#listSize += field.size
-    const { listSize, fields } = this.#caps
-    if (this.#listSize > listSize || this.fields.length >= fields) this.tooLarge = true
-    else this.fields.push(field)
+  /** Sizes of the table come first or not at all (RFC 7541 §4.2). */
+  #sizes(block: Buffer, end: number): boolean {
+    while (this.#at < end && isTableSize(block[this.#at] as number))
+      if (!this.#resize(block, end)) return false
+    return true
   }
 
   #resize(block: Buffer, end: number): boolean {
@@ -82,6 +87,11 @@ export class HpackDecoder {
   }
 
   #indexed(block: Buffer, end: number): HeaderField | undefined {
+    const first = block[this.#at] as number
+    if (first < 0xff) {
+      this.#at += 1
+      return this.#entry(first & 0x7f)
+    }
     const index = this.#integer(block, end, 0x7f)
     return index < 0 ? undefined : this.#entry(index)
   }
@@ -93,16 +103,22 @@ export class HpackDecoder {
   }
 
   #literal(block: Buffer, end: number, first: number): HeaderField | undefined {
+    if (isTableSize(first)) return undefined
     const indexing = indexingOf(first)
     const index = this.#integer(block, end, indexing === INDEXED ? 0x3f : 0x0f)
     if (index < 0) return undefined
-    const name = index === 0 ? this.#text(block, end) : this.#entry(index)?.name
+    const name = index === 0 ? this.#name(block, end) : this.#entry(index)?.known
     if (name === undefined) return undefined
     const value = this.#text(block, end)
     if (value === undefined) return undefined
     const field = new HeaderField(name, value, indexing)
     if (indexing === INDEXED) this.#table.add(field)
     return field
+  }
+
+  #name(block: Buffer, end: number): FieldName | undefined {
+    const text = this.#text(block, end)
+    return text === undefined ? undefined : fieldName(text)
   }
 
   /** RFC 7541 §5.2. */
@@ -131,6 +147,10 @@ export class HpackDecoder {
     }
     return -1
   }
+}
+
+function isTableSize(first: number): boolean {
+  return (first & 0xe0) === 0x20
 }
 
 function indexingOf(first: number): Indexing {

@@ -76,10 +76,13 @@ export function huffmanLength(text: string): number {
   return (bits + 7) >> 3
 }
 
-/** Encodes `text` into `into` from `at` on; returns the position behind it. */
-export function encodeHuffman(text: string, into: Uint8Array, at: number): number {
+/** What `encodeHuffman` answers where there is no room. */
+export const HUFFMAN_LONGER = -1
+
+/** Encodes `text` into `into[at, end)`; returns the position behind it, or HUFFMAN_LONGER. */
+export function encodeHuffman(text: string, into: Uint8Array, at: number, end: number): number {
   let to = at
-  // Less than eight bits wait at a time, and a code has at most 28 (EOS is never written): two halves fit into 32 bits.
+  // Less than 16 bits wait at a time, and no more than 15 come: a code has at most 28 (EOS is never written).
   let waiting = 0
   let bits = 0
   for (let index = 0; index < text.length; index++) {
@@ -90,14 +93,29 @@ export function encodeHuffman(text: string, into: Uint8Array, at: number): numbe
       length -= 15
       waiting = (waiting << length) | (code >> 15)
       bits += length
-      for (; bits >= 8; bits -= 8) into[to++] = waiting >> (bits - 8)
-      waiting &= (1 << bits) - 1
+      if (bits >= 16) {
+        if (to + 2 > end) return HUFFMAN_LONGER
+        bits -= 16
+        into[to++] = waiting >> (bits + 8)
+        into[to++] = waiting >> bits
+        waiting &= (1 << bits) - 1
+      }
       length = 15
     }
-    waiting = (waiting << length) | (code & ((1 << length) - 1))
+    waiting = (waiting << length) | (code & 0x7fff)
     bits += length
-    for (; bits >= 8; bits -= 8) into[to++] = waiting >> (bits - 8)
-    waiting &= (1 << bits) - 1
+    if (bits >= 16) {
+      if (to + 2 > end) return HUFFMAN_LONGER
+      bits -= 16
+      into[to++] = waiting >> (bits + 8)
+      into[to++] = waiting >> bits
+      waiting &= (1 << bits) - 1
+    }
+  }
+  if (to + ((bits + 7) >> 3) > end) return HUFFMAN_LONGER
+  if (bits >= 8) {
+    bits -= 8
+    into[to++] = waiting >> bits
   }
   // Filled up with the first bits of EOS, which are ones.
   if (bits > 0) into[to++] = (waiting << (8 - bits)) | (0xff >> bits)

@@ -10,17 +10,18 @@ import {
   CONNECTION_SPECIFIC,
   CONTENT_LENGTH,
   COOKIE,
-  type HeaderField,
   HOST,
   MALFORMED,
   METHOD,
   OTHER,
   PATH,
+  PRIORITY,
   PROTOCOL,
   SCHEME,
   STATUS,
   TE,
-} from './header-field.ts'
+} from './field-name.ts'
+import type { HeaderField } from './header-field.ts'
 
 const MAX_METHOD_CHARS = 32
 /** 15 digits: far beyond any body, and exact as a number. */
@@ -48,25 +49,35 @@ export class RequestSection {
   takesTrailers = false
   /** All crumbs of `cookie` as one value (§8.2.3); '' without any. */
   cookie = ''
+  /** Of `priority` (RFC 9218), which stands among `fields` as well; '' without it. */
+  priority = ''
   /** What is no pseudo-header field and has no place above, in its order. */
   readonly fields: HeaderField[] = []
   /** Why the last section is malformed: the stream ends with PROTOCOL_ERROR (§8.1.1). */
   error: ErrorCode = 'malformed_request'
+  /** Of `fields`, while they are read. */
+  #count = 0
   #seen = 0
   /** A field that is no pseudo-header field has come. */
   #regular = false
   #host = ''
   #validAuthority = ''
+  #validPath = ''
 
   /** False: it is malformed, and `error` says how. */
   read(list: readonly HeaderField[]): boolean {
     this.#reset()
-    for (const field of list) {
-      const error = this.#take(field)
-      if (error !== undefined) return this.#fail(error)
-    }
-    const error = this.#form() ?? this.#decideHost()
+    const error = this.#takeAll(list) ?? this.#form() ?? this.#decideHost()
     return error === undefined || this.#fail(error)
+  }
+
+  #takeAll(list: readonly HeaderField[]): ErrorCode | undefined {
+    let error: ErrorCode | undefined
+    for (let index = 0; index < list.length && error === undefined; index++)
+      error = this.#take(list[index] as HeaderField)
+    // Not emptied first: V8 would give its memory back and take new for each section.
+    if (this.fields.length !== this.#count) this.fields.length = this.#count
+    return error
   }
 
   /** Nothing comes behind it. False: its content-length promises something (§8.1.1). */
@@ -83,7 +94,8 @@ export class RequestSection {
     this.contentLength = -1
     this.takesTrailers = false
     this.cookie = ''
-    this.fields.length = 0
+    this.priority = ''
+    this.#count = 0
     this.#seen = 0
     this.#host = ''
     this.#regular = false
@@ -91,13 +103,14 @@ export class RequestSection {
 
   #take(field: HeaderField): ErrorCode | undefined {
     const { role } = field
+    if (role === OTHER) {
+      this.#regular = true
+      this.fields[this.#count++] = field
+      return undefined
+    }
     const pseudo = PSEUDO_BITS[role] as number
     if (pseudo !== 0) return this.#takePseudo(field, pseudo)
     this.#regular = true
-    if (role === OTHER) {
-      this.fields.push(field)
-      return undefined
-    }
     return this.#takeSpecial(field)
   }
 
@@ -124,18 +137,23 @@ export class RequestSection {
     }
   }
 
-  #takeSpecial({ role, value }: HeaderField): ErrorCode | undefined {
+  #takeSpecial(field: HeaderField): ErrorCode | undefined {
+    const { role, value } = field
     switch (role) {
       case HOST:
         if (this.#host !== '' || value === '') return 'invalid_host'
         this.#host = value
         return undefined
       case TE:
-        if (value.toLowerCase() !== 'trailers') return 'malformed_field'
+        if (value !== 'trailers' && value.toLowerCase() !== 'trailers') return 'malformed_field'
         this.takesTrailers = true
         return undefined
       case COOKIE:
         this.cookie = this.cookie === '' ? value : `${this.cookie}; ${value}`
+        return undefined
+      case PRIORITY:
+        this.priority = value
+        this.fields[this.#count++] = field
         return undefined
       case CONTENT_LENGTH:
         // Two of them, also two of the same, are read differently by different readers.
@@ -164,7 +182,11 @@ export class RequestSection {
     // Of other schemes nobody knows what their paths mean, and HTTP/1.1 could not say them.
     if (scheme !== 'https' && scheme !== 'http') return 'malformed_target'
     if (path === ASTERISK) return method === 'OPTIONS' ? undefined : 'malformed_target'
-    return path.charCodeAt(0) === SLASH && isTarget(path) ? undefined : 'malformed_target'
+    // Many calls of a connection ask for the same one.
+    if (path === this.#validPath) return undefined
+    if (path.charCodeAt(0) !== SLASH || !isTarget(path)) return 'malformed_target'
+    this.#validPath = path
+    return undefined
   }
 
   #tunnelForm(seen: number): ErrorCode | undefined {
@@ -196,7 +218,11 @@ export class RequestSection {
 
 /** Whether a trailer section may be handed on (§8.1): no pseudo-header field, and nothing that frames or routes a message. */
 export function isTrailerSection(list: readonly HeaderField[]): boolean {
-  return list.every(({ role }) => role === OTHER || role === COOKIE)
+  for (let index = 0; index < list.length; index++) {
+    const { role } = list[index] as HeaderField
+    if (role !== OTHER && role !== COOKIE && role !== PRIORITY) return false
+  }
+  return true
 }
 
 function bit(role: number): number {
@@ -205,7 +231,7 @@ function bit(role: number): number {
 
 function pseudoBits(): readonly number[] {
   const pseudo = [METHOD, SCHEME, AUTHORITY, PATH, PROTOCOL]
-  return Array.from({ length: MALFORMED + 1 }, (_, role) => (pseudo.includes(role) ? bit(role) : 0))
+  return Array.from({ length: PRIORITY + 1 }, (_, role) => (pseudo.includes(role) ? bit(role) : 0))
 }
 
 function isToken(text: string): boolean {

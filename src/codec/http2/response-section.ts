@@ -1,5 +1,6 @@
 /** What the header section of a response says (RFC 9113 §8.3.2), checked as a request is. */
-import { CONTENT_LENGTH, COOKIE, type HeaderField, OTHER, STATUS } from './header-field.ts'
+import { CONTENT_LENGTH, COOKIE, OTHER, PRIORITY, STATUS } from './field-name.ts'
+import type { HeaderField } from './header-field.ts'
 
 const STATUS_CODE = /^[1-5]\d\d$/
 const LENGTH = /^\d{1,15}$/
@@ -11,17 +12,34 @@ export class ResponseSection {
   /** All but the status and the length, in their order. */
   readonly fields: HeaderField[] = []
 
+  /** The last one that was read: most answers say the same. */
+  #statusField: HeaderField | undefined = undefined
+  #validStatus = 0
+  /** Of `fields`, while they are read. */
+  #count = 0
+
   /** False: it is malformed; the one error of a response is `upstream_malformed`. */
   read(list: readonly HeaderField[]): boolean {
     this.status = 0
     this.contentLength = -1
-    this.fields.length = 0
+    this.#count = 0
     const [first] = list
-    if (first?.role !== STATUS || !STATUS_CODE.test(first.value)) return false
-    this.status = Number(first.value)
+    if (first === undefined || (first !== this.#statusField && !this.#readStatus(first)))
+      return false
+    this.status = this.#validStatus
+    let valid = true
+    for (let at = 1; at < list.length && valid; at++) valid = this.#take(list[at] as HeaderField)
+    // Not emptied first: V8 would give its memory back and take new for each section.
+    if (this.fields.length !== this.#count) this.fields.length = this.#count
+    return valid
+  }
+
+  #readStatus(field: HeaderField): boolean {
+    if (field.role !== STATUS || !STATUS_CODE.test(field.value)) return false
     // HTTP/2 has no change of protocol (§8.6).
-    if (this.status === 101) return false
-    for (let at = 1; at < list.length; at++) if (!this.#take(list[at] as HeaderField)) return false
+    if (field.value === '101') return false
+    this.#statusField = field
+    this.#validStatus = Number(field.value)
     return true
   }
 
@@ -29,7 +47,8 @@ export class ResponseSection {
     switch (field.role) {
       case OTHER:
       case COOKIE:
-        this.fields.push(field)
+      case PRIORITY:
+        this.fields[this.#count++] = field
         return true
       case CONTENT_LENGTH:
         if (this.contentLength >= 0 || !LENGTH.test(field.value)) return false

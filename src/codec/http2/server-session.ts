@@ -12,12 +12,7 @@ import type { HeaderField } from './header-field.ts'
 import { type Priority, parsePriority } from './priority.ts'
 import { isTrailerSection, RequestSection } from './request-section.ts'
 import { Http2Session } from './session.ts'
-import {
-  DEFAULT_SESSION,
-  type SectionShape,
-  type SessionEvents,
-  type SessionOptions,
-} from './session-options.ts'
+import { DEFAULT_SESSION, type SessionEvents, type SessionOptions } from './session-options.ts'
 import { ENABLE_CONNECT_PROTOCOL, NO_RFC7540_PRIORITIES } from './settings.ts'
 import type { Http2Stream } from './stream.ts'
 
@@ -96,22 +91,20 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     return streamId % 2 === 0 || streamId > this.lastRemote
   }
 
-  protected headers(streamId: number, fields: readonly HeaderField[], how: SectionShape): void {
-    const stream = this.streams.get(streamId)
-    if (stream !== undefined) this.#trailers(stream, fields, how)
+  protected section(stream: Http2Stream<Owner> | undefined): void {
+    const { streamId } = this.reader
+    if (stream !== undefined) this.#trailers(stream)
     else if (streamId % 2 === 0) this.fail(PROTOCOL_ERROR, 'a client has odd streams only')
-    else if (streamId > this.lastRemote) this.#begin(streamId, fields, how)
+    else if (streamId > this.lastRemote) this.#begin(streamId)
     else if (!this.streams.closed.has(streamId)) this.fail(PROTOCOL_ERROR, 'streams go upwards')
     // What we have reset may have been under way.
     else if (this.streams.closed.mayBeOnItsWay(streamId)) this.spendFrame()
     else this.fail(STREAM_CLOSED, 'headers of a stream that is over')
   }
 
-  #begin(
-    streamId: number,
-    fields: readonly HeaderField[],
-    { endStream, tooLarge, octets }: SectionShape,
-  ): void {
+  #begin(streamId: number): void {
+    const { endsStream, wireOctets } = this.reader
+    const { fields, tooLarge } = this.decoder
     // Behind the last one of our GOAWAY the client sends again, elsewhere.
     if (streamId > this.lastTaken) {
       this.spendFrame()
@@ -122,19 +115,19 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
       this.#refuse(streamId, REFUSED_STREAM)
       return
     }
-    const valid = tooLarge || (REQUEST.read(fields) && (!endStream || REQUEST.endsWithHeaders()))
+    const valid = tooLarge || (REQUEST.read(fields) && (!endsStream || REQUEST.endsWithHeaders()))
     if (!valid) {
       this.events.malformed(REQUEST)
       this.#refuse(streamId, PROTOCOL_ERROR)
       return
     }
     const stream = this.createStream(streamId)
-    stream.received = octets
+    stream.received = wireOctets
     stream.headersReceived = true
     stream.expected = tooLarge ? -1 : REQUEST.contentLength
-    this.#applyPriority(stream, fields)
-    this.events.request(stream, tooLarge ? undefined : REQUEST, endStream)
-    if (endStream) this.closeRemote(stream)
+    this.#applyPriority(stream, tooLarge ? '' : REQUEST.priority)
+    this.events.request(stream, tooLarge ? undefined : REQUEST, endsStream)
+    if (endsStream) this.closeRemote(stream)
   }
 
   #refuse(streamId: number, code: number): void {
@@ -143,14 +136,10 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     this.spendReset()
   }
 
-  #trailers(
-    stream: Http2Stream<Owner>,
-    fields: readonly HeaderField[],
-    { endStream, tooLarge, octets }: SectionShape,
-  ): void {
-    stream.received += octets
+  #trailers(stream: Http2Stream<Owner>): void {
+    const { fields, tooLarge } = this.decoder
     if (!stream.remoteOpen) this.faultyStream(stream, STREAM_CLOSED)
-    else if (!endStream || stream.expected > 0 || !isTrailerSection(fields))
+    else if (!this.reader.endsStream || stream.expected > 0 || !isTrailerSection(fields))
       this.faultyStream(stream, PROTOCOL_ERROR)
     else if (tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
     else {
@@ -159,11 +148,10 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     }
   }
 
-  #applyPriority(stream: Http2Stream<Owner>, fields: readonly HeaderField[]): void {
+  #applyPriority(stream: Http2Stream<Owner>, said: string): void {
     const early = this.#priorities?.get(stream.id)
     if (early === undefined) {
-      const value = fields.find(({ name }) => name === 'priority')?.value
-      if (value !== undefined) Object.assign(stream, parsePriority(value))
+      if (said !== '') Object.assign(stream, parsePriority(said))
       return
     }
     Object.assign(stream, early)

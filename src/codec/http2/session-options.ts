@@ -64,11 +64,3 @@ export interface Piece {
   /** Nothing comes behind it: where all of it is taken, our side of the stream ends with it. */
   readonly endStream?: boolean
 }
-
-export interface SectionShape {
-  readonly endStream: boolean
-  /** There was more than we take; `fields` is not all of it. */
-  readonly tooLarge: boolean
-  /** Of its frames, with their headers. */
-  readonly octets: number
-}

@@ -31,7 +31,7 @@ import type { HeaderField } from './header-field.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
 import { HpackEncoder } from './hpack-encoder.ts'
 import { ReceiveWindow } from './receive-window.ts'
-import type { Piece, SectionShape, SessionEvents, SessionOptions } from './session-options.ts'
+import type { Piece, SessionEvents, SessionOptions } from './session-options.ts'
 import {
   DEFAULT_WINDOW,
   INITIAL_WINDOW_SIZE,
@@ -65,8 +65,8 @@ export abstract class Http2Session<Owner> {
   /** Streams that were begun so far, those that are over included. */
   begun = 0
   readonly #encoder = new HpackEncoder()
-  readonly #decoder: HpackDecoder
-  readonly #reader: FrameReader
+  protected readonly decoder: HpackDecoder
+  protected readonly reader: FrameReader
   readonly #frames: FrameBudget
   protected readonly resets: FrameBudget
   #greeted = false
@@ -80,8 +80,8 @@ export abstract class Http2Session<Owner> {
     this.options = options
     this.now = now
     this.writer = new FrameWriter(this.#encoder)
-    this.#decoder = new HpackDecoder(options.headers)
-    this.#reader = new FrameReader(options.frames)
+    this.decoder = new HpackDecoder(options.headers)
+    this.reader = new FrameReader(options.frames)
     this.#frames = new FrameBudget(options.frameBudget, now)
     this.resets = new FrameBudget(options.resetBudget, now)
     this.#receiveWindow = new ReceiveWindow(Math.max(DEFAULT_WINDOW, options.sessionWindow))
@@ -107,11 +107,11 @@ export abstract class Http2Session<Owner> {
   receive(chunk: Buffer, now: number): void {
     if (this.over) return
     this.now = now
-    this.#reader.push(chunk)
+    this.reader.push(chunk)
     while (!this.over) {
-      const found = this.#reader.next()
+      const found = this.reader.next()
       if (found === MORE) return
-      if (found === INVALID) this.fail(this.#reader.error, 'a frame is not valid')
+      if (found === INVALID) this.fail(this.reader.error, 'a frame is not valid')
       else if (found === FRAME) this.#frame()
       else if (found === UNKNOWN) this.spendFrame()
       else this.#invalidStream()
@@ -205,12 +205,8 @@ export abstract class Http2Session<Owner> {
     return stream
   }
 
-  /** A header section, on a stream that is there or not. */
-  protected abstract headers(
-    streamId: number,
-    fields: readonly HeaderField[],
-    how: SectionShape,
-  ): void
+  /** A header section: `decoder` has its fields and says whether they are all, `reader` of which stream and whether it ends. */
+  protected abstract section(stream: Http2Stream<Owner> | undefined): void
 
   /** Whether a stream that is not there was never begun. */
   protected abstract isIdle(streamId: number): boolean
@@ -247,7 +243,7 @@ export abstract class Http2Session<Owner> {
   }
 
   #invalidStream(): void {
-    const { type, streamId, error, wireOctets } = this.#reader
+    const { type, streamId, error, wireOctets } = this.reader
     if (!this.#isGreeted(type)) return
     if (type === HEADERS && !this.#decode()) return
     const stream = this.streams.get(streamId)
@@ -262,7 +258,7 @@ export abstract class Http2Session<Owner> {
   }
 
   #frame(): void {
-    const { type } = this.#reader
+    const { type } = this.reader
     if (!this.#isGreeted(type)) return
     switch (type) {
       case DATA:
@@ -293,7 +289,7 @@ export abstract class Http2Session<Owner> {
   }
 
   #control(type: number): void {
-    const reader = this.#reader
+    const reader = this.reader
     switch (type) {
       case SETTINGS:
         this.#settings()
@@ -340,7 +336,7 @@ export abstract class Http2Session<Owner> {
   }
 
   #settings(): void {
-    const { flags, bytes, start, end } = this.#reader
+    const { flags, bytes, start, end } = this.reader
     this.#greeted = true
     if ((flags & ACK) !== 0) return
     const former = this.remote.initialWindowSize
@@ -361,12 +357,10 @@ export abstract class Http2Session<Owner> {
   }
 
   #windowUpdate(): void {
-    const { streamId, increment } = this.#reader
+    const { streamId, increment } = this.reader
     if (!this.spendFrame()) return
     if (streamId === 0) {
-      this.#sendWindow += increment
-      if (this.#sendWindow > MAX_WINDOW) this.fail(FLOW_CONTROL_ERROR, 'a window is too large')
-      else this.#wakeBlocked()
+      this.#widen(increment)
       return
     }
     const stream = this.streams.get(streamId)
@@ -378,6 +372,14 @@ export abstract class Http2Session<Owner> {
     stream.sendWindow += increment
     if (stream.sendWindow > MAX_WINDOW) this.faultyStream(stream, FLOW_CONTROL_ERROR)
     else if (stream.blocked && this.#sendWindow > 0) this.#wake(stream)
+  }
+
+  /** While there is some of it left, nobody waits for it. */
+  #widen(increment: number): void {
+    const used = this.#sendWindow <= 0
+    this.#sendWindow += increment
+    if (this.#sendWindow > MAX_WINDOW) this.fail(FLOW_CONTROL_ERROR, 'a window is too large')
+    else if (used) this.#wakeBlocked()
   }
 
   #wakeBlocked(): void {
@@ -394,7 +396,7 @@ export abstract class Http2Session<Owner> {
   }
 
   #resetByOther(): void {
-    const { streamId, code } = this.#reader
+    const { streamId, code } = this.reader
     const stream = this.streams.get(streamId)
     if (stream === undefined) {
       if (this.isIdle(streamId)) this.fail(PROTOCOL_ERROR, 'a reset of a stream that never was')
@@ -409,24 +411,24 @@ export abstract class Http2Session<Owner> {
 
   /** Of the frame that was found, before anybody hears of it. */
   #count(stream: Http2Stream<Owner> | undefined): void {
-    if (stream !== undefined) stream.received += this.#reader.wireOctets
+    if (stream !== undefined) stream.received += this.reader.wireOctets
   }
 
   #decode(): boolean {
-    const { bytes, start, end } = this.#reader
-    if (this.#decoder.decode(bytes, start, end)) return true
+    const { bytes, start, end } = this.reader
+    if (this.decoder.decode(bytes, start, end)) return true
     this.fail(COMPRESSION_ERROR, 'a header block cannot be read')
     return false
   }
 
   #section(): void {
-    const { streamId, endsStream, wireOctets } = this.#reader
-    const { fields, tooLarge } = this.#decoder
-    this.headers(streamId, fields, { endStream: endsStream, tooLarge, octets: wireOctets })
+    const stream = this.streams.get(this.reader.streamId)
+    this.#count(stream)
+    this.section(stream)
   }
 
   #data(): void {
-    const { streamId, bytes, start, end, flowOctets, endsStream, finished, bare } = this.#reader
+    const { streamId, bytes, start, end, flowOctets, endsStream, finished, bare } = this.reader
     const octets = end - start
     if (bare && finished && !endsStream && !this.spendFrame()) return
     if (!this.#receiveWindow.take(flowOctets)) {
@@ -458,7 +460,7 @@ export abstract class Http2Session<Owner> {
     else if (!this.streams.closed.mayBeOnItsWay(streamId))
       this.fail(STREAM_CLOSED, 'data of a stream that is over')
     // A frame counts once, in however many pieces it comes.
-    else if (this.#reader.finished) this.spendFrame()
+    else if (this.reader.finished) this.spendFrame()
   }
 
   #returnToSession(octets: number): void {

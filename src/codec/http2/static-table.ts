@@ -1,74 +1,10 @@
-/** The static table of HPACK (RFC 7541 appendix A). */
+/** The static table of HPACK as fields (RFC 7541 appendix A). */
 import { HeaderField, INDEXED } from './header-field.ts'
-
-// biome-ignore format: a table, one entry a line
-const ENTRIES: readonly (readonly [name: string, value: string])[] = [
-  [':authority', ''],
-  [':method', 'GET'],
-  [':method', 'POST'],
-  [':path', '/'],
-  [':path', '/index.html'],
-  [':scheme', 'http'],
-  [':scheme', 'https'],
-  [':status', '200'],
-  [':status', '204'],
-  [':status', '206'],
-  [':status', '304'],
-  [':status', '400'],
-  [':status', '404'],
-  [':status', '500'],
-  ['accept-charset', ''],
-  ['accept-encoding', 'gzip, deflate'],
-  ['accept-language', ''],
-  ['accept-ranges', ''],
-  ['accept', ''],
-  ['access-control-allow-origin', ''],
-  ['age', ''],
-  ['allow', ''],
-  ['authorization', ''],
-  ['cache-control', ''],
-  ['content-disposition', ''],
-  ['content-encoding', ''],
-  ['content-language', ''],
-  ['content-length', ''],
-  ['content-location', ''],
-  ['content-range', ''],
-  ['content-type', ''],
-  ['cookie', ''],
-  ['date', ''],
-  ['etag', ''],
-  ['expect', ''],
-  ['expires', ''],
-  ['from', ''],
-  ['host', ''],
-  ['if-match', ''],
-  ['if-modified-since', ''],
-  ['if-none-match', ''],
-  ['if-range', ''],
-  ['if-unmodified-since', ''],
-  ['last-modified', ''],
-  ['link', ''],
-  ['location', ''],
-  ['max-forwards', ''],
-  ['proxy-authenticate', ''],
-  ['proxy-authorization', ''],
-  ['range', ''],
-  ['referer', ''],
-  ['refresh', ''],
-  ['retry-after', ''],
-  ['server', ''],
-  ['set-cookie', ''],
-  ['strict-transport-security', ''],
-  ['transfer-encoding', ''],
-  ['user-agent', ''],
-  ['vary', ''],
-  ['via', ''],
-  ['www-authenticate', ''],
-]
+import { STATIC_PAIRS } from './static-pairs.ts'
 
 /** By index; there is none with index 0. */
 export const STATIC_TABLE: readonly (HeaderField | undefined)[] = [
   undefined,
-  ...ENTRIES.map(([name, value]) => new HeaderField(name, value, INDEXED)),
+  ...STATIC_PAIRS.map(([name, value]) => new HeaderField(name, value, INDEXED)),
 ]
-export const STATIC_ENTRIES = ENTRIES.length
+export const STATIC_ENTRIES = STATIC_PAIRS.length

@@ -4,24 +4,32 @@ import { MAX_WINDOW } from './frame.ts'
 import { byPriority } from './priority.ts'
 import type { Http2Stream } from './stream.ts'
 
+const SMALLEST = 16
+const LARGEST = 256
+
 export class StreamTable<Owner> {
   readonly closed = new ClosedStreams()
-  readonly #streams = new Map<number, Http2Stream<Owner>>()
+  /** A stream is at its number, which counts by two, as far as the slots go; where another is there already, it is in the map. */
+  #slots: (Http2Stream<Owner> | undefined)[] = []
+  #others: Map<number, Http2Stream<Owner>> | undefined = undefined
+  #size = 0
 
   get size(): number {
-    return this.#streams.size
+    return this.#size
   }
 
   get(id: number): Http2Stream<Owner> | undefined {
-    return this.#streams.get(id)
-  }
-
-  all(): IterableIterator<Http2Stream<Owner>> {
-    return this.#streams.values()
+    const { length } = this.#slots
+    if (length === 0) return undefined
+    const stream = this.#slots[(id >> 1) & (length - 1)]
+    return stream?.id === id ? stream : this.#others?.get(id)
   }
 
   add(stream: Http2Stream<Owner>): void {
-    this.#streams.set(stream.id, stream)
+    const { length } = this.#slots
+    if (this.#size * 2 >= length && length < LARGEST) this.#grow(Math.max(SMALLEST, length * 2))
+    this.#size += 1
+    this.#put(stream)
   }
 
   /** The stream is over, for both sides. False where that is no news. */
@@ -29,14 +37,18 @@ export class StreamTable<Owner> {
     stream.localOpen = false
     stream.remoteOpen = false
     stream.blocked = false
-    if (!this.#streams.delete(stream.id)) return false
-    this.closed.add(stream.id, resetByUs)
+    const { id } = stream
+    const slot = (id >> 1) & (this.#slots.length - 1)
+    if (this.#slots[slot] === stream) this.#slots[slot] = undefined
+    else if (this.#others?.delete(id) !== true) return false
+    this.#size -= 1
+    this.closed.add(id, resetByUs)
     return true
   }
 
   /** The other end changed its initial window (RFC 9113 §6.9.2). False where one would be too large; they may be negative. */
   shiftSendWindows(by: number): boolean {
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#all()) {
       stream.sendWindow += by
       if (stream.sendWindow > MAX_WINDOW) return false
     }
@@ -45,8 +57,30 @@ export class StreamTable<Owner> {
 
   /** Streams that wait for a larger window, in the order in which they may write. */
   blocked(): Http2Stream<Owner>[] {
-    return [...this.#streams.values()]
+    return this.#all()
       .filter(({ blocked, sendWindow }) => blocked && sendWindow > 0)
       .toSorted(byPriority)
+  }
+
+  #all(): Http2Stream<Owner>[] {
+    const inSlots = this.#slots.filter(stream => stream !== undefined)
+    return this.#others === undefined ? inSlots : [...inSlots, ...this.#others.values()]
+  }
+
+  #put(stream: Http2Stream<Owner>): void {
+    const slot = (stream.id >> 1) & (this.#slots.length - 1)
+    if (this.#slots[slot] === undefined) {
+      this.#slots[slot] = stream
+      return
+    }
+    this.#others ??= new Map()
+    this.#others.set(stream.id, stream)
+  }
+
+  #grow(length: number): void {
+    const streams = this.#all()
+    this.#slots = Array.from({ length }, () => undefined)
+    this.#others = undefined
+    for (const stream of streams) this.#put(stream)
   }
 }

@@ -220,7 +220,7 @@ await test('a reader between two frames keeps nothing of what it read', async t 
   reader.push(frame(PING, 0, '12345678'))
   t.equal(reader.next(), FRAME)
   t.equal(reader.next(), MORE)
-  t.equal(reader.bytes.length, 17, 'only the last chunk')
+  t.equal(reader.bytes.length, 0)
 })
 
 const FAULTS: Readonly<Record<string, readonly [frames: readonly Buffer[], found: string]>> = {

@@ -1,5 +1,6 @@
 /** HPACK: the examples of RFC 7541, what must be refused, and that both directions agree whatever comes. */
 import { test } from 'tap'
+import { fieldName, hashOf, OTHER } from '../../../../src/codec/http2/field-name.ts'
 import {
   HeaderField,
   INDEXED,
@@ -13,6 +14,7 @@ import {
   decodeHuffman,
   encodeHuffman,
   HUFFMAN_INVALID,
+  HUFFMAN_LONGER,
   huffmanLength,
   mostDecoded,
 } from '../../../../src/codec/http2/huffman.ts'
@@ -181,6 +183,86 @@ await test('a bomb of references costs no more than its fields', async t => {
   t.equal(decoder.fields.length, 4)
 })
 
+await test('Huffman that does not fit leaves alone what stands behind', async t => {
+  for (const text of ['aaaaaaaaaaaaaaaaaaaaaaaa', '\0\0\0', 'a\u00ff', '~~~~~~~~']) {
+    const octets = huffmanLength(text)
+    for (let room = 0; room <= octets; room += 1) {
+      const into = Buffer.alloc(octets + 8, 0xee)
+      t.equal(encodeHuffman(text, into, 0, room), room === octets ? octets : HUFFMAN_LONGER)
+      t.ok(into.subarray(room).every(byte => byte === 0xee))
+    }
+  }
+})
+
+await test('a text is written in whichever form is shorter, in no more room than it was said to take', async t => {
+  for (const value of ['', 'a', '~', 'e'.repeat(126), 'e'.repeat(127), '~'.repeat(200), '\u00ff']) {
+    const fields = [new HeaderField('x', value, PLAIN)]
+    const block = Buffer.alloc(HpackEncoder.mostOctets(fields) + 100, 0xee)
+    const end = new HpackEncoder().encode(fields, block, 0)
+    // One octet each for the form, the length of the name, and the name.
+    const length = Math.min(value.length, huffmanLength(value))
+    t.equal(end, 3 + (length < 127 ? 1 : length < 255 ? 2 : 3) + length)
+    t.ok(block.subarray(end).every(byte => byte === 0xee))
+    const decoder = new HpackDecoder(CAPS)
+    t.ok(decoder.decode(block, 0, end))
+    t.equal(decoder.fields[0]?.value, value)
+  }
+})
+
+await test('an encoder finds what is in its table, among many and after evictions', async t => {
+  const encoder = new HpackEncoder()
+  const decoder = new HpackDecoder(CAPS)
+  let longer = 0
+  for (let round = 0; round < 300; round += 1) {
+    const fields = Array.from(
+      { length: 20 },
+      (_, at) => new HeaderField(`x-${at}`, `v${at}`, INDEXED),
+    )
+    const single = new HeaderField('x-single', `${round}`, INDEXED)
+    const all = [...fields, single, ...fields]
+    const block = encoded(encoder, all)
+    t.ok(decoder.decode(block, 0, block.length))
+    t.equal(listOf(decoder).join(), all.map(({ name, value }) => `${name}: ${value}`).join())
+    // An index each of one or two octets, unless they were just evicted; of the new one the name is known.
+    if (block.length > 100) longer += 1
+  }
+  t.ok(longer < 10, `${longer} longer blocks`)
+})
+
+await test('names of the same hash make an encoder look no longer', async t => {
+  // Found by search: FNV-1a of these ends in the same bits.
+  const byBucket = new Map<number, string[]>()
+  for (let at = 0; at < 20_000; at += 1) {
+    const name = `n${at.toString(36)}`
+    const bucket = hashOf(0x811c9dc5 | 0, name) & 127
+    byBucket.set(bucket, [...(byBucket.get(bucket) ?? []), name])
+  }
+  const names = [...byBucket.values()].find(each => each.length >= 100) ?? []
+  const encoder = new HpackEncoder()
+  const decoder = new HpackDecoder(CAPS)
+  for (let round = 0; round < 3; round += 1) {
+    const fields = names.slice(0, 100).map(name => new HeaderField(name, '', INDEXED))
+    const block = encoded(encoder, fields)
+    t.ok(decoder.decode(block, 0, block.length))
+    t.same(
+      listOf(decoder),
+      fields.map(({ name }) => `${name}: `),
+    )
+  }
+})
+
+await test('names are shared, and those of others push nobody out for long', async t => {
+  const known = fieldName('x-known')
+  t.equal(fieldName('x-known'), known)
+  t.equal(fieldName(':status'), fieldName(':status'))
+  t.equal(fieldName('x'.repeat(65)).role, OTHER)
+  t.not(fieldName('x'.repeat(65)), fieldName('x'.repeat(65)))
+  t.not(fieldName('Upper'), fieldName('Upper'))
+  for (let at = 0; at < 5_000; at += 1) fieldName(`x-${at}`)
+  const again = fieldName('x-known')
+  t.equal(fieldName('x-known'), again)
+})
+
 await test('Huffman: every byte, every length, both ways', async t => {
   const random = new SeededRandom(SEED)
   t.comment(`HPACK_SEED=${SEED}`)
@@ -194,7 +276,7 @@ await test('Huffman: every byte, every length, both ways', async t => {
   ]
   for (const text of texts) {
     const into = Buffer.alloc(huffmanLength(text))
-    const end = encodeHuffman(text, into, 0)
+    const end = encodeHuffman(text, into, 0, into.length)
     const out = Buffer.alloc(mostDecoded(end))
     const length = decodeHuffman(into, 0, end, out)
     if (end !== into.length || out.toString('latin1', 0, length) !== text)
