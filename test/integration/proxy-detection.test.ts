@@ -65,23 +65,18 @@ await proxyTest('TCP is carried however its first bytes are cut', async (t, lab)
 })
 
 await proxyTest(
-  'HTTP/2 is told to use HTTP/1.1 and closed, however its preface is cut',
+  'a connection with the preface of HTTP/2 is one, however it is cut',
   async (t, lab) => {
     const deployment = await lab.deployment()
     const proxy = await lab.forOne(deployment)
     const text = `${PREFACE}\x00\x00\x00\x04\x00\x00\x00\x00\x00`
     for (let at = 1; at < text.length; at++) {
       const client = await sendSplit(lab, proxy, text, at)
-      await client.readToEnd()
-      const frames = client.bytes
-      t.equal(frames.toString('hex', 0, 9), '000000040000000000', 'SETTINGS')
-      t.equal(frames[12], 7, 'GOAWAY')
-      t.equal(frames.readUInt32BE(frames.length - 4), 0xd, 'HTTP_1_1_REQUIRED')
       client.end()
-      await client.gone()
+      await client.readToEnd()
+      t.equal(client.bytes[3], 4, 'SETTINGS')
       t.equal(client.error, undefined, 'not reset')
     }
-    t.equal(proxy.rejected('http2_unsupported'), text.length - 1)
   },
 )
 

@@ -1,5 +1,5 @@
 /** The end of HTTP/2 that asks (RFC 9113). */
-import { ENHANCE_YOUR_CALM, PROTOCOL_ERROR, STREAM_CLOSED } from './frame.ts'
+import { ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, STREAM_CLOSED } from './frame.ts'
 import type { HeaderField } from './header-field.ts'
 import { isTrailerSection } from './request-section.ts'
 import { ResponseSection } from './response-section.ts'
@@ -49,6 +49,21 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
     stream.sent += this.writer.headers(stream.id, fields, endStream)
     if (endStream) this.closeLocal(stream)
     return stream
+  }
+
+  /** A polite end, once no stream is left. */
+  leave(): void {
+    if (this.over) return
+    this.closing = true
+    this.writer.goaway(0, NO_ERROR)
+  }
+
+  /** Ends the streams that the server has not looked at, by its GOAWAY, and says which they are. */
+  refusedAbove(lastStreamId: number): Http2Stream<Owner>[] {
+    this.closing = true
+    const refused = this.streams.all().filter(({ id }) => id > lastStreamId)
+    for (const stream of refused) this.dropStream(stream)
+    return refused
   }
 
   /** The answer to this request never has a body (HEAD): its length says nothing. */

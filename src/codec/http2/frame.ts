@@ -27,6 +27,7 @@ export const WITH_PRIORITY = 0x20
 /** Error codes (RFC 9113 §7), as far as they are said here. */
 export const NO_ERROR = 0x0
 export const PROTOCOL_ERROR = 0x1
+export const INTERNAL_ERROR = 0x2
 export const FLOW_CONTROL_ERROR = 0x3
 export const STREAM_CLOSED = 0x5
 export const FRAME_SIZE_ERROR = 0x6

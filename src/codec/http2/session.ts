@@ -87,6 +87,11 @@ export abstract class Http2Session<Owner> {
     this.#receiveWindow = new ReceiveWindow(Math.max(DEFAULT_WINDOW, options.sessionWindow))
   }
 
+  /** Whether the other end has said what it takes. */
+  get greeted(): boolean {
+    return this.#greeted
+  }
+
   /** Streams that are not over. */
   get size(): number {
     return this.streams.size
@@ -176,6 +181,12 @@ export abstract class Http2Session<Owner> {
     this.writer.ping(octets, 0, false)
   }
 
+  /** The connection is gone: the session is over, and with it these streams. No event follows. */
+  abandon(): Http2Stream<Owner>[] {
+    this.over = true
+    return this.streams.all()
+  }
+
   /** Writes GOAWAY and ends the session. */
   fail(code: number, why: string): void {
     if (this.over) return
@@ -234,6 +245,11 @@ export abstract class Http2Session<Owner> {
   /** A stream ended before its time, by whoever's fault: that must not go on without an end. */
   protected spendReset(): void {
     if (!this.resets.spend(this.now)) this.fail(ENHANCE_YOUR_CALM, 'too many streams were reset')
+  }
+
+  /** The other end has not looked at it and never will: it is over without a frame. */
+  protected dropStream(stream: Http2Stream<Owner>): void {
+    this.#forget(stream, 'reset')
   }
 
   #forget(stream: Http2Stream<Owner>, how: StreamEnd): void {

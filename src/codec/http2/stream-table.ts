@@ -48,7 +48,7 @@ export class StreamTable<Owner> {
 
   /** The other end changed its initial window (RFC 9113 §6.9.2). False where one would be too large; they may be negative. */
   shiftSendWindows(by: number): boolean {
-    for (const stream of this.#all()) {
+    for (const stream of this.all()) {
       stream.sendWindow += by
       if (stream.sendWindow > MAX_WINDOW) return false
     }
@@ -57,12 +57,13 @@ export class StreamTable<Owner> {
 
   /** Streams that wait for a larger window, in the order in which they may write. */
   blocked(): Http2Stream<Owner>[] {
-    return this.#all()
+    return this.all()
       .filter(({ blocked, sendWindow }) => blocked && sendWindow > 0)
       .toSorted(byPriority)
   }
 
-  #all(): Http2Stream<Owner>[] {
+  /** A list of its own, in no order. */
+  all(): Http2Stream<Owner>[] {
     const inSlots = this.#slots.filter(stream => stream !== undefined)
     return this.#others === undefined ? inSlots : [...inSlots, ...this.#others.values()]
   }
@@ -78,7 +79,7 @@ export class StreamTable<Owner> {
   }
 
   #grow(length: number): void {
-    const streams = this.#all()
+    const streams = this.all()
     this.#slots = Array.from({ length }, () => undefined)
     this.#others = undefined
     for (const stream of streams) this.#put(stream)

@@ -95,6 +95,20 @@ export class CallEvidence implements Evidence {
     this.secure = options.secure
   }
 
+  /** For another call of the same connection, at the same time. */
+  another(): CallEvidence {
+    return new CallEvidence({
+      mode: this.mode,
+      http: this.http,
+      arrival: this.#arrival,
+      certificate: this.#certificate,
+      serverName: this.#serverName,
+      secure: this.secure,
+      source: this.source,
+      memo: this.memo,
+    })
+  }
+
   /**
    * Whether no call of the connection can be anybody's any more: another tenant has got the address or the link since it
    * came, or where they alone decide nobody has them.

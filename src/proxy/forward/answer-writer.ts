@@ -10,6 +10,8 @@ import type { ErrorAnswer } from './error-response.ts'
 import type { MessageFields } from './message-fields.ts'
 
 export interface AnswerWriter {
+  /** Whether something is kept that the client's windows do not let go: `downstreamDrained` follows when it is gone. */
+  readonly heldUp: boolean
   /** A 1xx, which is not the last word. */
   interim(answer: CallAnswer, request: CallRequest): void
   /** The answer begins. `keepAlive`: there may be another call behind it, where that is not a matter of course. */

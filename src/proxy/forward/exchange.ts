@@ -10,11 +10,11 @@
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { classify } from '../classify/classify.ts'
-import type { PoolUser } from '../pool/deployment-pool.ts'
-import type { UpstreamConnection } from '../pool/upstream-connection.ts'
-import type { Lender } from '../wire/outbox.ts'
+import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
+import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { admit } from './admission.ts'
+import type { AnswerWriter } from './answer-writer.ts'
 import { CallAccount } from './call-account.ts'
 import type { CallAnswer } from './call-answer.ts'
 import { CallRequest } from './call-request.ts'
@@ -25,40 +25,45 @@ import {
   ANSWER_DONE,
   ANSWER_MALFORMED,
   ANSWER_SWITCHED,
-  Http1UpstreamCall,
+  type Http1UpstreamCall,
 } from './http1-upstream-call.ts'
+import type { StreamedCall } from './http2-upstream-call.ts'
 import type { MessageFields } from './message-fields.ts'
 import { isAgreed } from './protocol-switch.ts'
 import { RequestRelay } from './request-relay.ts'
-import type { AnsweredCall, UpstreamCall } from './upstream-call.ts'
+import type { UpstreamCall } from './upstream-call.ts'
+import { UpstreamCalls } from './upstream-calls.ts'
 
 type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 'tunnelling'
 
-/** The memory of a frame of HTTP/2, which is read over next. */
-const BORROWED: Lender = { lend: () => false, returned: () => {} }
 /** The rest of a refused call's body is read up to here, so that the connection can go on. */
 const MAX_DISCARD_BYTES = 64 * 1024
+/** How often a call is sent that deployments refuse to look at. */
+const MAX_REFUSED_ATTEMPTS = 3
 /** What a client is told to wait for a journal that cannot be written. */
 const JOURNAL_RETRY_MS = 1_000
 
-export class Exchange implements PoolUser, AnsweredCall {
+export class Exchange implements PoolUser, StreamedCall {
   readonly request: CallRequest
   /** Who is served; set by `serve`, and used by nothing that an exchange without a call is asked. */
   #caller!: Caller
   readonly #account: CallAccount
   readonly #body: RequestRelay
+  readonly #calls: UpstreamCalls
   readonly #http1: Http1UpstreamCall
   #phase: Phase = 'idle'
   #serial = 0
   #upstream: UpstreamCall | undefined
   /** What it goes over. */
-  #connection: UpstreamConnection | undefined
+  #connection: Upstream | undefined
   #attempts = 0
   /** Whether the client has got a final answer, or its beginning. */
   #answered = false
   #keepAlive = true
   /** Whether the client has asked for 100, has not got it, and has sent nothing of its body. */
   #awaitsContinue = false
+  /** Whether the answer has come to its end, some of which waits for the client. */
+  #answerWhole = false
   /** Whether the deployment is not read because the client does not read. */
   #upstreamPaused = false
 
@@ -66,7 +71,8 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.request = new CallRequest(context)
     this.#account = new CallAccount(context)
     this.#body = new RequestRelay(context)
-    this.#http1 = new Http1UpstreamCall(context, this)
+    this.#calls = new UpstreamCalls(context, this)
+    this.#http1 = this.#calls.http1
   }
 
   /** The calls that follow are those of `caller`, until one of another is served. */
@@ -109,6 +115,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#phase = 'checking'
     this.#attempts = 0
     this.#answered = false
+    this.#answerWhole = false
     this.#upstreamPaused = false
     this.#account.begin(this.request, consumed)
     this.#body.begin(this.request)
@@ -182,8 +189,7 @@ export class Exchange implements PoolUser, AnsweredCall {
     const { pool } = runtime
     const now = context.clock.monotonic()
     // What may become a tunnel needs a connection of its own where the deployment is told whose it is.
-    const upstream =
-      pool.announces && this.request.mayTunnel ? pool.connect(this, now) : pool.acquire(this, now)
+    const upstream = pool.acquire(this, now, this.request.mayTunnel)
     if (typeof upstream === 'string') {
       this.#refuse(upstream, 0)
       return
@@ -200,16 +206,17 @@ export class Exchange implements PoolUser, AnsweredCall {
     return endsOf(this.#caller.downstream)
   }
 
-  upstreamGranted(connection: UpstreamConnection): void {
-    this.#adopt(connection)
-    if (connection.connected) this.#caller.pump()
+  upstreamGranted(upstream: Upstream): void {
+    this.#adopt(upstream)
+    if (upstream.connected) this.#caller.pump()
   }
 
-  #adopt(connection: UpstreamConnection): void {
+  #adopt(connection: Upstream): void {
     const { runtime } = this.#account
     if (runtime === undefined) return
+    const { pool } = runtime
     this.#connection = connection
-    this.#upstream = this.#http1.use(connection, runtime.pool, this.request)
+    this.#upstream = this.#calls.over(connection, pool, this.request)
     if (connection.connected) this.#sendHead(this.#upstream)
     else this.#caller.watch.wait('response', this.#caller.context.config.timeouts.response)
   }
@@ -248,14 +255,14 @@ export class Exchange implements PoolUser, AnsweredCall {
 
   /** The same with data of HTTP/2, all of it; `last`: it ends the body. */
   takeBody(bytes: Buffer, start: number, end: number, last: boolean): void {
-    this.#body.aim(this.#bodyTarget, BORROWED)
+    this.#body.aim(this.#bodyTarget, BORROWED_MEMORY)
     this.#body.take(bytes, start, end, last)
   }
 
   /** The body of HTTP/2 ends behind data that was not known to be the last. */
   endBody(trailers: MessageFields): void {
     if (this.#body.done) return
-    this.#body.aim(this.#bodyTarget, BORROWED)
+    this.#body.aim(this.#bodyTarget, BORROWED_MEMORY)
     this.#body.finish(trailers)
   }
 
@@ -362,12 +369,8 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#caller.answer.begin(answer, this.request, this.#keepAlive)
   }
 
-  answerData(bytes: Buffer, start: number, end: number, lender: Lender): void {
-    this.#caller.answer.data(bytes, start, end, lender)
-  }
-
-  answerLastData(bytes: Buffer, start: number, end: number, lender: Lender): void {
-    this.#caller.answer.lastData(bytes, start, end, lender)
+  get answer(): AnswerWriter {
+    return this.#caller.answer
   }
 
   /**
@@ -397,15 +400,32 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.#upstream?.pause()
   }
 
+  /** Some of what waited for the client is on its way. */
+  downstreamSent(): void {
+    const wait = this.#account.count()
+    if (wait > 0) this.#caller.watch.holdUpstream(wait, this.#upstream)
+  }
+
   downstreamDrained(): void {
     if (this.#phase === 'idle') return
+    if (this.#answerWhole) {
+      this.#account.settle('-')
+      this.#finishOrDiscard()
+      return
+    }
     this.#upstreamPaused = false
     if (!this.#caller.watch.holdsUpstream) this.#upstream?.resume()
   }
 
   /** The answer is whole. `clean` says that nothing came behind it. */
   answerEnds(trailers: MessageFields, clean: boolean): void {
-    this.#caller.answer.end(trailers)
+    const { answer } = this.#caller
+    answer.end(trailers)
+    if (answer.heldUp) {
+      this.#letUpstreamGo(clean && this.#body.done)
+      this.#answerWhole = true
+      return
+    }
     const { runtime } = this.#account
     // Before the next call gets the connection: its writes may fill the turn, and then what is due here leaves with them.
     this.#account.settle('-')
@@ -436,12 +456,13 @@ export class Exchange implements PoolUser, AnsweredCall {
       this.#caller.pump()
       return
     }
-    this.#connection?.destroy()
+    this.#http1.destroy()
   }
 
   upstreamClosed(error: ErrorCode): void {
     const upstream = this.#upstream
     this.#upstream = undefined
+    upstream?.closed()
     if (this.#phase === 'tunnelling') {
       this.#account.settle('-')
       this.#phase = 'idle'
@@ -453,29 +474,40 @@ export class Exchange implements PoolUser, AnsweredCall {
     this.fail(error)
   }
 
+  /** The deployment has not looked at the call: it may be sent again, unless a part of its body is gone. */
+  upstreamRefused(): void {
+    this.#upstream?.closed()
+    this.#upstream = undefined
+    if (this.#phase !== 'forwarding') return
+    const maySend = this.#body.bytes === 0 && ++this.#attempts < MAX_REFUSED_ATTEMPTS
+    if (!maySend || !this.#tryAgain()) this.fail('upstream_reset')
+  }
+
   /**
    * Tries again where that is safe: the connection was never made; or it had rested, was closed meanwhile, and the call
    * may be repeated (RFC 9110 §9.2.2) and has no body that is gone by now.
    */
   #retry(upstream: UpstreamCall | undefined): boolean {
     const { runtime } = this.#account
+    if (runtime === undefined || upstream === undefined || this.#answered) return false
+    const attempt = this.#attempts++
+    if (this.#phase === 'connecting')
+      return attempt + 1 < runtime.pool.maxAttempts && this.#tryAgain()
+    const stale = this.#phase === 'forwarding' && upstream.stale && attempt === 0
+    return stale && this.request.repeatable && this.#tryAgain()
+  }
+
+  /** False where the pool does not allow it. */
+  #tryAgain(): boolean {
+    const { runtime } = this.#account
     const former = this.#connection
-    if (runtime === undefined || upstream === undefined || former === undefined) return false
-    if (this.#answered) return false
-    const safe =
-      this.#phase === 'connecting'
-        ? this.#attempts + 1 < runtime.pool.maxAttempts
-        : this.#phase === 'forwarding' &&
-          upstream.stale &&
-          this.request.repeatable &&
-          this.#attempts === 0
-    if (!safe) return false
-    this.#attempts++
+    if (runtime === undefined || former === undefined) return false
     const { clock } = this.#caller.context
-    const connection = runtime.pool.retry(this, former, clock.monotonic())
-    if (connection === undefined) return false
+    const upstream = runtime.pool.retry(this, former, clock.monotonic())
+    if (upstream === undefined) return false
     this.#phase = 'connecting'
-    this.#adopt(connection)
+    this.#adopt(upstream)
+    this.flushUpstream()
     return true
   }
 

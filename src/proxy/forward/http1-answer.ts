@@ -59,6 +59,8 @@ export const LAST_HOP_STATUS = 204
 export const LAST_HOP_ALLOW = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 export class Http1AnswerWriter implements AnswerWriter {
+  /** HTTP/1.1 has no windows: all is in the outbox at once. */
+  readonly heldUp = false
   readonly #outbox: Outbox
   /** Of the answer that is under way. */
   #chunked = false

@@ -222,8 +222,8 @@ export class Http1UpstreamCall implements UpstreamCall {
 
   readonly #sink: BodySink = {
     bodyData: (bytes, start, end) => {
-      if (this.#body.done) this.#call.answerLastData(bytes, start, end, this.#lender)
-      else this.#call.answerData(bytes, start, end, this.#lender)
+      if (this.#body.done) this.#call.answer.lastData(bytes, start, end, this.#lender)
+      else this.#call.answer.data(bytes, start, end, this.#lender)
     },
   }
 
@@ -253,6 +253,13 @@ export class Http1UpstreamCall implements UpstreamCall {
     }
     connection.user = undefined
     connection.destroy()
+  }
+
+  closed(): void {}
+
+  /** Ends the connection: it is of no use any more. */
+  destroy(): void {
+    this.#connection.destroy()
   }
 
   blame(code: ErrorCode, answered: boolean): void {

@@ -8,7 +8,7 @@ import type { ErrorCode } from '../../core/errors.ts'
 import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { SocketHandle } from '../../runtime/socket-handle.ts'
-import type { PoolUser } from '../pool/deployment-pool.ts'
+import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
 import { Inbox, type Receiver } from '../wire/inbox.ts'
@@ -119,8 +119,9 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     if (this.#connected) this.#upstream?.end()
   }
 
-  upstreamGranted(connection: UpstreamConnection): void {
-    this.#upstream = connection
+  /** Asked for by `connect`, so it is a connection. */
+  upstreamGranted(upstream: Upstream): void {
+    this.#upstream = upstream as UpstreamConnection
   }
 
   clientEnds(): ConnectionEnds | undefined {
@@ -250,7 +251,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   #retry(former: UpstreamConnection): UpstreamConnection | undefined {
     const { pool } = this.#runtime
     if (++this.#attempts >= pool.maxAttempts) return undefined
-    return pool.retry(this, former, this.#context.clock.monotonic())
+    return pool.reconnect(this, former, this.#context.clock.monotonic())
   }
 
   #fail(code: ErrorCode): void {

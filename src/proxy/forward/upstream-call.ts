@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Endpoint } from '../pool/endpoint.ts'
 import type { Lender } from '../wire/outbox.ts'
+import type { AnswerWriter } from './answer-writer.ts'
 import type { CallAnswer } from './call-answer.ts'
 import type { CallRequest } from './call-request.ts'
 import type { MessageFields } from './message-fields.ts'
@@ -32,6 +33,8 @@ export interface UpstreamCall {
   endByClose(): boolean
   /** The call is over. `whole`: both messages are; else the deployment must not take what it has for the whole. */
   letGo(whole: boolean): void
+  /** Its connection is gone, or its stream. */
+  closed(): void
   /** The call failed with `code`, with or without the begin of an answer. */
   blame(code: ErrorCode, answered: boolean): void
 }
@@ -41,8 +44,8 @@ export interface AnsweredCall {
   /** An interim answer. */
   answerInterim(answer: CallAnswer): void
   answerBegins(answer: CallAnswer): void
-  answerData(bytes: Buffer, start: number, end: number, lender: Lender): void
-  answerLastData(bytes: Buffer, start: number, end: number, lender: Lender): void
+  /** Where the data of the answer goes. */
+  readonly answer: AnswerWriter
   /** The deployment makes a tunnel of the call; false where nobody has asked for that. */
   answerSwitches(answer: CallAnswer): boolean
 }

@@ -4,6 +4,9 @@ import type { CallRequest } from './call-request.ts'
 
 /** As a protocol to change to. */
 export const WEBSOCKET = 'websocket'
+/** Of HTTP/1.1 alone. */
+export const WEBSOCKET_KEY = 'sec-websocket-key'
+export const WEBSOCKET_ACCEPT = 'sec-websocket-accept'
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
 /** Value of `Sec-WebSocket-Accept` to a key. */

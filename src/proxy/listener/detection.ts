@@ -15,6 +15,7 @@ export class Detection implements FirstReader {
   readonly #done: (found: Detected, first: Buffer) => void
   #first: Buffer = Buffer.alloc(0)
   #found: Detected = 'tunnel'
+  #http = false
 
   /** Calls `done` once, with what was read; not where the socket closes first, or ends without a word. */
   constructor(
@@ -29,9 +30,12 @@ export class Detection implements FirstReader {
     this.#done = done
   }
 
-  start(): void {
-    const { detect } = this.#context.config.timeouts
-    new FirstRead(this.#context, this.#socket, this.#connections, this).start(detect)
+  /** On a listener for HTTP alone, a client that says nothing is idle; else its deployment may be who speaks first. */
+  start(protocol: 'auto' | 'http' | 'tcp'): void {
+    const { detect, idle } = this.#context.config.timeouts
+    this.#http = protocol === 'http'
+    const time = this.#http ? idle : detect
+    new FirstRead(this.#context, this.#socket, this.#connections, this).start(time)
   }
 
   look(chunk: Buffer): boolean {
@@ -54,6 +58,7 @@ export class Detection implements FirstReader {
 
   /** The deployment speaks first, or the client is slow. */
   late(): void {
-    this.seen()
+    if (this.#http && this.#first.length === 0) this.#socket.destroy()
+    else this.seen()
   }
 }

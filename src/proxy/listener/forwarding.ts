@@ -1,9 +1,11 @@
 /** From a connection of which all is known that can be before its own bytes, to the forwarder that has it from then on. */
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { classify } from '../classify/classify.ts'
 import { CallEvidence, CredentialMemo } from '../credential/call-evidence.ts'
 import type { Downstream, ListenerScope } from '../forward/downstream.ts'
 import { Http1Connection } from '../forward/http1-connection.ts'
+import { Http2Connection } from '../forward/http2-connection.ts'
 import type { PostgresPreamble } from '../forward/postgres-greeting.ts'
 import { Tunnel } from '../forward/tunnel.ts'
 import type { WorkerContext } from '../worker/context.ts'
@@ -12,9 +14,6 @@ import { type Detected, Detection } from './detection.ts'
 import type { Refusals } from './refusals.ts'
 import type { Opening } from './tls-opening.ts'
 import type { TrustedPeers } from './trusted-peers.ts'
-
-/** HTTP/2 with prior knowledge: empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 §6.8, §7). */
-const HTTP2_REFUSAL = Buffer.from('0000000400000000000000080700000000000000000000000d', 'hex')
 
 export interface ForwardingOptions {
   readonly scope: ListenerScope
@@ -50,21 +49,34 @@ export class Forwarding {
       socket.destroy()
       return
     }
-    if (protocol === 'http') this.#startHttp(socket, addresses, secure)
-    else if (protocol === 'tcp') this.startTunnel(socket, addresses, secure)
+    const chosen = socket instanceof TLSSocket ? socket.alpnProtocol : false
+    if (protocol === 'tcp') this.startTunnel(socket, addresses, secure)
+    else if (chosen === 'h2') this.#startHttp2(socket, addresses, secure)
+    else if (chosen === 'http/1.1') this.#startHttp1(socket, addresses, secure)
     else this.#detect(socket, addresses, secure)
   }
 
   #detect(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
     const detected = (found: Detected, first: Buffer): void => {
-      if (found === 'http1') this.#startHttp(socket, addresses, secure, first)
-      else if (found === 'http2') this.#refusals.refuse(socket, 'http2_unsupported', HTTP2_REFUSAL)
+      if (found === 'http2') this.#startHttp2(socket, addresses, secure, first)
+      else if (found === 'http1' || this.#options.protocol === 'http')
+        this.#startHttp1(socket, addresses, secure, first)
       else this.startTunnel(socket, addresses, secure, first)
     }
-    new Detection(this.#context, socket, this.#connections, detected).start()
+    new Detection(this.#context, socket, this.#connections, detected).start(this.#options.protocol)
   }
 
-  #startHttp(
+  #startHttp2(
+    socket: Socket,
+    addresses: Addresses,
+    secure: Secure | undefined,
+    first?: Buffer,
+  ): void {
+    const downstream = this.#downstream(socket, addresses, secure, true)
+    new Http2Connection(this.#context, downstream, this.#connections).start(first)
+  }
+
+  #startHttp1(
     socket: Socket,
     addresses: Addresses,
     secure: Secure | undefined,

@@ -128,6 +128,7 @@ export class ListenerSet {
       settings,
       secrets ?? unshared,
       this.#context.config.authentication.spiffe,
+      config.protocol,
     )
     try {
       return {

@@ -1,7 +1,7 @@
 /** TLS on a listener: its certificates, whom it trusts, its session tickets, ALPN. It makes servers that listen nowhere. */
 import { constants, createHash } from 'node:crypto'
 import type { SecureContext, SecureContextOptions, Server, TlsOptions } from 'node:tls'
-import type { SpiffeConfig } from '../../config/schema.ts'
+import type { ListenerConfig, SpiffeConfig } from '../../config/schema.ts'
 import { TLS_POLICY } from '../../runtime/certificates/tls-policy.ts'
 import { createListenerServer, useTicketKeys } from '../../runtime/tls-internals.ts'
 import { ClientTrust, type SpeakingAuthority } from '../credential/client-trust.ts'
@@ -25,12 +25,21 @@ export interface TlsServers {
 
 export class TlsSide {
   readonly #spiffe: SpiffeConfig | undefined
+  /** Whether HTTP/2 is spoken here. */
+  readonly #http2: boolean
   #tls: ListenerTls
   #secrets: TicketSecrets
   #keys: TicketKeys | undefined
 
-  constructor(tls: ListenerTls, secrets: TicketSecrets, spiffe: SpiffeConfig | undefined) {
+  /** `protocol`: of the listener. */
+  constructor(
+    tls: ListenerTls,
+    secrets: TicketSecrets,
+    spiffe: SpiffeConfig | undefined,
+    protocol: ListenerConfig['protocol'],
+  ) {
     this.#spiffe = spiffe
+    this.#http2 = protocol !== 'tcp'
     this.#tls = tls
     this.#secrets = secrets
   }
@@ -48,7 +57,8 @@ export class TlsSide {
     })
     const keys = resumable ? new TicketKeys(trust, this.#secrets) : undefined
     if (keys !== undefined) for (const context of names.contexts) useTicketKeys(context, keys)
-    const servers = { ...serversOf(names, tls), trust: clientTrust }
+    const options = handshakeOptions(tls, this.#http2)
+    const servers = { ...serversOf(names, options), trust: clientTrust }
     this.#tls = tls
     this.#keys = keys
     return servers
@@ -67,12 +77,12 @@ function ticketOptions(tickets: ListenerTls['tickets']): SecureContextOptions {
   return { sessionTimeout: Math.min(LONGEST_SESSION_S, seconds) }
 }
 
-function serversOf(names: CertificateNames, tls: ListenerTls): Omit<TlsServers, 'trust'> {
+function serversOf(names: CertificateNames, options: TlsOptions): Omit<TlsServers, 'trust'> {
   const { contexts, first } = names
   if (names.exchangeable) {
     const server = createListenerServer(
       {
-        ...handshakeOptions(tls),
+        ...options,
         // A way from OpenSSL to here and back, which a listener with one certificate can save.
         ...(contexts.length === 1
           ? {}
@@ -83,7 +93,7 @@ function serversOf(names: CertificateNames, tls: ListenerTls): Omit<TlsServers, 
     return { needName: false, all: [server], find: () => server }
   }
   const servers = new Map(
-    contexts.map(context => [context, createListenerServer(handshakeOptions(tls), context)]),
+    contexts.map(context => [context, createListenerServer(options, context)]),
   )
   const all = [...servers.values()]
   return { needName: true, all, find: name => servers.get(names.find(name)) as Server }
@@ -91,21 +101,22 @@ function serversOf(names: CertificateNames, tls: ListenerTls): Omit<TlsServers, 
 
 type SniDone = (error: Error | null, context?: SecureContext) => void
 
-function handshakeOptions(tls: ListenerTls): TlsOptions {
+function handshakeOptions(tls: ListenerTls, http2: boolean): TlsOptions {
   return {
     allowHalfOpen: true,
     requestCert: tls.clientCertificate !== 'off',
     // An optional certificate that does not verify is refused after the handshake, where it can be told from none.
     rejectUnauthorized: tls.clientCertificate === 'required',
-    ALPNCallback: ({ protocols }) => chooseProtocol(protocols),
+    ALPNCallback: ({ protocols }) => chooseProtocol(protocols, http2),
   }
 }
 
 /**
- * HTTP/1.1 where it is offered; a protocol that we only carry is the client's own business. A client that speaks nothing
- * but HTTP/2 gets the alert `no_application_protocol` (RFC 7301 §3.2).
+ * HTTP/2 where it is served, then HTTP/1.1, of those that are offered; a protocol that we only carry is the client's own
+ * business. One that speaks nothing but HTTP/2 where it is not gets the alert `no_application_protocol` (RFC 7301 §3.2).
  */
-export function chooseProtocol(offered: readonly string[]): string | undefined {
+export function chooseProtocol(offered: readonly string[], http2: boolean): string | undefined {
+  if (http2 && offered.includes('h2')) return 'h2'
   if (offered.includes('http/1.1')) return 'http/1.1'
   return offered.find(protocol => protocol !== 'h2')
 }

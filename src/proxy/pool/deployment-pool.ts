@@ -3,6 +3,7 @@
  * else (invariant 1). There are `maxConnections` of them at most; who finds none waits, first come, first served.
  */
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { HeaderField, INDEXED } from '../../codec/http2/header-field.ts'
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { DeploymentPolicy } from '../../config/deployment-schema.ts'
 import type { DeploymentConfig } from '../../config/schema.ts'
@@ -12,6 +13,7 @@ import type { WorkerContext } from '../worker/context.ts'
 import { Balancer } from './balancer.ts'
 import { Endpoint } from './endpoint.ts'
 import { EndpointSet } from './endpoint-set.ts'
+import { Http2Upstream, type Http2UpstreamObserver } from './http2-upstream.ts'
 import { policyOf } from './policy.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { UpstreamConnection, type UpstreamUser } from './upstream-connection.ts'
@@ -26,13 +28,19 @@ const MAX_ATTEMPTS = 3
 /** Why a pool does not even let somebody wait. */
 export type PoolRefusal = Extract<ErrorCode, 'upstream_queue_full' | 'upstream_unresolved'>
 
+/** What a call goes over: a connection of its own, or a place on one that it shares. */
+export type Upstream = UpstreamConnection | Http2Upstream
+
+/** What somebody asks for: a tunnel needs a connection that nobody spoke on, and some calls want one for themselves. */
+type Need = 'call' | 'own' | 'tunnel'
+
 /**
  * Who asks for a connection. One that has to wait hears `upstreamGranted` in a later event; or, where it gets none and
  * waits no more, `upstreamClosed` with the reason.
  */
 export interface PoolUser extends UpstreamUser {
-  /** Its connection, in use by it from now on. Where it is not connected yet, `upstreamConnected` follows. */
-  upstreamGranted(connection: UpstreamConnection): void
+  /** Its connection or place, in use by it from now on. Where it is not connected yet, `upstreamConnected` follows. */
+  upstreamGranted(upstream: Upstream): void
   /** Both ends of the client's connection; asked for where a new connection is for this user alone. */
   clientEnds(): ConnectionEnds | undefined
 }
@@ -49,14 +57,16 @@ export interface PoolOptions {
 }
 
 export class DeploymentPool implements TimerOwner {
+  /** How calls by HTTP/2 say whose they are. */
+  readonly tenantField: HeaderField
   readonly #context: WorkerContext
   readonly #tenant: string
   readonly #policy: DeploymentPolicy
   readonly #proxyProtocol: 1 | 2 | undefined
   readonly #endpoints: EndpointSet
   readonly #balancer: Balancer
-  readonly #queue: WaitQueue<PoolUser>
-  readonly #retries: RetryBudget<UpstreamConnection>
+  readonly #queue: WaitQueue<PoolUser, Need>
+  readonly #retries: RetryBudget<UpstreamConnection | PoolUser>
   readonly #all = new Set<UpstreamConnection>()
   /** Ends the wait of the first in the queue: the others wait for as long, and came later. */
   readonly #timer = new Timer(this)
@@ -68,6 +78,7 @@ export class DeploymentPool implements TimerOwner {
     const policy = policyOf(deployment, workers)
     this.#context = context
     this.#tenant = tenant
+    this.tenantField = new HeaderField('x-amt-tenant', tenant, INDEXED)
     this.#policy = policy
     this.#moved = moved
     this.#proxyProtocol = versionOf(deployment.proxyProtocol)
@@ -120,36 +131,63 @@ export class DeploymentPool implements TimerOwner {
   }
 
   /**
-   * A connection for a call: one that rests, else a new one, which the user hears of when it is there. Undefined where
-   * the user has to wait, until it is served, refused, or abandons.
+   * A connection for a call: one that rests, or has room, else a new one, which the user hears of when it is there.
+   * Undefined where the user has to wait, until it is served, refused, or abandons. `own`: what follows may be a tunnel,
+   * so where the deployment is told whose a connection is, it should be the user's alone.
    */
-  acquire(user: PoolUser, now: number): UpstreamConnection | PoolRefusal | undefined {
+  acquire(user: PoolUser, now: number, own = false): Upstream | PoolRefusal | undefined {
+    const need = own && this.announces ? 'own' : 'call'
     // Nobody overtakes those who wait.
-    const connection = this.#queue.size === 0 ? this.#take(user, false, now) : undefined
-    return connection ?? this.#wait(user, false, now)
+    const upstream = this.#queue.size === 0 ? this.#take(user, need, now) : undefined
+    return upstream ?? this.#wait(user, need, now)
   }
 
   /** The same for a tunnel, which needs a connection that carried nothing before. */
   connect(user: PoolUser, now: number): UpstreamConnection | PoolRefusal | undefined {
-    const connection = this.#queue.size === 0 ? this.#take(user, true, now) : undefined
-    return connection ?? this.#wait(user, true, now)
+    const connection = this.#queue.size === 0 ? this.#take(user, 'tunnel', now) : undefined
+    return (connection as UpstreamConnection | undefined) ?? this.#wait(user, 'tunnel', now)
   }
 
   /**
-   * A new connection in place of `former`, which is gone; to another endpoint if there is one, where it could not be made
-   * at all. It does not wait: undefined where there is no room, or the budget for retries is used up.
+   * A connection or place instead of `former`, which is gone; at another endpoint if there is one, where it could not be
+   * made at all. It does not wait: undefined where there is no room, or the budget for retries is used up.
    */
-  retry(user: PoolUser, former: UpstreamConnection, now: number): UpstreamConnection | undefined {
-    if (!this.#retries.admits(this.#underWay())) {
-      this.#context.stats.limited(this.#tenant, 'upstream_retries')
-      return undefined
-    }
-    const except = former.connected ? undefined : former.endpoint
-    const endpoint = this.#balancer.choose(now, except)
-    if (endpoint === undefined || !this.#hasRoom()) return undefined
-    const connection = this.#open(user, endpoint, former.named)
+  retry(user: PoolUser, former: Upstream, now: number): Upstream | undefined {
+    const endpoint = this.#endpointForRetry(former, now)
+    if (endpoint === undefined) return undefined
+    if (!endpoint.http2) return this.#reopen(user, endpoint, former.named)
+    const upstream = this.#share(user, endpoint)
+    if (upstream !== undefined) this.#retries.begin(user)
+    return upstream
+  }
+
+  /** The same for a tunnel. */
+  reconnect(
+    user: PoolUser,
+    former: UpstreamConnection,
+    now: number,
+  ): UpstreamConnection | undefined {
+    const endpoint = this.#endpointForRetry(former, now)
+    return endpoint && this.#reopen(user, endpoint, former.named)
+  }
+
+  #endpointForRetry(former: Upstream, now: number): Endpoint | undefined {
+    if (this.#retries.admits(this.#underWay()))
+      return this.#balancer.choose(now, former.connected ? undefined : former.endpoint)
+    this.#context.stats.limited(this.#tenant, 'upstream_retries')
+    return undefined
+  }
+
+  #reopen(user: PoolUser, endpoint: Endpoint, own: boolean): UpstreamConnection | undefined {
+    if (!this.#hasRoom()) return undefined
+    const connection = this.#open(user, endpoint, own)
     this.#retries.begin(connection)
     return connection
+  }
+
+  /** A call has left its place on a shared connection. */
+  left(user: PoolUser): void {
+    this.#retries.end(user)
   }
 
   /** The user does not want to wait any longer; nothing happens where it does not wait. */
@@ -193,15 +231,36 @@ export class DeploymentPool implements TimerOwner {
 
   // === giving out connections
 
-  #take(user: PoolUser, fresh: boolean, now: number): UpstreamConnection | undefined {
+  #take(user: PoolUser, need: Need, now: number): Upstream | undefined {
     const endpoint = this.#balancer.choose(now)
     if (endpoint === undefined) return undefined
+    if (endpoint.http2 && need !== 'tunnel') return this.#share(user, endpoint)
+    const fresh = need !== 'call'
     const resting = fresh ? undefined : (this.#resting(endpoint) ?? this.#restingElsewhere(now))
     if (resting !== undefined) {
       resting.wake(user)
       return resting
     }
     return this.#hasRoom() ? this.#open(user, endpoint, fresh) : undefined
+  }
+
+  /** A place on a connection of HTTP/2: one is filled before the next is made, so that many frames leave in one write. */
+  #share(user: PoolUser, endpoint: Endpoint): Http2Upstream | undefined {
+    let upstream = endpoint.shared.find(({ open }) => open)
+    if (upstream === undefined) {
+      if (!this.#hasRoom()) return undefined
+      const connection = this.#open(undefined, endpoint, false)
+      upstream = new Http2Upstream(this.#context, connection, this.#room)
+      endpoint.shared.push(upstream)
+    }
+    upstream.join(user)
+    return upstream
+  }
+
+  readonly #room: Http2UpstreamObserver = {
+    room: () => {
+      if (this.#queue.size > 0) this.#serveSoon()
+    },
   }
 
   #resting(endpoint: Endpoint): UpstreamConnection | undefined {
@@ -226,8 +285,9 @@ export class DeploymentPool implements TimerOwner {
   /** Whether there may be one more; the oldest idle one of some endpoint makes room for it. */
   #hasRoom(): boolean {
     if (this.#all.size < this.#policy.maxConnections) return true
-    for (const { idle } of this.#endpoints.all) {
-      const oldest = idle.shift()
+    for (const { idle, shared } of this.#endpoints.all) {
+      const unused = shared.find(({ users }) => users === 0)
+      const oldest = idle.shift() ?? unused?.connection
       if (oldest === undefined) continue
       this.#forget(oldest)
       oldest.destroy()
@@ -237,11 +297,11 @@ export class DeploymentPool implements TimerOwner {
   }
 
   /** `own`: for this user alone. */
-  #open(user: PoolUser, endpoint: Endpoint, own: boolean): UpstreamConnection {
+  #open(user: PoolUser | undefined, endpoint: Endpoint, own: boolean): UpstreamConnection {
     const connection = new UpstreamConnection(
       this.#context,
       endpoint,
-      own && this.announces ? user.clientEnds() : undefined,
+      own && this.announces ? user?.clientEnds() : undefined,
       this.#gone,
     )
     connection.user = user
@@ -260,7 +320,11 @@ export class DeploymentPool implements TimerOwner {
 
   #forget(connection: UpstreamConnection): void {
     this.#retries.end(connection)
-    if (this.#all.delete(connection)) connection.endpoint.open--
+    if (!this.#all.delete(connection)) return
+    const { shared } = connection.endpoint
+    connection.endpoint.open--
+    const index = shared.findIndex(upstream => upstream.connection === connection)
+    if (index >= 0) shared.splice(index, 1)
   }
 
   /** Calls and tunnels that have a connection or wait for one. */
@@ -270,12 +334,12 @@ export class DeploymentPool implements TimerOwner {
 
   // === waiting
 
-  #wait(user: PoolUser, fresh: boolean, now: number): PoolRefusal | undefined {
+  #wait(user: PoolUser, need: Need, now: number): PoolRefusal | undefined {
     const { stats, wheel } = this.#context
     const { timeout } = this.#policy.queue
     if (this.#unresolved) return 'upstream_unresolved'
     if (this.#endpoints.all.length > 0) stats.limited(this.#tenant, 'upstream_connections')
-    if (!this.#queue.join({ who: user, fresh, deadline: now + timeout })) {
+    if (!this.#queue.join({ who: user, need, deadline: now + timeout })) {
       stats.limited(this.#tenant, 'upstream_queue')
       return 'upstream_queue_full'
     }
@@ -303,10 +367,10 @@ export class DeploymentPool implements TimerOwner {
 
   #serve(): void {
     for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
-      const connection = this.#take(first.who, first.fresh, this.#context.clock.monotonic())
-      if (connection === undefined) break
+      const upstream = this.#take(first.who, first.need, this.#context.clock.monotonic())
+      if (upstream === undefined) break
       this.#queue.leave(first.who)
-      first.who.upstreamGranted(connection)
+      first.who.upstreamGranted(upstream)
     }
     if (this.#queue.size === 0) this.#context.wheel.cancel(this.#timer)
   }

@@ -4,6 +4,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DeploymentPolicy } from '../../config/deployment-schema.ts'
 import { POLICY_DEFAULTS } from '../../config/deployment-schema.ts'
 import { EndpointHealth, type HealthObserver } from './endpoint-health.ts'
+import type { Http2Upstream } from './http2-upstream.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
 export interface EndpointOptions {
@@ -33,8 +34,12 @@ export class Endpoint {
   readonly health: EndpointHealth
   /** Idle connections; the last one used is the first one taken, so that the rest can grow old and go. */
   readonly idle: UpstreamConnection[] = []
-  /** Connections that exist, idle ones too; kept by the pool. */
+  /** Connections of HTTP/2, each for many calls; kept by the pool, like the two numbers. */
+  readonly shared: Http2Upstream[] = []
+  /** Connections that exist, idle ones too. */
   open = 0
+  /** Calls on shared connections. */
+  streams = 0
   /** Whether the deployment does not have it any more: calls in use end, and no more come. */
   retired = false
 
@@ -51,9 +56,9 @@ export class Endpoint {
     this.health = new EndpointHealth(options.policy ?? POLICY_DEFAULTS, options.observer ?? NOBODY)
   }
 
-  /** Connections in use. */
+  /** Calls and tunnels that are under way. */
   get load(): number {
-    return this.open - this.idle.length
+    return this.open - this.idle.length - this.shared.length + this.streams
   }
 
   /** Whether calls go elsewhere if there is an elsewhere. */
@@ -73,6 +78,7 @@ export class Endpoint {
   retire(): void {
     this.retired = true
     for (const connection of this.idle.splice(0)) connection.destroy()
+    for (const connection of this.shared.splice(0)) connection.retire()
   }
 }
 

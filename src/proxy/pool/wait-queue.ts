@@ -1,23 +1,23 @@
 /** First come, first served, with a cap: joining, being served and leaving from the middle take the same few steps each. */
 
-export interface Place<T> {
+export interface Place<T, Need> {
   readonly who: T
-  /** Whether a connection that was used before does not do. */
-  readonly fresh: boolean
+  /** What it waits for. */
+  readonly need: Need
   /** Until when it waits; later places have later ones. */
   readonly deadline: number
 }
 
-interface Link<T> extends Place<T> {
-  previous: Link<T> | undefined
-  next: Link<T> | undefined
+interface Link<T, Need> extends Place<T, Need> {
+  previous: Link<T, Need> | undefined
+  next: Link<T, Need> | undefined
 }
 
-export class WaitQueue<T> {
+export class WaitQueue<T, Need> {
   readonly #max: number
-  readonly #links = new Map<T, Link<T>>()
-  #first: Link<T> | undefined
-  #last: Link<T> | undefined
+  readonly #links = new Map<T, Link<T, Need>>()
+  #first: Link<T, Need> | undefined
+  #last: Link<T, Need> | undefined
 
   constructor(max: number) {
     this.#max = max
@@ -27,14 +27,14 @@ export class WaitQueue<T> {
     return this.#links.size
   }
 
-  get first(): Place<T> | undefined {
+  get first(): Place<T, Need> | undefined {
     return this.#first
   }
 
   /** False where it is full. Nobody may join twice. */
-  join(place: Place<T>): boolean {
+  join(place: Place<T, Need>): boolean {
     if (this.#links.size >= this.#max) return false
-    const link: Link<T> = { ...place, previous: this.#last, next: undefined }
+    const link: Link<T, Need> = { ...place, previous: this.#last, next: undefined }
     if (this.#last === undefined) this.#first = link
     else this.#last.next = link
     this.#last = link

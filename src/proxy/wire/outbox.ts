@@ -26,6 +26,9 @@ export interface Lender {
 /** Memory that nobody writes to any more. */
 export const OWN_MEMORY: Lender = { lend: () => true, returned: () => {} }
 
+/** Memory that is read over next. */
+export const BORROWED_MEMORY: Lender = { lend: () => false, returned: () => {} }
+
 /** Whose socket it is. */
 export interface Sender {
   /** `flush` returned true, and only at the end of the turn it shows that it is enough: rest until `drained`. */
@@ -102,6 +105,14 @@ export class Outbox implements HandleWriter, TurnWriter {
     this.#textToPiece()
     const piece = bytes.subarray(start, end)
     this.#pieces.push(this.#borrow(lender) ? piece : Buffer.from(piece))
+  }
+
+  /** Adds memory that nobody writes to any more, as it is; then `flush` must follow in this turn. */
+  piece(bytes: Buffer): void {
+    this.total += bytes.length
+    this.#queued += bytes.length
+    this.#textToPiece()
+    this.#pieces.push(bytes)
   }
 
   /** Whether `lender` lends; from one at a time, and only what leaves at once or is waited for. */

@@ -3,6 +3,7 @@
 import type { Http1Caps } from '../../codec/http1/caps.ts'
 import type { RequestHead } from '../../codec/http1/request-head.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
+import type { Http2Sessions } from '../../config/http2-schema.ts'
 import type { Config } from '../../config/schema.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
@@ -46,6 +47,8 @@ export interface WorkerContext {
   readonly pseudonym: string
   /** Of messages in both directions. */
   readonly caps: Http1Caps
+  /** What sessions of HTTP/2 keep to. */
+  readonly http2: Http2Sessions
   /** Parsers are shared: what one says is valid until the next head is read. */
   readonly requestHead: RequestHead
   /** For peers in `trustedProxies`, whose `x-forwarded-*` lines stay. */

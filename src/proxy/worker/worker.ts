@@ -4,6 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
 import { capsOf } from '../../config/http1-schema.ts'
+import { sessionOptionsOf } from '../../config/http2-schema.ts'
 import type { ListenerConfig } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import { sameConfig } from '../../core/same-config.ts'
@@ -317,6 +318,7 @@ function createContext(
     fields,
     pseudonym: pseudonymOf(config.service.name, instance),
     caps,
+    http2: sessionOptionsOf(config),
     requestHead: new RequestHead(fields.request, caps, path),
     trustedRequestHead: new RequestHead(fields.trustedRequest, caps, path),
     responseHead: new ResponseHead(fields.response, caps),

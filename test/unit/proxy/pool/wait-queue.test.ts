@@ -2,14 +2,14 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { WaitQueue } from '../../../../src/proxy/pool/wait-queue.ts'
 
-const place = (who: string): { who: string; fresh: boolean; deadline: number } => ({
+const place = (who: string): { who: string; need: string; deadline: number } => ({
   who,
-  fresh: false,
+  need: 'call',
   deadline: 0,
 })
 
 await test('the first who came is the first, whoever leaves meanwhile', async t => {
-  const queue = new WaitQueue<string>(10)
+  const queue = new WaitQueue<string, string>(10)
   for (const who of ['a', 'b', 'c', 'd']) t.ok(queue.join(place(who)))
   t.ok(queue.leave('b'))
   t.notOk(queue.leave('b'), 'only once')
@@ -24,25 +24,25 @@ await test('the first who came is the first, whoever leaves meanwhile', async t 
 })
 
 await test('nobody joins a queue that is full, until somebody leaves', async t => {
-  const queue = new WaitQueue<string>(2)
+  const queue = new WaitQueue<string, string>(2)
   t.same(
     ['a', 'b', 'c'].map(who => queue.join(place(who))),
     [true, true, false],
   )
   queue.leave('a')
   t.ok(queue.join(place('c')))
-  t.notOk(new WaitQueue<string>(0).join(place('a')), 'a cap of 0 lets nobody wait')
+  t.notOk(new WaitQueue<string, string>(0).join(place('a')), 'a cap of 0 lets nobody wait')
 })
 
 await test('behaves as a list does, in any order of events', async t => {
   const events = fc.array(fc.record({ who: fc.nat(8), joins: fc.boolean() }), { maxLength: 60 })
   fc.assert(
     fc.property(events, all => {
-      const queue = new WaitQueue<number>(5)
+      const queue = new WaitQueue<number, string>(5)
       const list: number[] = []
       for (const { who, joins } of all) {
         if (joins && !list.includes(who)) {
-          const joined = queue.join({ who, fresh: false, deadline: 0 })
+          const joined = queue.join({ who, need: 'call', deadline: 0 })
           if (joined !== list.length < 5) throw new Error(`${who} joined: ${joined}`)
           if (joined) list.push(who)
         } else if (!joins) {

@@ -1,0 +1,303 @@
+/**
+ * One stream of a client's HTTP/2 connection, as the exchange of its call sees it. One object serves many streams of its
+ * connection, one after the other.
+ */
+import { INTERNAL_ERROR, NO_ERROR } from '../../codec/http2/frame.ts'
+import type { HeaderField } from '../../codec/http2/header-field.ts'
+import type { RequestSection } from '../../codec/http2/request-section.ts'
+import type { Http2Stream } from '../../codec/http2/stream.ts'
+import { BORROWED_MEMORY } from '../wire/outbox.ts'
+import type { StreamSender } from '../wire/stream-output.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import type { CallTraffic } from './call-account.ts'
+import { CallWatch, type WatchedCaller } from './call-watch.ts'
+import type { Caller } from './caller.ts'
+import type { ConnectionAccount, Downstream } from './downstream.ts'
+import type { Exchange } from './exchange.ts'
+import { Http2AnswerWriter } from './http2-answer.ts'
+import type { Http2Connection } from './http2-connection.ts'
+import { MessageFields, NO_FIELDS } from './message-fields.ts'
+import type { OriginMemo } from './origin-memo.ts'
+import { RateGuard } from './rate-guard.ts'
+import { SectionFields } from './section-fields.ts'
+
+/** A piece of a body that came before its deployment was reached. */
+interface EarlyPiece {
+  readonly bytes: Buffer
+  readonly last: boolean
+}
+
+export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSender {
+  readonly context: WorkerContext
+  readonly downstream: Downstream
+  readonly watch: CallWatch
+  readonly answer: Http2AnswerWriter<Http2Caller>
+  exchange: Exchange
+  pausedByUpstream = false
+  pausedByPace = false
+  readonly #connection: Http2Connection
+  #stream!: Http2Stream<Http2Caller>
+  /** Whether a call of the stream is under way. */
+  #serving = false
+  /** The connection is gone: what was not counted was not sent. */
+  #gone = false
+  #early: EarlyPiece[] = []
+  /** The client has said all, behind what is early. */
+  #ended = false
+  #trailers: MessageFields = NO_FIELDS
+  #trailerSorter: SectionFields | undefined
+  /** Octets that were taken while the client should rest: it may send no others for them yet. */
+  #unconsumed = 0
+  /** Of a client that does not take its answer; made when there is such a thing. */
+  #readGuard: RateGuard | undefined
+
+  /** `downstream` is its own, with evidence that no other call has. */
+  constructor(connection: Http2Connection, downstream: Downstream) {
+    this.#connection = connection
+    this.context = connection.context
+    this.downstream = downstream
+    this.exchange = connection.context.exchanges.idle
+    this.watch = new CallWatch(this)
+    this.answer = new Http2AnswerWriter(connection.session, connection.transport, this)
+  }
+
+  get account(): ConnectionAccount {
+    return this.#connection.account
+  }
+
+  get origin(): OriginMemo {
+    return this.#connection.origin
+  }
+
+  get traffic(): CallTraffic {
+    return this
+  }
+
+  get receivedBytes(): number {
+    return this.#stream.received
+  }
+
+  get sentBytes(): number {
+    return this.#stream.sent
+  }
+
+  get unsentBytes(): number {
+    return this.#gone ? Number.POSITIVE_INFINITY : 0
+  }
+
+  get blocked(): boolean {
+    return this.answer.heldUp
+  }
+
+  get paused(): boolean {
+    return this.pausedByUpstream || this.pausedByPace
+  }
+
+  /** Whether its evidence can serve another call. */
+  get reusable(): boolean {
+    return !this.downstream.evidence.checking
+  }
+
+  // === what the client sends
+
+  /** A call begins on `stream`. */
+  begin(stream: Http2Stream<Http2Caller>, section: RequestSection, endStream: boolean): void {
+    this.#stream = stream
+    this.#serving = true
+    this.#ended = endStream
+    this.#trailers = NO_FIELDS
+    this.#unconsumed = 0
+    this.pausedByUpstream = false
+    this.pausedByPace = false
+    this.answer.serve(stream)
+    const exchange = this.context.exchanges.take(this)
+    this.exchange = exchange
+    exchange.request.takeSection(section, endStream)
+    exchange.begin(stream.received, false)
+    exchange.flushUpstream()
+  }
+
+  /** `bytes[start, end)` of the body, only valid during the call; `last`: nothing follows but `ended`. */
+  data(bytes: Buffer, start: number, end: number, last: boolean): void {
+    if (!this.#serving) {
+      this.#connection.session.consumed(this.#stream, end - start)
+      return
+    }
+    if (this.#early.length > 0 || !this.#takes) {
+      this.#early.push({ bytes: Buffer.from(bytes.subarray(start, end)), last })
+      return
+    }
+    this.#feed(bytes, start, end, last)
+    this.exchange.flushUpstream()
+  }
+
+  get #takes(): boolean {
+    return this.exchange.tunnelling || this.exchange.wantsBody
+  }
+
+  #feed(bytes: Buffer, start: number, end: number, last: boolean): void {
+    const { exchange } = this
+    this.#unconsumed += end - start
+    if (exchange.tunnelling) {
+      exchange.tunnelFromDownstream(bytes, start, end, BORROWED_MEMORY)
+      this.#giveBack()
+      return
+    }
+    exchange.takeBody(bytes, start, end, last)
+    // Before it is counted: the frame that may follow belongs to the call.
+    this.#giveBack()
+    exchange.bodyRead()
+  }
+
+  /** The client may send as much again as was taken, unless it should rest. */
+  #giveBack(): void {
+    if (this.#unconsumed === 0 || this.paused) return
+    this.#connection.session.consumed(this.#stream, this.#unconsumed)
+    this.#unconsumed = 0
+  }
+
+  trailers(fields: readonly HeaderField[]): void {
+    const { trusted } = this.downstream
+    const table = trusted ? this.context.fields.trustedRequest : this.context.fields.request
+    this.#trailerSorter ??= new SectionFields(table)
+    const list: HeaderField[] = []
+    this.#trailerSorter.sort(fields, list)
+    this.#trailers = new MessageFields()
+    this.#trailers.setList(list)
+  }
+
+  /** The client has said all. */
+  ended(): void {
+    this.#ended = true
+    if (this.#serving && this.#early.length === 0) this.#end()
+  }
+
+  #end(): void {
+    const { exchange } = this
+    if (exchange.tunnelling) exchange.downstreamEnded()
+    else if (exchange.wantsBody) {
+      exchange.endBody(this.#trailers)
+      exchange.bodyRead()
+    }
+    exchange.flushUpstream()
+  }
+
+  /** The client has reset the stream, or it is over because of what came on it. */
+  reset(): void {
+    if (this.#serving) this.exchange.abort('client_closed')
+    this.#finish()
+  }
+
+  /** The connection is gone. */
+  lost(): void {
+    this.#gone = true
+    this.reset()
+    this.watch.close()
+  }
+
+  pump(): void {
+    while (this.#serving && this.#takes && this.#early.length > 0) {
+      const { bytes, last } = this.#early.shift() as EarlyPiece
+      this.#feed(bytes, 0, bytes.length, last)
+    }
+    if (!this.#serving) return
+    if (this.#ended && this.#early.length === 0) this.#end()
+    this.exchange.flushUpstream()
+    this.#connection.transport.touch()
+  }
+
+  pauseForUpstream(paused: boolean): void {
+    this.pausedByUpstream = paused
+    this.#pauseOrResume()
+  }
+
+  pauseForPace(paused: boolean): void {
+    this.pausedByPace = paused
+    this.#pauseOrResume()
+  }
+
+  #pauseOrResume(): void {
+    if (this.paused) this.watch.excuseUpload()
+    else if (this.#unconsumed > 0) {
+      this.#giveBack()
+      this.#connection.transport.touch()
+    }
+  }
+
+  // === what the client gets
+
+  flush(): boolean {
+    this.#connection.transport.touch()
+    if (!this.answer.heldUp) return true
+    this.#watchReader()
+    return false
+  }
+
+  #watchReader(): void {
+    this.#readGuard ??= new RateGuard(this.context, this.context.config.minimumRate.response, {
+      moved: () => this.#stream.sent,
+      heldUp: () => false,
+      tooSlow: () => this.exchange.fail('read_too_slow'),
+    })
+    this.#readGuard.watch()
+  }
+
+  /** The windows of the client let more go. */
+  writable(): void {
+    this.answer.resume()
+    this.#connection.transport.touch()
+  }
+
+  streamSent(): void {
+    if (this.#serving) this.exchange.downstreamSent()
+  }
+
+  streamDrained(): void {
+    this.#readGuard?.stop()
+    if (this.#serving) this.exchange.downstreamDrained()
+    else this.#finish()
+  }
+
+  upstreamFree(): void {
+    this.exchange.paceOver()
+  }
+
+  callDone(): void {
+    this.#serving = false
+    this.watch.rest()
+    // What is left of the answer still goes; the stream is over behind it.
+    if (!this.answer.heldUp) this.#finish()
+  }
+
+  endTunnel(): void {
+    this.callDone()
+  }
+
+  destroy(): void {
+    this.#serving = false
+    this.#connection.session.reset(this.#stream, INTERNAL_ERROR)
+    this.#finish()
+  }
+
+  late(): void {}
+
+  /** Nothing more happens on the stream. */
+  #finish(): void {
+    this.#serving = false
+    this.watch.rest()
+    this.#readGuard?.stop()
+    this.answer.drop()
+    for (const { bytes } of this.#early) this.#unconsumed += bytes.length
+    this.#early.length = 0
+    const stream = this.#stream
+    if (stream.owner !== this) return
+    stream.owner = undefined
+    const { session, transport } = this.#connection
+    if (this.#unconsumed > 0) session.consumed(stream, this.#unconsumed)
+    this.#unconsumed = 0
+    // RFC 9113 §8.1: the answer is whole, and the rest of the request is not wanted.
+    session.reset(stream, NO_ERROR)
+    transport.touch()
+    this.#connection.callerDone(this)
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * A downstream connection that speaks HTTP/2: gives each stream to a caller of its own, whose call is routed by itself, so
+ * that the streams of one connection may belong to many tenants. It owns the socket from its construction on.
+ */
+import type { HeaderField } from '../../codec/http2/header-field.ts'
+import type { RequestSection } from '../../codec/http2/request-section.ts'
+import { type ServerEvents, ServerSession } from '../../codec/http2/server-session.ts'
+import type { Http2Stream } from '../../codec/http2/stream.ts'
+import { Timer } from '../../core/timer-wheel.ts'
+import { SocketHandle } from '../../runtime/socket-handle.ts'
+import { Inbox, type Receiver } from '../wire/inbox.ts'
+import { Outbox, type Sender } from '../wire/outbox.ts'
+import { SessionTransport } from '../wire/session-transport.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import { ConnectionAccount, type Downstream } from './downstream.ts'
+import { refuseHead } from './http2-answer.ts'
+import { Http2Caller } from './http2-caller.ts'
+import { OriginMemo } from './origin-memo.ts'
+import { RateGuard } from './rate-guard.ts'
+
+/** How long a peer to which all has been sent may take to close before the socket is closed for good. */
+const LINGER_MS = 1_000
+
+/** Where a worker has its connections, to end them with it. */
+export interface OpenHttp2Connections {
+  add(connection: Http2Connection): unknown
+  delete(connection: Http2Connection): unknown
+}
+
+export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sender {
+  readonly context: WorkerContext
+  readonly downstream: Downstream
+  readonly account: ConnectionAccount
+  readonly origin: OriginMemo
+  readonly session: ServerSession<Http2Caller>
+  readonly transport: SessionTransport<Http2Caller>
+  readonly #inbox: Inbox
+  readonly #outbox: Outbox
+  readonly #open: OpenHttp2Connections
+  readonly #timer = new Timer(this)
+  /** Callers with a call, and those that wait for one. */
+  readonly #callers = new Set<Http2Caller>()
+  readonly #free: Http2Caller[] = []
+  /** Of a client that does not read; made when there is such a thing. */
+  #readGuard: RateGuard | undefined
+  #ending = false
+  #lingering = false
+  #closed = false
+
+  /** It is in `open` for as long as its socket is. */
+  constructor(context: WorkerContext, downstream: Downstream, open: OpenHttp2Connections) {
+    const { socket, listener } = downstream
+    this.context = context
+    this.downstream = downstream
+    this.#open = open
+    this.account = new ConnectionAccount(context, listener.index, context.meter.connection)
+    this.origin = new OriginMemo(downstream, { received: '2', pseudonym: context.pseudonym })
+    this.#inbox = new Inbox(context.readBuffers, this)
+    this.#outbox = new Outbox(context.turnWrites, socket, this)
+    this.#outbox.attach(SocketHandle.of(socket))
+    this.session = new ServerSession(this, context.clock.monotonic(), context.http2.downstream)
+    this.transport = new SessionTransport(context.turnWrites, this.#outbox, this.session)
+    open.add(this)
+    socket.on('end', () => this.#end())
+    // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
+    socket.on('close', () => this.#socketClosed())
+    this.#wait(context.config.timeouts.idle)
+  }
+
+  /** Begins to read; `first` is what detection has read before the connection was made. */
+  start(first?: Buffer): void {
+    this.transport.touch()
+    if (first !== undefined) this.received(first, first.length)
+    if (!this.#closed) this.#inbox.attach(this.downstream.socket, this.#outbox.handle)
+  }
+
+  received(bytes: Buffer, length: number): boolean {
+    const { clock } = this.context
+    clock.refresh()
+    if (this.#lingering) return true
+    this.session.receive(bytes.subarray(0, length), clock.monotonic())
+    this.transport.touch()
+    return true
+  }
+
+  heldUp(): void {
+    this.#readGuard ??= new RateGuard(this.context, this.context.config.minimumRate.response, {
+      moved: () => this.#outbox.total - this.#outbox.unsent,
+      heldUp: () => false,
+      tooSlow: () => this.#readTooSlow(),
+    })
+    this.#readGuard.watch()
+  }
+
+  drained(): void {
+    this.context.clock.refresh()
+    this.#readGuard?.stop()
+    this.transport.drained()
+  }
+
+  #readTooSlow(): void {
+    this.context.stats.rejected('read_too_slow', this.downstream.listener.index)
+    this.destroy()
+  }
+
+  // === streams
+
+  request(
+    stream: Http2Stream<Http2Caller>,
+    section: RequestSection | undefined,
+    endStream: boolean,
+  ): void {
+    if (section === undefined) {
+      this.#refuseLargeHead(stream)
+      return
+    }
+    const caller = this.#free.pop() ?? this.#createCaller()
+    this.context.wheel.suspend(this.#timer)
+    this.#callers.add(caller)
+    stream.owner = caller
+    caller.begin(stream, section, endStream)
+  }
+
+  #createCaller(): Http2Caller {
+    const { evidence } = this.downstream
+    return new Http2Caller(this, { ...this.downstream, evidence: evidence.another() })
+  }
+
+  /** Nobody knows whose call it is. */
+  #refuseLargeHead(stream: Http2Stream<Http2Caller>): void {
+    const { stats } = this.context
+    stats.rejected('head_too_large', this.downstream.listener.index)
+    refuseHead(this.session, stream)
+  }
+
+  malformed({ error }: RequestSection): void {
+    this.context.stats.rejected(error, this.downstream.listener.index)
+  }
+
+  // oxlint-disable-next-line eslint/max-params -- as the session tells it: no object a frame
+  data(
+    stream: Http2Stream<Http2Caller>,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    endStream: boolean,
+  ): void {
+    if (stream.owner === undefined) this.session.consumed(stream, end - start)
+    else stream.owner.data(bytes, start, end, endStream)
+  }
+
+  trailers(stream: Http2Stream<Http2Caller>, fields: readonly HeaderField[]): void {
+    stream.owner?.trailers(fields)
+  }
+
+  ended(stream: Http2Stream<Http2Caller>): void {
+    stream.owner?.ended()
+  }
+
+  reset(stream: Http2Stream<Http2Caller>): void {
+    stream.owner?.reset()
+  }
+
+  writable(stream: Http2Stream<Http2Caller>): void {
+    stream.owner?.writable()
+  }
+
+  goingAway(): void {}
+
+  pong(): void {}
+
+  /** What the client sent ends the connection; GOAWAY says why. */
+  failed(): void {
+    this.#finish()
+  }
+
+  /** Its stream is over; its exchange may still be at its last step. */
+  callerDone(caller: Http2Caller): void {
+    this.#callers.delete(caller)
+    queueMicrotask(() => this.#recycle(caller))
+  }
+
+  #recycle(caller: Http2Caller): void {
+    const { exchanges } = this.context
+    exchanges.give(caller.exchange)
+    caller.exchange = exchanges.idle
+    if (caller.reusable && !this.#closed) this.#free.push(caller)
+    else caller.watch.close()
+    if (this.#callers.size > 0 || this.#closed) return
+    if (this.#ending) this.#finish()
+    else this.#wait(this.context.config.timeouts.idle)
+  }
+
+  // === the connection
+
+  #wait(ms: number): void {
+    this.context.wheel.arm(this.#timer, ms, this.context.clock.monotonic())
+  }
+
+  /** It was idle for too long, or the client does not close what was ended. */
+  timerExpired(): void {
+    if (this.#lingering) this.downstream.socket.destroy()
+    else if (this.#callers.size === 0) this.drain()
+  }
+
+  /** The client sends no more: what is under way on its streams has nobody to answer, but for those that are whole. */
+  #end(): void {
+    this.#ending = true
+    if (this.#callers.size === 0) this.#finish()
+  }
+
+  /** Ends the connection politely: what was written still arrives. */
+  #finish(): void {
+    if (this.#lingering || this.#closed) return
+    this.#lingering = true
+    this.transport.sendNow()
+    this.#wait(this.context.config.timeouts.idle)
+    this.#outbox.end(() => {
+      if (!this.#closed) this.#wait(LINGER_MS)
+    })
+    for (const caller of this.#callers) caller.lost()
+    this.#inbox.resume()
+  }
+
+  /** The worker is shutting down, or the connection was idle for too long: no further streams, those that are there go on. */
+  drain(): void {
+    this.#ending = true
+    this.session.endAfterStreams()
+    this.transport.touch()
+    if (this.#callers.size === 0) this.#finish()
+  }
+
+  destroy(): void {
+    this.#outbox.cut()
+  }
+
+  /** Where the connection is meant for nobody any more, the running calls are the last ones. */
+  directoryChanged(): void {
+    const { evidence } = this.downstream
+    evidence.resolve(this.context.authenticator.directory)
+    if (evidence.stranded) this.drain()
+  }
+
+  #socketClosed(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.context.clock.refresh()
+    this.context.wheel.cancel(this.#timer)
+    this.#readGuard?.stop()
+    this.session.abandon()
+    for (const caller of this.#callers) caller.lost()
+    for (const caller of this.#free) caller.watch.close()
+    this.#free.length = 0
+    this.account.close()
+    this.#inbox.close()
+    this.#open.delete(this)
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * A connection to a deployment that speaks HTTP/2, and the calls that share it. Like every upstream connection it belongs
+ * to one tenant's pool for all its life.
+ */
+import { type ClientEvents, ClientSession } from '../../codec/http2/client-session.ts'
+import { NO_ERROR, REFUSED_STREAM } from '../../codec/http2/frame.ts'
+import type { HeaderField } from '../../codec/http2/header-field.ts'
+import type { ResponseSection } from '../../codec/http2/response-section.ts'
+import type { Http2Stream } from '../../codec/http2/stream.ts'
+import type { ErrorCode } from '../../core/errors.ts'
+import { Timer } from '../../core/timer-wheel.ts'
+import { SessionTransport } from '../wire/session-transport.ts'
+import type { WorkerContext } from '../worker/context.ts'
+import type { Endpoint } from './endpoint.ts'
+import type { UpstreamConnection, UpstreamUser } from './upstream-connection.ts'
+
+/** Who waits for the connection to be made. */
+export interface ConnectionWaiter {
+  upstreamConnected(): void
+  upstreamClosed(error: ErrorCode): void
+}
+
+/** Whose stream it is. Its last call is `streamEnded`, `streamReset` or `streamLost`. */
+export interface StreamUser {
+  /** An answer, in part (1xx) or for good; with `endStream` all of it. */
+  answered(section: ResponseSection, endStream: boolean): void
+  /** `bytes[start, end)`, only valid during the call; `last`: nothing follows but `streamEnded`. */
+  streamData(bytes: Buffer, start: number, end: number, last: boolean): void
+  streamTrailers(fields: readonly HeaderField[]): void
+  /** The answer is whole. */
+  streamEnded(): void
+  /** The stream is over before its end. `untouched`: the deployment has not looked at the call. */
+  streamReset(code: number, untouched: boolean): void
+  /** The connection is gone. */
+  streamLost(error: ErrorCode): void
+  /** What waited for a larger window can go on. */
+  streamWritable(): void
+}
+
+export interface Http2UpstreamObserver {
+  /** There is room for another call, where there was none. */
+  room(): void
+}
+
+export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
+  readonly connection: UpstreamConnection
+  /** Calls that have a place on it, waiting or under way. */
+  users = 0
+  readonly #context: WorkerContext
+  readonly #observer: Http2UpstreamObserver
+  readonly #waiters = new Set<ConnectionWaiter>()
+  readonly #idle: Timer
+  #session: ClientSession<StreamUser> | undefined
+  #transport: SessionTransport<StreamUser> | undefined
+  /** No call begins on it any more. */
+  #closing = false
+
+  /** `connection` is made for it alone. */
+  constructor(
+    context: WorkerContext,
+    connection: UpstreamConnection,
+    observer: Http2UpstreamObserver,
+  ) {
+    this.#context = context
+    this.#observer = observer
+    this.connection = connection
+    this.#idle = new Timer(this)
+    connection.user = this
+  }
+
+  get endpoint(): Endpoint {
+    return this.connection.endpoint
+  }
+
+  get connected(): boolean {
+    return this.#session !== undefined
+  }
+
+  /** Whether it was made for one client alone; never. */
+  get named(): boolean {
+    return false
+  }
+
+  /** Whether another call may have a place. */
+  get open(): boolean {
+    if (this.#closing || !this.connection.open) return false
+    if (this.users >= this.#context.config.http2.maxStreams) return false
+    return this.#session === undefined || this.#session.open
+  }
+
+  get transport(): SessionTransport<StreamUser> {
+    if (this.#transport === undefined) throw new Error('there is no session yet')
+    return this.#transport
+  }
+
+  // === places
+
+  /** Gives a place to a call; `waiter` hears of the connection where it is not made yet. */
+  join(waiter: ConnectionWaiter): void {
+    this.users++
+    this.endpoint.streams++
+    this.#context.wheel.suspend(this.#idle)
+    if (this.#session === undefined) this.#waiters.add(waiter)
+  }
+
+  /** A call gives its place back. */
+  leave(waiter: ConnectionWaiter): void {
+    const hadRoom = this.open
+    this.users--
+    this.endpoint.streams--
+    this.#waiters.delete(waiter)
+    if (!hadRoom && this.open) this.#observer.room()
+    if (this.users > 0) return
+    if (this.#closing || this.endpoint.retired) this.close()
+    else {
+      const { wheel, clock, config } = this.#context
+      wheel.arm(this.#idle, config.timeouts.idle, clock.monotonic())
+    }
+  }
+
+  /** Begins a stream. Undefined where that became impossible since the place was given: it may be tried elsewhere. */
+  request(
+    user: StreamUser,
+    fields: readonly HeaderField[],
+    endStream: boolean,
+  ): Http2Stream<StreamUser> | undefined {
+    const session = this.#session
+    return session?.open === true ? session.request(user, fields, endStream) : undefined
+  }
+
+  get session(): ClientSession<StreamUser> {
+    if (this.#session === undefined) throw new Error('there is no session yet')
+    return this.#session
+  }
+
+  /** No further calls; those under way go on, and the connection is closed behind the last. */
+  retire(): void {
+    this.#closing = true
+    if (this.users === 0) this.close()
+  }
+
+  /** Ends it politely. */
+  close(): void {
+    this.#closing = true
+    if (this.#session !== undefined && this.connection.open) {
+      this.#session.leave()
+      this.#transport?.touch()
+      this.#transport?.sendNow()
+      this.connection.end()
+    }
+    this.connection.destroy()
+  }
+
+  timerExpired(): void {
+    if (this.users === 0) this.close()
+  }
+
+  // === of the connection
+
+  upstreamConnected(): void {
+    const { context, connection } = { context: this.#context, connection: this.connection }
+    const options = context.http2.upstream
+    this.#session = new ClientSession(this, context.clock.monotonic(), options)
+    this.#transport = new SessionTransport(context.turnWrites, connection.outbox, this.#session)
+    this.#transport.touch()
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const waiter of waiters) waiter.upstreamConnected()
+  }
+
+  upstreamData(bytes: Buffer, length: number): boolean {
+    this.#session?.receive(bytes.subarray(0, length), this.#context.clock.monotonic())
+    this.#transport?.touch()
+    return true
+  }
+
+  upstreamHeldUp(): void {}
+
+  upstreamDrained(): void {
+    this.#transport?.drained()
+  }
+
+  upstreamEnded(): void {
+    this.connection.destroy()
+  }
+
+  upstreamClosed(error: ErrorCode): void {
+    this.#closing = true
+    this.#context.wheel.cancel(this.#idle)
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const waiter of waiters) waiter.upstreamClosed(error)
+    for (const stream of this.#session?.abandon() ?? []) {
+      const user = stream.owner
+      stream.owner = undefined
+      user?.streamLost(error)
+    }
+  }
+
+  // === of the session
+
+  response(stream: Http2Stream<StreamUser>, section: ResponseSection, endStream: boolean): void {
+    stream.owner?.answered(section, endStream)
+  }
+
+  // oxlint-disable-next-line eslint/max-params -- as the session tells it: no object a frame
+  data(
+    stream: Http2Stream<StreamUser>,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    endStream: boolean,
+  ): void {
+    if (stream.owner === undefined) this.#session?.consumed(stream, end - start)
+    else stream.owner.streamData(bytes, start, end, endStream)
+  }
+
+  trailers(stream: Http2Stream<StreamUser>, fields: readonly HeaderField[]): void {
+    stream.owner?.streamTrailers(fields)
+  }
+
+  ended(stream: Http2Stream<StreamUser>): void {
+    stream.owner?.streamEnded()
+  }
+
+  reset(stream: Http2Stream<StreamUser>, code: number): void {
+    const user = stream.owner
+    stream.owner = undefined
+    user?.streamReset(code, code === REFUSED_STREAM)
+  }
+
+  writable(stream: Http2Stream<StreamUser>): void {
+    stream.owner?.streamWritable()
+  }
+
+  /** Streams above `lastStreamId` were not looked at (RFC 9113 §6.8). */
+  goingAway(lastStreamId: number): void {
+    this.#closing = true
+    for (const stream of this.#session?.refusedAbove(lastStreamId) ?? []) {
+      const user = stream.owner
+      stream.owner = undefined
+      user?.streamReset(NO_ERROR, true)
+    }
+    if (this.users === 0) this.close()
+  }
+
+  pong(): void {}
+
+  failed(): void {
+    this.#transport?.touch()
+    this.#transport?.sendNow()
+    this.connection.end()
+    this.connection.destroy()
+  }
+}
