@@ -69,7 +69,8 @@ export abstract class Http2Session<Owner> {
   protected readonly reader: FrameReader
   readonly #frames: FrameBudget
   protected readonly resets: FrameBudget
-  #greeted = false
+  /** Whether the other end has said what it takes. */
+  greeted = false
   #sendWindow: number = DEFAULT_WINDOW
   readonly #receiveWindow: ReceiveWindow
   #answers = 0
@@ -85,11 +86,6 @@ export abstract class Http2Session<Owner> {
     this.#frames = new FrameBudget(options.frameBudget, now)
     this.resets = new FrameBudget(options.resetBudget, now)
     this.#receiveWindow = new ReceiveWindow(Math.max(DEFAULT_WINDOW, options.sessionWindow))
-  }
-
-  /** Whether the other end has said what it takes. */
-  get greeted(): boolean {
-    return this.#greeted
   }
 
   /** Streams that are not over. */
@@ -299,7 +295,7 @@ export abstract class Http2Session<Owner> {
 
   /** Settings have to come first (RFC 9113 §3.4). */
   #isGreeted(type: number): boolean {
-    if (this.#greeted || type === SETTINGS) return true
+    if (this.greeted || type === SETTINGS) return true
     this.fail(PROTOCOL_ERROR, 'settings have to come first')
     return false
   }
@@ -353,7 +349,7 @@ export abstract class Http2Session<Owner> {
 
   #settings(): void {
     const { flags, bytes, start, end } = this.reader
-    this.#greeted = true
+    this.greeted = true
     if ((flags & ACK) !== 0) return
     const former = this.remote.initialWindowSize
     const error = this.remote.apply(bytes, start, end)

@@ -11,8 +11,8 @@ import {
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { HeaderField } from '../../codec/http2/header-field.ts'
 import type { ResponseSection } from '../../codec/http2/response-section.ts'
+import type { SectionFields } from './http2/section-fields.ts'
 import { MessageFields } from './message-fields.ts'
-import type { SectionFields } from './section-fields.ts'
 
 /** Valid while its answer begins: one object takes very many. */
 export class CallAnswer {

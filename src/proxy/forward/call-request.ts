@@ -15,10 +15,10 @@ import type { ErrorCode } from '../../core/errors.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
 import { type FormerHops, isSaneRequestId } from './fields.ts'
+import { SectionFields } from './http2/section-fields.ts'
 import { MessageFields } from './message-fields.ts'
 import type { OriginMemo } from './origin-memo.ts'
 import { findQueryKey } from './query-key.ts'
-import { SectionFields } from './section-fields.ts'
 import { hasPassed } from './via.ts'
 
 /** RFC 9110 §9.2.2. */

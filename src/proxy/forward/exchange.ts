@@ -20,16 +20,16 @@ import type { CallAnswer } from './call-answer.ts'
 import { CallRequest } from './call-request.ts'
 import type { Caller } from './caller.ts'
 import { endsOf } from './downstream.ts'
-import { LAST_HOP_STATUS } from './http1-answer.ts'
+import { LAST_HOP_STATUS } from './http1/http1-answer.ts'
 import {
   ANSWER_DONE,
   ANSWER_MALFORMED,
   ANSWER_SWITCHED,
   type Http1UpstreamCall,
-} from './http1-upstream-call.ts'
-import type { StreamedCall } from './http2-upstream-call.ts'
+} from './http1/http1-upstream-call.ts'
+import { isAgreed } from './http1/protocol-switch.ts'
+import type { StreamedCall } from './http2/http2-upstream-call.ts'
 import type { MessageFields } from './message-fields.ts'
-import { isAgreed } from './protocol-switch.ts'
 import { RequestRelay } from './request-relay.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 import { UpstreamCalls } from './upstream-calls.ts'

@@ -3,8 +3,8 @@ import type { DeploymentPool, Upstream } from '../pool/deployment-pool.ts'
 import { UpstreamConnection } from '../pool/upstream-connection.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { CallRequest } from './call-request.ts'
-import { Http1UpstreamCall } from './http1-upstream-call.ts'
-import { Http2UpstreamCall, type StreamedCall } from './http2-upstream-call.ts'
+import { Http1UpstreamCall } from './http1/http1-upstream-call.ts'
+import { Http2UpstreamCall, type StreamedCall } from './http2/http2-upstream-call.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 
 export class UpstreamCalls {

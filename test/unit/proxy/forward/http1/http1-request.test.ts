@@ -1,12 +1,12 @@
 import { test } from 'tap'
-import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
-import { CallRequest } from '../../../../src/proxy/forward/call-request.ts'
-import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
-import { ForwardedFields } from '../../../../src/proxy/forward/fields.ts'
-import { requestHeadText } from '../../../../src/proxy/forward/http1-request.ts'
-import { OriginMemo } from '../../../../src/proxy/forward/origin-memo.ts'
-import { Endpoint } from '../../../../src/proxy/pool/endpoint.ts'
-import type { WorkerContext } from '../../../../src/proxy/worker/context.ts'
+import { RequestHead } from '../../../../../src/codec/http1/request-head.ts'
+import { CallRequest } from '../../../../../src/proxy/forward/call-request.ts'
+import type { Downstream } from '../../../../../src/proxy/forward/downstream.ts'
+import { ForwardedFields } from '../../../../../src/proxy/forward/fields.ts'
+import { requestHeadText } from '../../../../../src/proxy/forward/http1/http1-request.ts'
+import { OriginMemo } from '../../../../../src/proxy/forward/origin-memo.ts'
+import { Endpoint } from '../../../../../src/proxy/pool/endpoint.ts'
+import type { WorkerContext } from '../../../../../src/proxy/worker/context.ts'
 
 const endpoint = new Endpoint('http://10.0.0.9:8080')
 

@@ -2,8 +2,8 @@
  * Sorts the fields of an HTTP/2 section as `FieldSection` does with lines: what somebody looks at has a slot, what belongs
  * to one hop or is ours to set is left out, the rest is handed on. One object serves very many sections.
  */
-import { type FieldTable, FORWARDED } from '../../codec/http1/field-table.ts'
-import type { HeaderField } from '../../codec/http2/header-field.ts'
+import { type FieldTable, FORWARDED } from '../../../codec/http1/field-table.ts'
+import type { HeaderField } from '../../../codec/http2/header-field.ts'
 
 export class SectionFields {
   /** By slot; several of one name joined by commas, '' where there is none. */

@@ -2,21 +2,21 @@
  * A downstream connection that speaks HTTP/2: gives each stream to a caller of its own, whose call is routed by itself, so
  * that the streams of one connection may belong to many tenants. It owns the socket from its construction on.
  */
-import type { HeaderField } from '../../codec/http2/header-field.ts'
-import type { RequestSection } from '../../codec/http2/request-section.ts'
-import { type ServerEvents, ServerSession } from '../../codec/http2/server-session.ts'
-import type { Http2Stream } from '../../codec/http2/stream.ts'
-import { Timer } from '../../core/timer-wheel.ts'
-import { SocketHandle } from '../../runtime/socket-handle.ts'
-import { Inbox, type Receiver } from '../wire/inbox.ts'
-import { Outbox, type Sender } from '../wire/outbox.ts'
-import { SessionTransport } from '../wire/session-transport.ts'
-import type { WorkerContext } from '../worker/context.ts'
-import { ConnectionAccount, type Downstream } from './downstream.ts'
+import type { HeaderField } from '../../../codec/http2/header-field.ts'
+import type { RequestSection } from '../../../codec/http2/request-section.ts'
+import { type ServerEvents, ServerSession } from '../../../codec/http2/server-session.ts'
+import type { Http2Stream } from '../../../codec/http2/stream.ts'
+import { Timer } from '../../../core/timer-wheel.ts'
+import { SocketHandle } from '../../../runtime/socket-handle.ts'
+import { Inbox, type Receiver } from '../../wire/inbox.ts'
+import { Outbox, type Sender } from '../../wire/outbox.ts'
+import { SessionTransport } from '../../wire/session-transport.ts'
+import type { WorkerContext } from '../../worker/context.ts'
+import { ConnectionAccount, type Downstream } from '../downstream.ts'
+import { OriginMemo } from '../origin-memo.ts'
+import { RateGuard } from '../rate-guard.ts'
 import { refuseHead } from './http2-answer.ts'
 import { Http2Caller } from './http2-caller.ts'
-import { OriginMemo } from './origin-memo.ts'
-import { RateGuard } from './rate-guard.ts'
 
 /** How long a peer to which all has been sent may take to close before the socket is closed for good. */
 const LINGER_MS = 1_000

@@ -1,13 +1,13 @@
 /** Writes answers for a client of HTTP/1.1. Framing and connection fields are always written anew. */
-import { chunkEnd, chunkHead } from '../../codec/http1/chunked.ts'
-import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from '../../codec/http1/framing.ts'
-import type { ErrorCode } from '../../core/errors.ts'
-import type { Lender, Outbox } from '../wire/outbox.ts'
-import type { AnswerWriter } from './answer-writer.ts'
-import type { CallAnswer } from './call-answer.ts'
-import type { CallRequest } from './call-request.ts'
-import { type ErrorAnswer, errorText } from './error-response.ts'
-import type { MessageFields } from './message-fields.ts'
+import { chunkEnd, chunkHead } from '../../../codec/http1/chunked.ts'
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from '../../../codec/http1/framing.ts'
+import type { ErrorCode } from '../../../core/errors.ts'
+import type { Lender, Outbox } from '../../wire/outbox.ts'
+import type { AnswerWriter } from '../answer-writer.ts'
+import type { CallAnswer } from '../call-answer.ts'
+import type { CallRequest } from '../call-request.ts'
+import { type ErrorAnswer, errorText } from '../error-response.ts'
+import type { MessageFields } from '../message-fields.ts'
 
 export interface DownstreamFraming {
   readonly lines: string

@@ -1,11 +1,11 @@
 /** Writes the header section of a request for a deployment that speaks HTTP/2 (RFC 9113 §8.3); identity fields are ours. */
-import { BODY_LENGTH } from '../../codec/http1/framing.ts'
-import { originForm } from '../../codec/http1/target.ts'
-import { HeaderField, INDEXED, NEVER, PLAIN } from '../../codec/http2/header-field.ts'
-import type { Endpoint } from '../pool/endpoint.ts'
-import type { CallRequest } from './call-request.ts'
-import { fieldOf } from './message-fields.ts'
-import { WEBSOCKET_KEY } from './websocket.ts'
+import { BODY_LENGTH } from '../../../codec/http1/framing.ts'
+import { originForm } from '../../../codec/http1/target.ts'
+import { HeaderField, INDEXED, NEVER, PLAIN } from '../../../codec/http2/header-field.ts'
+import type { Endpoint } from '../../pool/endpoint.ts'
+import type { CallRequest } from '../call-request.ts'
+import { fieldOf } from '../message-fields.ts'
+import { WEBSOCKET_KEY } from '../websocket.ts'
 
 const METHODS: ReadonlyMap<string, HeaderField> = new Map(
   ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT'].map(method => [

@@ -1,8 +1,8 @@
 /** Writes the head of a request for a deployment that speaks HTTP/1.1; framing, hop and identity fields are written anew. */
-import { BODY_CHUNKED, BODY_LENGTH } from '../../codec/http1/framing.ts'
-import { originForm } from '../../codec/http1/target.ts'
-import type { Endpoint } from '../pool/endpoint.ts'
-import type { CallRequest } from './call-request.ts'
+import { BODY_CHUNKED, BODY_LENGTH } from '../../../codec/http1/framing.ts'
+import { originForm } from '../../../codec/http1/target.ts'
+import type { Endpoint } from '../../pool/endpoint.ts'
+import type { CallRequest } from '../call-request.ts'
 
 /** A body is usual in these, so its absence is said (RFC 9110 §8.6). */
 const WITH_BODY = new Set(['POST', 'PUT', 'PATCH'])

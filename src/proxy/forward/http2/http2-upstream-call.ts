@@ -1,29 +1,29 @@
 /** A call over one stream of an HTTP/2 connection. One object serves many calls, one after the other. */
-import { BODY_NONE } from '../../codec/http1/framing.ts'
+import { BODY_NONE } from '../../../codec/http1/framing.ts'
 import {
   CANCEL,
   FRAME_SIZE_ERROR,
   INTERNAL_ERROR,
   NO_ERROR,
   PROTOCOL_ERROR,
-} from '../../codec/http2/frame.ts'
-import type { HeaderField } from '../../codec/http2/header-field.ts'
-import type { ResponseSection } from '../../codec/http2/response-section.ts'
-import type { Http2Stream } from '../../codec/http2/stream.ts'
-import type { ErrorCode } from '../../core/errors.ts'
-import type { DeploymentPool, PoolUser } from '../pool/deployment-pool.ts'
-import type { Endpoint } from '../pool/endpoint.ts'
-import type { Http2Upstream, StreamUser } from '../pool/http2-upstream.ts'
-import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
-import { StreamOutput, type StreamSender } from '../wire/stream-output.ts'
-import type { WorkerContext } from '../worker/context.ts'
-import { CallAnswer } from './call-answer.ts'
-import type { CallRequest } from './call-request.ts'
+} from '../../../codec/http2/frame.ts'
+import type { HeaderField } from '../../../codec/http2/header-field.ts'
+import type { ResponseSection } from '../../../codec/http2/response-section.ts'
+import type { Http2Stream } from '../../../codec/http2/stream.ts'
+import type { ErrorCode } from '../../../core/errors.ts'
+import type { DeploymentPool, PoolUser } from '../../pool/deployment-pool.ts'
+import type { Endpoint } from '../../pool/endpoint.ts'
+import type { Http2Upstream, StreamUser } from '../../pool/http2-upstream.ts'
+import { BORROWED_MEMORY, type Lender } from '../../wire/outbox.ts'
+import { StreamOutput, type StreamSender } from '../../wire/stream-output.ts'
+import type { WorkerContext } from '../../worker/context.ts'
+import { CallAnswer } from '../call-answer.ts'
+import type { CallRequest } from '../call-request.ts'
+import { fieldOf, MessageFields, NO_FIELDS } from '../message-fields.ts'
+import type { AnsweredCall, UpstreamCall } from '../upstream-call.ts'
+import { acceptOf, WEBSOCKET, WEBSOCKET_KEY } from '../websocket.ts'
 import { writeRequestSection } from './http2-request.ts'
-import { fieldOf, MessageFields, NO_FIELDS } from './message-fields.ts'
 import { SectionFields } from './section-fields.ts'
-import type { AnsweredCall, UpstreamCall } from './upstream-call.ts'
-import { acceptOf, WEBSOCKET, WEBSOCKET_KEY } from './websocket.ts'
 
 /** What the call hears besides its answer. */
 export interface StreamedCall extends AnsweredCall, PoolUser {

@@ -3,22 +3,22 @@
  * exchange. Pipelined calls wait in a bounded buffer and are answered in order (RFC 9112 §9.3.2).
  * It owns the socket from its construction on.
  */
-import { INCOMPLETE, INVALID } from '../../codec/http1/field-section.ts'
-import { PipelineCounter } from '../../codec/http1/pipeline.ts'
-import type { RequestHead } from '../../codec/http1/request-head.ts'
-import type { ErrorCode } from '../../core/errors.ts'
-import { SocketHandle } from '../../runtime/socket-handle.ts'
-import { Inbox, type Receiver } from '../wire/inbox.ts'
-import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../wire/outbox.ts'
-import type { WorkerContext } from '../worker/context.ts'
-import type { CallTraffic } from './call-account.ts'
-import { CallWatch, type Waiting, type WatchedCaller } from './call-watch.ts'
-import type { Caller } from './caller.ts'
-import { ConnectionAccount, type Downstream } from './downstream.ts'
-import type { Exchange } from './exchange.ts'
+import { INCOMPLETE, INVALID } from '../../../codec/http1/field-section.ts'
+import { PipelineCounter } from '../../../codec/http1/pipeline.ts'
+import type { RequestHead } from '../../../codec/http1/request-head.ts'
+import type { ErrorCode } from '../../../core/errors.ts'
+import { SocketHandle } from '../../../runtime/socket-handle.ts'
+import { Inbox, type Receiver } from '../../wire/inbox.ts'
+import { type Lender, Outbox, OWN_MEMORY, type Sender } from '../../wire/outbox.ts'
+import type { WorkerContext } from '../../worker/context.ts'
+import type { CallTraffic } from '../call-account.ts'
+import { CallWatch, type Waiting, type WatchedCaller } from '../call-watch.ts'
+import type { Caller } from '../caller.ts'
+import { ConnectionAccount, type Downstream } from '../downstream.ts'
+import type { Exchange } from '../exchange.ts'
+import { OriginMemo } from '../origin-memo.ts'
+import { RateGuard } from '../rate-guard.ts'
 import { Http1AnswerWriter } from './http1-answer.ts'
-import { OriginMemo } from './origin-memo.ts'
-import { RateGuard } from './rate-guard.ts'
 
 /** Bytes that may wait behind a call that is under way, or twice the largest head; beyond that the socket is not read. */
 const MAX_WAITING_BYTES = 64 * 1024

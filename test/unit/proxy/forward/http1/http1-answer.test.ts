@@ -1,10 +1,13 @@
 import { test } from 'tap'
-import { ResponseHead } from '../../../../src/codec/http1/response-head.ts'
-import { CallAnswer } from '../../../../src/proxy/forward/call-answer.ts'
-import type { CallRequest } from '../../../../src/proxy/forward/call-request.ts'
-import { ForwardedFields } from '../../../../src/proxy/forward/fields.ts'
-import { downstreamFraming, Http1AnswerWriter } from '../../../../src/proxy/forward/http1-answer.ts'
-import type { Outbox } from '../../../../src/proxy/wire/outbox.ts'
+import { ResponseHead } from '../../../../../src/codec/http1/response-head.ts'
+import { CallAnswer } from '../../../../../src/proxy/forward/call-answer.ts'
+import type { CallRequest } from '../../../../../src/proxy/forward/call-request.ts'
+import { ForwardedFields } from '../../../../../src/proxy/forward/fields.ts'
+import {
+  downstreamFraming,
+  Http1AnswerWriter,
+} from '../../../../../src/proxy/forward/http1/http1-answer.ts'
+import type { Outbox } from '../../../../../src/proxy/wire/outbox.ts'
 
 const { response } = new ForwardedFields('x-api-key')
 
