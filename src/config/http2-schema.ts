@@ -5,8 +5,13 @@ import type { http1 } from './http1-schema.ts'
 import { duration, offOr, size } from './quantities.ts'
 
 const KIB = 1024
+const MIB = 1024 * KIB
 const SECOND = 1_000
 const HOUR = 60 * 60 * SECOND
+
+/** As it would stand in the file. */
+const text = (bytes: number): string =>
+  bytes % MIB === 0 ? `${bytes / MIB}MiB` : `${bytes / KIB}KiB`
 
 /** A size in bytes. The upper bound holds what one connection may make the proxy keep. */
 const between = (
@@ -16,11 +21,9 @@ const between = (
   size().pipe(
     z
       .number()
-      .min(atLeast, `must be at least ${atLeast / KIB}KiB`)
-      .max(atMost, `must be at most ${atMost / KIB}KiB`),
+      .min(atLeast, `must be at least ${text(atLeast)}`)
+      .max(atMost, `must be at most ${text(atMost)}`),
   )
-const kib = (bytes: number): string => `${bytes / KIB}KiB`
-
 /** Off, which is 0, or a time that is neither a load by itself nor never. */
 const offOrFrom = (atLeast: number, atMost: number, message: string) =>
   offOr(duration()).refine(ms => ms === 0 || (ms >= atLeast && ms <= atMost), { message })
@@ -38,14 +41,14 @@ export const http2 = z.strictObject({
     .describe(
       'Most streams of a client’s connection at once; those beyond are reset, and may come again.',
     ),
-  streamWindow: between(16 * KIB, 16 * 1024 * KIB)
-    .prefault(kib(DEFAULT_SESSION.streamWindow))
+  streamWindow: between(16 * KIB, 16 * MIB)
+    .prefault(text(DEFAULT_SESSION.streamWindow))
     .describe('How much of a body may be under way to the proxy, or wait in it, on one stream.'),
-  connectionWindow: between(64 * KIB, 64 * 1024 * KIB)
-    .prefault(kib(DEFAULT_SESSION.sessionWindow))
+  connectionWindow: between(64 * KIB, 64 * MIB)
+    .prefault(text(DEFAULT_SESSION.sessionWindow))
     .describe('The same of all streams of a connection together; at least `streamWindow`.'),
   maxHeaderList: between(4 * KIB, 256 * KIB)
-    .prefault(kib(DEFAULT_SESSION.headers.listSize))
+    .prefault(text(DEFAULT_SESSION.headers.listSize))
     .describe(
       'Largest header section, as RFC 9113 counts it: name, value and 32 bytes a field; beyond it 431 `head_too_large`. How many fields is `http1.maxFields`.',
     ),
@@ -58,7 +61,7 @@ export const http2 = z.strictObject({
     .refine(ms => ms >= SECOND && ms <= 5 * 60 * SECOND, { message: 'must be from 1s to 5m' })
     .prefault('10s')
     .describe('A connection that does not answer a PING for so long is closed.'),
-  maxConnectionAge: offOrFrom(10 * SECOND, 24 * 30 * HOUR, 'must be off or from 10s to 30d')
+  maxConnectionAge: offOrFrom(SECOND, 24 * 30 * HOUR, 'must be off or from 1s to 30d')
     .default(0)
     .describe(
       'A client’s connection that is so old, give or take a tenth, is told to come again (GOAWAY); its calls go on to their end. Off by default.',

@@ -74,6 +74,14 @@ export class FramePeer implements FrameSink {
   received = 0
   sendWindow: number = DEFAULT_WINDOW
   goneAway: { readonly lastStreamId: number; readonly code: number } | undefined
+  /** Every GOAWAY that came, in order. */
+  readonly goneAways: { readonly lastStreamId: number; readonly code: number }[] = []
+  /** PINGs that came and were not answered. */
+  readonly heldPings: Buffer[] = []
+  /** PINGs that came. */
+  pings = 0
+  /** False keeps them unanswered, until `answerPings`. */
+  answersPings = true
   /** Nothing more comes. */
   over = false
   /** Octets of frames that name a stream which was never there, or is forgotten. */
@@ -91,7 +99,7 @@ export class FramePeer implements FrameSink {
   #next = 1
   #last = 0
   #returned = 0
-  #pings = 0
+  #barriers = 0
   #pongs = 0
   #output: Buffer[] = []
   #waiting: (() => void)[] = []
@@ -214,9 +222,9 @@ export class FramePeer implements FrameSink {
     if (!this.socket.destroyed && this.socket.writable) this.socket.write(all)
   }
 
-  /** Says that no stream above the last one that came is served; those up to it are. */
-  goAway(code = 0): void {
-    this.connection(frame(GOAWAY, 0, uint32(this.#last, code)))
+  /** Says that no stream above `lastStreamId`, by default the last one that came, is served; those up to it are. */
+  goAway(code = 0, lastStreamId = this.#last): void {
+    this.connection(frame(GOAWAY, 0, uint32(lastStreamId, code)))
   }
 
   /** The last stream of the other end. */
@@ -226,7 +234,7 @@ export class FramePeer implements FrameSink {
 
   /** Resolves when the other end has read all up to here, and what it sent before has come; false where it cannot. */
   async barrier(): Promise<boolean> {
-    const number = ++this.#pings
+    const number = ++this.#barriers
     this.connection(frame(PING, 0, uint32(0, number)))
     return this.until(() => this.#pongs >= number)
   }
@@ -349,16 +357,29 @@ export class FramePeer implements FrameSink {
         if ((flags & ACK) === 0) this.#settings(payload)
         return
       case PING:
-        if ((flags & ACK) === 0) this.connection(frame(PING, 0, payload, ACK))
+        if ((flags & ACK) === 0) this.#ping(payload)
         else this.#pongs = payload.readUInt32BE(4)
         return
       case GOAWAY:
         this.goneAway = { lastStreamId: payload.readUInt32BE(0), code: payload.readUInt32BE(4) }
+        this.goneAways.push(this.goneAway)
         return
       case WINDOW_UPDATE:
         this.sendWindow += payload.readUInt32BE(0)
         for (const stream of this.streams.values()) stream.pump()
     }
+  }
+
+  #ping(payload: Buffer): void {
+    this.pings++
+    if (this.answersPings) this.connection(frame(PING, 0, payload, ACK))
+    else this.heldPings.push(Buffer.from(payload))
+  }
+
+  /** Answers those that were held, and all from now on. */
+  answerPings(): void {
+    this.answersPings = true
+    for (const payload of this.heldPings.splice(0)) this.connection(frame(PING, 0, payload, ACK))
   }
 
   #settings(payload: Buffer): void {

@@ -471,7 +471,7 @@ tenants:
   maxHeaderList: 1MiB
   pingInterval: 10ms
   pingTimeout: 6m
-  maxConnectionAge: 1s
+  maxConnectionAge: 500ms
   maxConnectionStreams: 7
 `,
     problems: [
@@ -480,7 +480,7 @@ tenants:
       '7:18: http2.maxHeaderList: must be at most 256KiB, not "1MiB"',
       '8:17: http2.pingInterval: must be off or from 1s to 1h, not "10ms"',
       '9:16: http2.pingTimeout: must be from 1s to 5m, not "6m"',
-      '10:21: http2.maxConnectionAge: must be off or from 10s to 30d, not "1s"',
+      '10:21: http2.maxConnectionAge: must be off or from 1s to 30d, not "500ms"',
       '11:25: http2.maxConnectionStreams: must be off or a number from 100 to 1000000000, not "7"',
     ],
   },

@@ -44,6 +44,8 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   #early: EarlyPiece[] = []
   /** The client has said all, behind what is early. */
   #ended = false
+  /** The last frame of the request has come; `ended` may be still to come. */
+  #whole = false
   #trailers: MessageFields = NO_FIELDS
   #trailerSorter: SectionFields | undefined
   /** Octets that were taken while the client should rest: it may send no others for them yet. */
@@ -105,6 +107,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     this.#stream = stream
     this.#serving = true
     this.#ended = endStream
+    this.#whole = endStream
     this.#trailers = NO_FIELDS
     this.#unconsumed = 0
     this.pausedByUpstream = false
@@ -119,6 +122,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
 
   /** `bytes[start, end)` of the body, only valid during the call; `last`: nothing follows but `ended`. */
   data(bytes: Buffer, start: number, end: number, last: boolean): void {
+    this.#whole = last
     if (!this.#serving) {
       this.#connection.session.consumed(this.#stream, end - start)
       return
@@ -169,6 +173,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   /** The client has said all. */
   ended(): void {
     this.#ended = true
+    this.#whole = true
     if (this.#serving && this.#early.length === 0) this.#end()
   }
 
@@ -296,7 +301,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     if (this.#unconsumed > 0) session.consumed(stream, this.#unconsumed)
     this.#unconsumed = 0
     // RFC 9113 §8.1: the answer is whole, and the rest of the request is not wanted.
-    session.reset(stream, NO_ERROR)
+    if (!this.#whole || stream.localOpen) session.reset(stream, NO_ERROR)
     transport.touch()
     this.#connection.callerDone(this)
   }
