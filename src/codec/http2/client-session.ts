@@ -13,6 +13,12 @@ export interface ClientEvents<Owner> extends SessionEvents<Owner> {
   response(stream: Http2Stream<Owner>, response: ResponseSection, endStream: boolean): void
 }
 
+/** Octets of DATA that the answer says there are, -1 where it does not; some never have any (RFC 9110 §6.4.1). */
+function bodyOctets(bodiless: boolean): number {
+  const { status, contentLength } = RESPONSE
+  return bodiless || status === 204 || status === 304 ? 0 : contentLength
+}
+
 const RESPONSE = new ResponseSection()
 /** Numbers of streams are used up; a connection is replaced before. */
 const LAST_STREAM = 2 ** 31 - 1
@@ -24,7 +30,7 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
   closing = false
 
   constructor(events: ClientEvents<Owner>, now: number, options: SessionOptions = DEFAULT_SESSION) {
-    super(events, options, now)
+    super(events, options, now, 'server')
     this.writer.preface()
     this.greet([[ENABLE_PUSH, 0]])
   }
@@ -71,6 +77,11 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
     stream.bodiless = true
   }
 
+  /** The request is CONNECT, plain or extended: an answer 2xx makes a tunnel of the stream. */
+  expectTunnel(stream: Http2Stream<Owner>): void {
+    stream.connects = true
+  }
+
   protected isIdle(streamId: number): boolean {
     return streamId % 2 === 0 || streamId >= this.#next
   }
@@ -95,8 +106,8 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
     const interim = valid && RESPONSE.status < 200
     if (valid && !interim) {
       stream.headersReceived = true
-      const without = stream.bodiless || RESPONSE.status === 204 || RESPONSE.status === 304
-      stream.expected = without ? 0 : RESPONSE.contentLength
+      stream.tunnel = stream.connects && RESPONSE.status < 300
+      stream.expected = stream.tunnel ? -1 : bodyOctets(stream.bodiless)
     }
     if (!valid || (endsStream && (interim || stream.expected > 0))) {
       this.faultyStream(stream, PROTOCOL_ERROR)
@@ -110,7 +121,12 @@ export class ClientSession<Owner> extends Http2Session<Owner> {
 
   #trailers(stream: Http2Stream<Owner>): void {
     const { fields } = this.decoder
-    if (!this.reader.endsStream || stream.expected > 0 || !isTrailerSection(fields)) {
+    if (
+      stream.tunnel ||
+      !this.reader.endsStream ||
+      stream.expected > 0 ||
+      !isTrailerSection(fields)
+    ) {
       this.faultyStream(stream, PROTOCOL_ERROR)
       return
     }

@@ -30,12 +30,23 @@ export class HpackDecoder {
   tooLarge = false
   readonly #caps: HpackCaps
   readonly #table: DynamicTable
+  /** What the other end may make of it; more than our setting says as long as it may not know that. */
+  #most: number
+  #mustShrink = false
   /** Position behind what was read last; -1 where that cannot be read. */
   #at = 0
 
-  constructor(caps: HpackCaps) {
+  /** `size`: of the table, until the other end says another one. */
+  constructor(caps: HpackCaps, size: number = DEFAULT_TABLE_SIZE) {
     this.#caps = caps
-    this.#table = new DynamicTable(caps.tableSize)
+    this.#most = Math.max(size, caps.tableSize)
+    this.#table = new DynamicTable(size)
+  }
+
+  /** The other end knows our setting: where its table is larger, its next block has to begin with a size (RFC 7541 §4.2). */
+  settle(): void {
+    this.#most = this.#caps.tableSize
+    this.#mustShrink = this.#table.limit > this.#most
   }
 
   /** Octets in the dynamic table. */
@@ -76,12 +87,14 @@ export class HpackDecoder {
   #sizes(block: Buffer, end: number): boolean {
     while (this.#at < end && isTableSize(block[this.#at] as number))
       if (!this.#resize(block, end)) return false
+    if (this.#mustShrink && this.#table.limit > this.#most) return false
+    this.#mustShrink = false
     return true
   }
 
   #resize(block: Buffer, end: number): boolean {
     const size = this.#integer(block, end, 0x1f)
-    if (size < 0 || size > this.#caps.tableSize) return false
+    if (size < 0 || size > this.#most) return false
     this.#table.resize(size)
     return true
   }

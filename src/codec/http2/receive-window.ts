@@ -1,6 +1,6 @@
 /** How much DATA the other end may still send, on a stream or on all together (RFC 9113 §5.2, §6.9). */
 export class ReceiveWindow {
-  readonly #size: number
+  #size: number
   #open: number
   /** Octets that were handed on, and that the other end was not told of yet. */
   #returned = 0
@@ -8,6 +8,12 @@ export class ReceiveWindow {
   constructor(size: number) {
     this.#size = size
     this.#open = size
+  }
+
+  /** There was less to begin with; where more has come already, nothing may until as much was handed on. */
+  shrink(octets: number): void {
+    this.#size -= octets
+    this.#open -= octets
   }
 
   /** Octets have come; false where there were more than allowed. */

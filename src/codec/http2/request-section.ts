@@ -175,6 +175,8 @@ export class RequestSection {
     if (method.length > MAX_METHOD_CHARS || !isToken(method)) return 'malformed_request'
     const seen = this.#seen & ~bit(PROTOCOL)
     const extended = (this.#seen & bit(PROTOCOL)) !== 0
+    // What comes on a tunnel has no length (RFC 9110 §9.3.6).
+    if (method === 'CONNECT' && this.contentLength >= 0) return 'ambiguous_framing'
     if (method === 'CONNECT' && !extended) return this.#tunnelForm(seen)
     if (extended && (method !== 'CONNECT' || !isToken(this.protocol) || this.authority === ''))
       return 'malformed_request'
@@ -191,7 +193,6 @@ export class RequestSection {
 
   #tunnelForm(seen: number): ErrorCode | undefined {
     if (seen !== CONNECT_BITS) return 'malformed_request'
-    if (this.contentLength >= 0) return 'ambiguous_framing'
     return isHostAndPort(this.authority) ? undefined : 'malformed_target'
   }
 

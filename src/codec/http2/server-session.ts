@@ -33,11 +33,13 @@ const MAX_PRIORITIES = 100
 export class ServerSession<Owner> extends Http2Session<Owner> {
   declare protected readonly events: ServerEvents<Owner>
   #preface = 0
+  /** The highest stream that was ignored; what follows for it was on its way. */
+  #lastIgnored = 0
   /** Priorities of streams that are still to come (RFC 9218 §7.1). */
   #priorities: Map<number, Priority> | undefined = undefined
 
   constructor(events: ServerEvents<Owner>, now: number, options: SessionOptions = DEFAULT_SESSION) {
-    super(events, options, now)
+    super(events, options, now, 'client')
     this.greet([
       [ENABLE_CONNECT_PROTOCOL, 1],
       [NO_RFC7540_PRIORITIES, 1],
@@ -88,7 +90,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
   }
 
   protected isIdle(streamId: number): boolean {
-    return streamId % 2 === 0 || streamId > this.lastRemote
+    return streamId % 2 === 0 || streamId > Math.max(this.lastRemote, this.#lastIgnored)
   }
 
   protected section(stream: Http2Stream<Owner> | undefined): void {
@@ -107,6 +109,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     const { fields, tooLarge } = this.decoder
     // Behind the last one of our GOAWAY the client sends again, elsewhere.
     if (streamId > this.lastTaken) {
+      this.#lastIgnored = Math.max(this.#lastIgnored, streamId)
       this.spendFrame()
       return
     }
@@ -125,6 +128,7 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     stream.received = wireOctets
     stream.headersReceived = true
     stream.expected = tooLarge ? -1 : REQUEST.contentLength
+    stream.tunnel = !tooLarge && REQUEST.method === 'CONNECT'
     this.#applyPriority(stream, tooLarge ? '' : REQUEST.priority)
     this.events.request(stream, tooLarge ? undefined : REQUEST, endsStream)
     if (endsStream) this.closeRemote(stream)
@@ -139,7 +143,12 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
   #trailers(stream: Http2Stream<Owner>): void {
     const { fields, tooLarge } = this.decoder
     if (!stream.remoteOpen) this.faultyStream(stream, STREAM_CLOSED)
-    else if (!this.reader.endsStream || stream.expected > 0 || !isTrailerSection(fields))
+    else if (
+      stream.tunnel ||
+      !this.reader.endsStream ||
+      stream.expected > 0 ||
+      !isTrailerSection(fields)
+    )
       this.faultyStream(stream, PROTOCOL_ERROR)
     else if (tooLarge) this.faultyStream(stream, ENHANCE_YOUR_CALM)
     else {

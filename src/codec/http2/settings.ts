@@ -20,21 +20,32 @@ export const NO_RFC7540_PRIORITIES = 0x9
 
 export const DEFAULT_WINDOW = 65_535
 
+/** Whose settings they are. */
+export type Peer = 'client' | 'server'
+
 /** What holds until the other end says otherwise; infinite where it need say nothing. */
 export class Settings {
   headerTableSize = 4_096
+  /** It and what it was before the last frame, and between, whichever is smallest. */
+  smallestHeaderTableSize = 4_096
   enablePush = true
   maxConcurrentStreams: number = Number.POSITIVE_INFINITY
   initialWindowSize: number = DEFAULT_WINDOW
   maxFrameSize: number = DEFAULT_FRAME_SIZE
   maxHeaderListSize: number = Number.POSITIVE_INFINITY
   enableConnectProtocol = false
+  readonly #peer: Peer
+
+  constructor(peer: Peer = 'client') {
+    this.#peer = peer
+  }
 
   /**
    * Takes over the payload of a SETTINGS frame, in its order; unknown ones are ignored (§6.5.2). Returns an error code of the
    * connection where a value is none that it may have, and then has taken a part.
    */
   apply(bytes: Buffer, start: number, end: number): number {
+    this.smallestHeaderTableSize = this.headerTableSize
     for (let at = start; at + 6 <= end; at += 6) {
       const error = this.#set(bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2))
       if (error !== NO_ERROR) return error
@@ -46,10 +57,12 @@ export class Settings {
     switch (id) {
       case HEADER_TABLE_SIZE:
         this.headerTableSize = value
+        this.smallestHeaderTableSize = Math.min(value, this.smallestHeaderTableSize)
         return NO_ERROR
       case ENABLE_PUSH:
         this.enablePush = value === 1
-        return value > 1 ? PROTOCOL_ERROR : NO_ERROR
+        // Nobody pushes to a server (§6.5.2).
+        return value > (this.#peer === 'client' ? 1 : 0) ? PROTOCOL_ERROR : NO_ERROR
       case MAX_CONCURRENT_STREAMS:
         this.maxConcurrentStreams = value
         return NO_ERROR
@@ -64,6 +77,8 @@ export class Settings {
         return NO_ERROR
       case ENABLE_CONNECT_PROTOCOL:
         return this.#setConnectProtocol(value)
+      case NO_RFC7540_PRIORITIES:
+        return value > 1 ? PROTOCOL_ERROR : NO_ERROR
       default:
         return NO_ERROR
     }

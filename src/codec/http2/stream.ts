@@ -19,6 +19,9 @@ export class Http2Stream<Owner> {
   expected = -1
   /** What comes back has no body, whatever its length says (HEAD). */
   bodiless = false
+  /** It was asked to connect (CONNECT), and it is connected: then there is nothing on it but data (RFC 9113 §8.5). */
+  connects = false
+  tunnel = false
   /** RFC 9218. */
   urgency = DEFAULT_URGENCY
   incremental = false

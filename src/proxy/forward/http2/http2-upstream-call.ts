@@ -111,6 +111,7 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
     }
     this.#stream = stream
     if (request.method === 'HEAD') upstream.session.expectNoBody(stream)
+    if (request.mayTunnel) upstream.session.expectTunnel(stream)
     this.#output.begin(upstream.transport, stream)
   }
 

@@ -96,7 +96,7 @@ for (const [name, blocks] of Object.entries(REQUESTS)) {
 }
 
 await test('RFC 7541 C.6: three answers through a table of 256 octets, with evictions', async t => {
-  const decoder = new HpackDecoder({ ...CAPS, tableSize: 256 })
+  const decoder = new HpackDecoder({ ...CAPS, tableSize: 256 }, 256)
   const date = 'date: Mon, 21 Oct 2013 20:13:21 GMT'
   t.same(
     read(
