@@ -11,8 +11,6 @@ import type { Duplex } from 'node:stream'
 
 /** A write that has not left yet. Its other results are 0 and, below that, the errors of libuv. */
 export const PENDING = 1
-/** EBADF: of a write to what is no handle any more. */
-const CLOSED = -9
 
 /** Takes what a handle reads. */
 export interface HandleReader {
@@ -42,14 +40,9 @@ interface RawHandle {
   useUserBuffer(buffer: Buffer): void
   readStart(): number
   readStop(): number
-  /** Undefined of one that has been closed for some turns. */
-  writeLatin1String(request: null, text: string): number | WriteRequest | undefined
-  writeBuffer(request: null, bytes: Buffer): number | WriteRequest | undefined
-  writev(
-    request: null,
-    pieces: readonly Buffer[],
-    allBuffers: true,
-  ): number | WriteRequest | undefined
+  writeLatin1String(request: null, text: string): number | WriteRequest
+  writeBuffer(request: null, bytes: Buffer): number | WriteRequest
+  writev(request: null, pieces: readonly Buffer[], allBuffers: true): number | WriteRequest
 }
 
 interface StreamInternals {
@@ -169,8 +162,7 @@ export class SocketHandle {
     return this.#outcome(result, pieces, writer)
   }
 
-  #outcome(result: number | WriteRequest | undefined, kept: unknown, writer: HandleWriter): number {
-    if (result === undefined) return CLOSED
+  #outcome(result: number | WriteRequest, kept: unknown, writer: HandleWriter): number {
     if (typeof result === 'number') return result
     const error = this.#state[this.#errorAt] as number
     if (error !== 0) return error

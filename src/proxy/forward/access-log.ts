@@ -10,6 +10,8 @@ export interface AccessEntry {
   readonly operation: string
   /** 0 for tunnels. */
   readonly status: number
+  /** Of gRPC calls alone. */
+  readonly grpcStatus?: number | undefined
   /** Response flag, '-' where all went well. */
   readonly flag: string
   readonly method: string

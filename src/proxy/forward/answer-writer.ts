@@ -2,6 +2,7 @@
  * What an exchange has for its client, written in the client's version of HTTP. Nothing leaves before the exchange has
  * counted it and flushes; see `Caller`.
  */
+import type { GrpcMessageCounter } from '../../codec/grpc.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Lender } from '../wire/outbox.ts'
 import type { CallAnswer } from './call-answer.ts'
@@ -12,6 +13,8 @@ import type { MessageFields } from './message-fields.ts'
 export interface AnswerWriter {
   /** Whether something is kept that the client's windows do not let go: `downstreamDrained` follows when it is gone. */
   readonly heldUp: boolean
+  /** Where the call is one of gRPC, `messages` gets to see the data of its answer when that is on its way to the client. */
+  countMessages(messages: GrpcMessageCounter | undefined): void
   /** A 1xx, which is not the last word. */
   interim(answer: CallAnswer, request: CallRequest): void
   /** The answer begins. `keepAlive`: there may be another call behind it, where that is not a matter of course. */

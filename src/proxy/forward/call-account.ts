@@ -3,13 +3,15 @@
  * counted as they go, and before they are handed on; a call that never reached its deployment leaves no usage.
  */
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
-import type { Routability } from '../../core/routability.ts'
+import { codeClassOf, type Routability } from '../../core/routability.ts'
 import type { QuotaRefusal, TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { withoutCredentials } from './credential-text.ts'
 import type { Downstream } from './downstream.ts'
+import { GrpcAccount } from './grpc-account.ts'
+import { type MessageFields, NO_FIELDS } from './message-fields.ts'
 
 /**
  * What a call has received from its client and sent to it, in bytes. The books look at differences alone, so a count may
@@ -29,6 +31,8 @@ export interface CallSubject {
   readonly method: string
   readonly target: string
   readonly requestId: string
+  /** Whether it is a call of gRPC: its code is a `grpc-status`, and messages are counted. */
+  readonly grpc: boolean
 }
 
 export class CallAccount {
@@ -36,6 +40,8 @@ export class CallAccount {
   runtime: TenantRuntime | undefined
   /** Whether the deployment has seen the call: then it is usage, however it ends. */
   wasSent = false
+  /** Of the present call where it is one of gRPC; whoever passes its messages on shows them to it. */
+  grpc: GrpcAccount | undefined
   /** How long downstream should not be read, by the tenant's bandwidth. */
   ingressDebtMs = 0
   /** How long there should be no further answer; of a call that has ended, by what it sent last. */
@@ -44,7 +50,7 @@ export class CallAccount {
   /** Of the connection that is served; set by `serve`, before anything else. */
   #downstream!: Downstream
   #traffic!: CallTraffic
-  #subject: CallSubject = { method: '', target: '', requestId: '' }
+  #subject: CallSubject = { method: '', target: '', requestId: '', grpc: false }
   #tenantId = ''
   #open = false
   #routability: Routability = 'unroutable'
@@ -53,6 +59,8 @@ export class CallAccount {
   #quotas: TenantQuotas | undefined
   #row: UsageRow | undefined
   #status = 0
+  /** Made for the first call of gRPC. */
+  #ownGrpc: GrpcAccount | undefined
   /** Of `received`, spent from the bandwidth so far. */
   #spentIngress = 0
   #countedIngress = 0
@@ -106,6 +114,7 @@ export class CallAccount {
     this.egressDebtMs = 0
     this.#row = undefined
     this.#status = 0
+    this.grpc = subject.grpc ? (this.#ownGrpc ??= new GrpcAccount()).begin() : undefined
     this.#routability = 'unroutable'
     this.#receivedMark = this.#traffic.receivedBytes - consumed
     this.#spentIngress = 0
@@ -161,19 +170,34 @@ export class CallAccount {
     this.ingressDebtMs = runtime.limiter.ingress.spend(bytes, this.#context.clock.monotonic())
   }
 
-  /** The status that the client gets: the call is counted under its class. */
-  answer(status: number): void {
-    const { runtime } = this
-    if (runtime === undefined) return
+  /**
+   * The status that the client gets: the call is counted under its class. One of gRPC counts under its own status, as OK
+   * until it is known: by the `fields` of the head, or where the answer ends.
+   */
+  answer(status: number, fields: MessageFields = NO_FIELDS): void {
+    if (this.runtime === undefined) return
     this.#status = status
     this.#answeredAt = this.#context.clock.monotonic()
+    this.grpc?.answerBegins(fields)
+    this.#chooseRow()
+  }
+
+  /** The answer is whole. */
+  answerEnds(trailers: MessageFields): void {
+    if (this.grpc === undefined) return
+    this.grpc.answerEnds(trailers)
+    this.#chooseRow()
+  }
+
+  #chooseRow(): void {
+    if (this.runtime === undefined) return
     this.#row = this.#context.meter.row(
-      runtime.tenant,
+      this.runtime.tenant,
       this.#downstream.listener.index,
       this.#routability,
       {
         operation: this.#operation,
-        codeClass: Math.floor(status / 100),
+        codeClass: codeClassOf(this.#status, this.grpc?.status),
       },
     )
   }
@@ -211,6 +235,7 @@ export class CallAccount {
     this.egressDebtMs = 0
     if (this.#row === undefined || runtime === undefined) return
     const { meter, clock } = this.#context
+    this.grpc?.count(meter, this.#row)
     const ingress = this.#ingress
     const received = ingress - this.#countedIngress
     const sent = egress - this.#countedEgress
@@ -236,6 +261,7 @@ export class CallAccount {
   refuse(code: ErrorCode): void {
     if (!this.#open) return
     this.#status = ERRORS[code].http
+    this.grpc?.endsWith(ERRORS[code].grpc)
     this.#close(ERRORS[code].flag)
   }
 
@@ -252,7 +278,15 @@ export class CallAccount {
       this.refuse(code)
       return
     }
+    this.grpc?.endsWith(ERRORS[code].grpc)
     this.answer(ERRORS[code].http)
+    this.settle(ERRORS[code].flag)
+  }
+
+  /** The answer had begun, and does not come to its end: the status of a gRPC call says so, that of HTTP is out already. */
+  interrupt(code: ErrorCode): void {
+    this.grpc?.endsWith(ERRORS[code].grpc)
+    this.#chooseRow()
     this.settle(ERRORS[code].flag)
   }
 
@@ -264,7 +298,9 @@ export class CallAccount {
       this.refuse(code)
       return
     }
+    this.grpc?.endsWith(ERRORS[code].grpc)
     if (this.#row === undefined) this.answer(ERRORS[code].http)
+    else this.#chooseRow()
     this.cut(ERRORS[code].flag)
   }
 
@@ -279,7 +315,7 @@ export class CallAccount {
     this.#countUpTo(egress)
     const { meter, stats, clock } = this.#context
     const now = clock.monotonic()
-    const codeClass = Math.floor(this.#status / 100)
+    const codeClass = codeClassOf(this.#status, this.grpc?.status)
     if (this.#row !== undefined) {
       if (this.#inUsage) meter.callTime(this.#row, now - this.#timedUntil)
       else meter.call(this.#row, now - this.#timedUntil)
@@ -312,6 +348,7 @@ export class CallAccount {
       routability: this.#routability,
       operation: this.wasSent ? (meter.operations[this.#operation] as string) : '',
       status: this.#status,
+      grpcStatus: this.grpc?.status,
       flag,
       method,
       path: withoutCredentials(query < 0 ? target : target.slice(0, query)),

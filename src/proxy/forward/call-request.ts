@@ -173,7 +173,8 @@ export class CallRequest {
     if (section.cookie !== '') this.#list.push(new HeaderField('cookie', section.cookie, NEVER))
     this.fields.setList(this.#list)
     const contentType = sorted.values[this.#context.fields.slots.contentType] as string
-    this.grpc = contentType !== '' && isGrpc(contentType)
+    // All of its calls are POSTs: what may become a tunnel is none.
+    this.grpc = section.method === 'POST' && contentType !== '' && isGrpc(contentType)
     this.timeoutMs = this.grpc ? this.#grpcTimeout(sorted) : 0
     return sorted
   }

@@ -8,10 +8,12 @@
  * sides, numbers of the account; this is where they are put together.
  */
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
-import { ERRORS, type ErrorCode } from '../../core/errors.ts'
+import type { ErrorCode } from '../../core/errors.ts'
+import { classify } from '../classify/classify.ts'
 import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
 import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
+import { admit } from './admission.ts'
 import type { AnswerWriter } from './answer-writer.ts'
 import { CallAccount } from './call-account.ts'
 import type { CallAnswer } from './call-answer.ts'
@@ -29,7 +31,6 @@ import { isAgreed } from './http1/protocol-switch.ts'
 import type { StreamedCall } from './http2/http2-upstream-call.ts'
 import type { MessageFields } from './message-fields.ts'
 import { RequestRelay } from './request-relay.ts'
-import { routeCall } from './route-call.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 import { UpstreamCalls } from './upstream-calls.ts'
 
@@ -39,6 +40,8 @@ type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 
 const MAX_DISCARD_BYTES = 64 * 1024
 /** How often a call is sent that deployments refuse to look at. */
 const MAX_REFUSED_ATTEMPTS = 3
+/** What a client is told to wait for a journal that cannot be written. */
+const JOURNAL_RETRY_MS = 1_000
 
 export class Exchange implements PoolUser, StreamedCall {
   readonly request: CallRequest
@@ -115,6 +118,7 @@ export class Exchange implements PoolUser, StreamedCall {
     this.#answerWhole = false
     this.#upstreamPaused = false
     this.#account.begin(this.request, consumed)
+    this.#caller.answer.countMessages(this.#account.grpc?.answers)
     this.#body.begin(this.request)
     this.#awaitsContinue = this.request.expectsContinue
     // What follows it is meant for the tunnel: where that does not come about, it is nobody's, and never a call.
@@ -145,14 +149,38 @@ export class Exchange implements PoolUser, StreamedCall {
 
   /** The verdict, the limits, and then a connection to the deployment. */
   #route(): void {
-    const { request } = this
-    const bodyBytes = this.#body.remaining
-    const refusal = routeCall(this.#caller, { request, account: this.#account, bodyBytes })
-    if (refusal !== undefined) {
-      if (refusal.endsConnection) this.#keepAlive = false
-      this.#refuse(refusal.code, refusal.retryAfterMs, refusal.resetAt)
-    } else if (request.hopsLeft === 0) this.#answerAsLastHop()
-    else this.#connect()
+    const { context, downstream, account } = this.#caller
+    const { evidence } = downstream
+    // After the check: the snapshot may have changed while it waited.
+    evidence.hostTenant = context.hosts.tenantOf(this.request.host, context.authenticator.directory)
+    const verdict = classify(evidence)
+    if (verdict.kind === 'refused') {
+      // The client has to come again to be whose the address is now.
+      if (evidence.stranded) this.#keepAlive = false
+      this.#refuse(verdict.error, 0)
+      return
+    }
+    if (this.request.isConnect && !verdict.tenant.config.connect) {
+      this.#refuse('unsupported_method', 0)
+      return
+    }
+    if (context.journal.refusing) {
+      this.#refuse('journal_unavailable', JOURNAL_RETRY_MS)
+      return
+    }
+    const refusal = admit(context, verdict, {
+      bodyBytes: this.#body.remaining,
+      call: this.#account,
+      connection: account,
+    })
+    if (refusal === undefined) {
+      if (this.request.hopsLeft === 0) this.#answerAsLastHop()
+      else this.#connect()
+      return
+    }
+    context.stats.limited(verdict.tenant.id, refusal.limit)
+    if (refusal.code === 'too_many_connections') this.#keepAlive = false
+    this.#refuse(refusal.code, refusal.retryAfterMs, refusal.resetAt)
   }
 
   #connect(): void {
@@ -202,11 +230,6 @@ export class Exchange implements PoolUser, StreamedCall {
 
   #sendHead(upstream: UpstreamCall): void {
     const { timeouts } = this.#caller.context.config
-    if (!upstream.accepts(this.request)) {
-      this.#letUpstreamGo(true)
-      this.#refuse('upgrade_unsupported', 0)
-      return
-    }
     this.#phase = 'forwarding'
     upstream.begin(this.request, this.#account.tenantId)
     this.#account.sent(upstream.endpoint.authority)
@@ -233,6 +256,7 @@ export class Exchange implements PoolUser, StreamedCall {
 
   /** The same with data of HTTP/2, all of it; `last`: it ends the body. */
   takeBody(bytes: Buffer, start: number, end: number, last: boolean): void {
+    if (this.#phase !== 'discarding') this.#account.grpc?.requests.pass(bytes, start, end)
     this.#body.aim(this.#bodyTarget, BORROWED_MEMORY)
     this.#body.take(bytes, start, end, last)
   }
@@ -339,7 +363,7 @@ export class Exchange implements PoolUser, StreamedCall {
     const { context, watch } = this.#caller
     this.#answered = true
     this.#upstream?.endpoint.health.answered(answer.status, context.clock.monotonic())
-    this.#account.answer(answer.status)
+    this.#account.answer(answer.status, answer.fields)
     if (answer.endsByClose(this.request.version) || context.draining) this.#keepAlive = false
     // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
     if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
@@ -399,6 +423,7 @@ export class Exchange implements PoolUser, StreamedCall {
   answerEnds(trailers: MessageFields, clean: boolean): void {
     const { answer } = this.#caller
     answer.end(trailers)
+    this.#account.answerEnds(trailers)
     if (answer.heldUp) {
       this.#letUpstreamGo(clean && this.#body.done)
       this.#answerWhole = true
@@ -588,7 +613,7 @@ export class Exchange implements PoolUser, StreamedCall {
     this.#letUpstreamGo(false)
     if (!this.#account.wasSent) context.stats.rejected(code, downstream.listener.index)
     if (this.#answered) {
-      this.#account.settle(ERRORS[code].flag)
+      this.#account.interrupt(code)
       this.#leave()
       this.#caller.destroy()
       return

@@ -2,7 +2,7 @@
  * The body that goes out on one stream of HTTP/2: what the windows and the socket do not take is kept, in order, until they
  * do. Whoever makes the data rests meanwhile, so that no more is kept than came at once.
  */
-import { Gathered } from '../../codec/gathered.ts'
+import type { GrpcMessageCounter } from '../../codec/grpc.ts'
 import type { HeaderField } from '../../codec/http2/header-field.ts'
 import type { Http2Stream } from '../../codec/http2/stream.ts'
 import type { SessionTransport } from './session-transport.ts'
@@ -19,12 +19,12 @@ export interface StreamSender {
 const URGENCY_STEP = 2 ** 31
 
 export class StreamOutput<Owner> {
+  /** Of a gRPC call: sees what is taken of the data. */
+  messages: GrpcMessageCounter | undefined
   readonly #sender: StreamSender
   #transport!: SessionTransport<Owner>
   #stream!: Http2Stream<Owner>
-  /** What waits is `#kept` from `#from` on. */
-  #kept: Gathered | undefined
-  #from = 0
+  #kept: Buffer[] = []
   #ended = false
   #trailers: readonly HeaderField[] = []
 
@@ -35,13 +35,13 @@ export class StreamOutput<Owner> {
   begin(transport: SessionTransport<Owner>, stream: Http2Stream<Owner>): void {
     this.#transport = transport
     this.#stream = stream
-    this.#kept = undefined
+    this.#kept.length = 0
     this.#ended = false
   }
 
   /** Whether something is kept. */
   get heldUp(): boolean {
-    return this.#kept !== undefined
+    return this.#kept.length > 0
   }
 
   /** By which streams of a session take turns: urgency, then number. */
@@ -58,16 +58,12 @@ export class StreamOutput<Owner> {
     }
     const { session } = this.#transport
     const taken = session.send(this.#stream, bytes, { start, end, endStream: last })
+    this.messages?.pass(bytes, start, start + taken)
     if (taken < end - start && this.#stream.localOpen) this.#keep(bytes, start + taken, end)
   }
 
   #keep(bytes: Buffer, start: number, end: number): void {
-    if (this.#kept === undefined) {
-      this.#kept = new Gathered()
-      this.#from = 0
-    }
-    // In one piece: many small ones would take a multiple of the memory.
-    this.#kept.add(Buffer.from(bytes.subarray(start, end)))
+    this.#kept.push(Buffer.from(bytes.subarray(start, end)))
     if (this.#transport.full) this.#transport.hold(this)
   }
 
@@ -86,27 +82,33 @@ export class StreamOutput<Owner> {
 
   /** There may be room again. */
   resume(): void {
-    const kept = this.#kept
-    if (kept === undefined) return
-    if (this.#transport.full) {
-      this.#transport.hold(this)
-      return
-    }
-    const { session } = this.#transport
-    const last = this.#ended && this.#trailers.length === 0
-    const rest = { start: this.#from, end: kept.length, endStream: last }
-    this.#from += session.send(this.#stream, kept.bytes, rest)
-    if (this.#from === kept.length) {
-      this.#kept = undefined
-      if (this.#ended) this.#finish(this.#trailers)
-    }
+    if (!this.heldUp) return
+    while (this.heldUp && this.#sendFirst());
+    if (!this.heldUp && this.#ended) this.#finish(this.#trailers)
     this.#sender.streamSent()
     if (!this.heldUp) this.#sender.streamDrained()
   }
 
+  /** Whether all of the first piece that is kept was taken. */
+  #sendFirst(): boolean {
+    if (this.#transport.full) {
+      this.#transport.hold(this)
+      return false
+    }
+    const piece = this.#kept[0] as Buffer
+    const last = this.#kept.length === 1 && this.#ended && this.#trailers.length === 0
+    const { session } = this.#transport
+    const whole = { start: 0, end: piece.length, endStream: last }
+    const taken = session.send(this.#stream, piece, whole)
+    this.messages?.pass(piece, 0, taken)
+    if (taken < piece.length) this.#kept[0] = piece.subarray(taken)
+    else this.#kept.shift()
+    return taken === piece.length
+  }
+
   /** The stream is over. */
   drop(): void {
-    this.#kept = undefined
+    this.#kept.length = 0
     this.#transport.release(this)
   }
 }

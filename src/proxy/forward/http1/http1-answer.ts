@@ -69,6 +69,9 @@ export class Http1AnswerWriter implements AnswerWriter {
     this.#outbox = outbox
   }
 
+  /** gRPC is HTTP/2. */
+  countMessages(): void {}
+
   interim(answer: CallAnswer, { version }: CallRequest): void {
     // A client of HTTP/1.0 knows none (RFC 9110 §15.2).
     if (version === 1) this.#outbox.text(`${statusLine(answer)}${answer.fields.lines}\r\n`)

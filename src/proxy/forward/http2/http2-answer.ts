@@ -1,6 +1,6 @@
 /** Writes answers for a client of HTTP/2, on its stream. */
 
-import { grpcMessageText } from '../../../codec/grpc.ts'
+import { type GrpcMessageCounter, grpcMessageText } from '../../../codec/grpc.ts'
 import { BODY_LENGTH, BODY_NONE } from '../../../codec/http1/framing.ts'
 import { HeaderField, INDEXED, PLAIN } from '../../../codec/http2/header-field.ts'
 import type { ServerSession } from '../../../codec/http2/server-session.ts'
@@ -48,6 +48,10 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
   /** Whether the client takes no more for now. */
   get heldUp(): boolean {
     return this.#output.heldUp
+  }
+
+  countMessages(messages: GrpcMessageCounter | undefined): void {
+    this.#output.messages = messages
   }
 
   /** The client takes more. */

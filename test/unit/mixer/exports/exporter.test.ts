@@ -429,6 +429,26 @@ await test('charges are exported as metrics of their events, with their fraction
   t.equal(lines.length, 2)
 })
 
+await test('gRPC messages are exported as other counters are, where there are any', async t => {
+  const { lab, sink } = await startWithSink(t)
+  const metrics = ['requestMessages', 'responseMessages']
+  const exports = await lab.start([events(sink, { metrics, by: ['operation'] })])
+  await exports.pass()
+  const place = { window: START, operation: 'place', code: 'grpc-0' } as const
+  await lab.report(
+    exports,
+    { ...place, requestMessages: 40, responseMessages: 2 ** 53 - 1 },
+    { ...place, code: 'grpc-13', requestMessages: 2, responseMessages: 1 },
+    { window: START, requestMessages: 0, responseMessages: 0 },
+  )
+  lab.clock.ms = WINDOW + 2 * HOUR
+  await exports.pass()
+  t.same(
+    sink.sums(({ name, operation }) => `${name} ${operation}`),
+    { 'amt.requestMessages place': 42n, 'amt.responseMessages place': 2n ** 53n },
+  )
+})
+
 await test('files appear whole, one a window and one a correction', async t => {
   const lab = await startExportLab(t)
   const directory = join(t.testdirName, 'out')
