@@ -76,6 +76,7 @@ export const ERRORS = {
   upstream_protocol: { source: 'upstream', http: 502, grpc: 14, flag: 'UPE', title: 'the deployment does not speak HTTP/2' },
   upstream_timeout: { source: 'upstream', http: 504, grpc: 4, flag: 'UT', title: 'the deployment did not answer in time' },
   upstream_reset: { source: 'upstream', http: 502, grpc: 14, flag: 'UC', title: 'the deployment closed the connection' },
+  upgrade_unsupported: { source: 'upstream', http: 501, grpc: 12, flag: 'UPE', title: 'the deployment cannot change to this protocol' },
   upstream_malformed: { source: 'upstream', http: 502, grpc: 13, flag: 'UPE', title: 'the deployment sent an answer that is not valid' },
   // The proxy itself.
   draining: { source: 'proxy', http: 503, grpc: 14, flag: 'DRAIN', title: 'the proxy is shutting down' },

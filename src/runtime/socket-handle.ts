@@ -11,6 +11,8 @@ import type { Duplex } from 'node:stream'
 
 /** A write that has not left yet. Its other results are 0 and, below that, the errors of libuv. */
 export const PENDING = 1
+/** EBADF: of a write to what is no handle any more. */
+const CLOSED = -9
 
 /** Takes what a handle reads. */
 export interface HandleReader {
@@ -40,9 +42,14 @@ interface RawHandle {
   useUserBuffer(buffer: Buffer): void
   readStart(): number
   readStop(): number
-  writeLatin1String(request: null, text: string): number | WriteRequest
-  writeBuffer(request: null, bytes: Buffer): number | WriteRequest
-  writev(request: null, pieces: readonly Buffer[], allBuffers: true): number | WriteRequest
+  /** Undefined of one that has been closed for some turns. */
+  writeLatin1String(request: null, text: string): number | WriteRequest | undefined
+  writeBuffer(request: null, bytes: Buffer): number | WriteRequest | undefined
+  writev(
+    request: null,
+    pieces: readonly Buffer[],
+    allBuffers: true,
+  ): number | WriteRequest | undefined
 }
 
 interface StreamInternals {
@@ -162,7 +169,8 @@ export class SocketHandle {
     return this.#outcome(result, pieces, writer)
   }
 
-  #outcome(result: number | WriteRequest, kept: unknown, writer: HandleWriter): number {
+  #outcome(result: number | WriteRequest | undefined, kept: unknown, writer: HandleWriter): number {
+    if (result === undefined) return CLOSED
     if (typeof result === 'number') return result
     const error = this.#state[this.#errorAt] as number
     if (error !== 0) return error

@@ -9,11 +9,9 @@
  */
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { ErrorCode } from '../../core/errors.ts'
-import { classify } from '../classify/classify.ts'
 import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
 import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { admit } from './admission.ts'
 import type { AnswerWriter } from './answer-writer.ts'
 import { CallAccount } from './call-account.ts'
 import type { CallAnswer } from './call-answer.ts'
@@ -31,6 +29,7 @@ import { isAgreed } from './http1/protocol-switch.ts'
 import type { StreamedCall } from './http2/http2-upstream-call.ts'
 import type { MessageFields } from './message-fields.ts'
 import { RequestRelay } from './request-relay.ts'
+import { routeCall } from './route-call.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 import { UpstreamCalls } from './upstream-calls.ts'
 
@@ -40,8 +39,6 @@ type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 
 const MAX_DISCARD_BYTES = 64 * 1024
 /** How often a call is sent that deployments refuse to look at. */
 const MAX_REFUSED_ATTEMPTS = 3
-/** What a client is told to wait for a journal that cannot be written. */
-const JOURNAL_RETRY_MS = 1_000
 
 export class Exchange implements PoolUser, StreamedCall {
   readonly request: CallRequest
@@ -149,38 +146,14 @@ export class Exchange implements PoolUser, StreamedCall {
 
   /** The verdict, the limits, and then a connection to the deployment. */
   #route(): void {
-    const { context, downstream, account } = this.#caller
-    const { evidence } = downstream
-    // After the check: the snapshot may have changed while it waited.
-    evidence.hostTenant = context.hosts.tenantOf(this.request.host, context.authenticator.directory)
-    const verdict = classify(evidence)
-    if (verdict.kind === 'refused') {
-      // The client has to come again to be whose the address is now.
-      if (evidence.stranded) this.#keepAlive = false
-      this.#refuse(verdict.error, 0)
-      return
-    }
-    if (this.request.isConnect && !verdict.tenant.config.connect) {
-      this.#refuse('unsupported_method', 0)
-      return
-    }
-    if (context.journal.refusing) {
-      this.#refuse('journal_unavailable', JOURNAL_RETRY_MS)
-      return
-    }
-    const refusal = admit(context, verdict, {
-      bodyBytes: this.#body.remaining,
-      call: this.#account,
-      connection: account,
-    })
-    if (refusal === undefined) {
-      if (this.request.hopsLeft === 0) this.#answerAsLastHop()
-      else this.#connect()
-      return
-    }
-    context.stats.limited(verdict.tenant.id, refusal.limit)
-    if (refusal.code === 'too_many_connections') this.#keepAlive = false
-    this.#refuse(refusal.code, refusal.retryAfterMs, refusal.resetAt)
+    const { request } = this
+    const bodyBytes = this.#body.remaining
+    const refusal = routeCall(this.#caller, { request, account: this.#account, bodyBytes })
+    if (refusal !== undefined) {
+      if (refusal.endsConnection) this.#keepAlive = false
+      this.#refuse(refusal.code, refusal.retryAfterMs, refusal.resetAt)
+    } else if (request.hopsLeft === 0) this.#answerAsLastHop()
+    else this.#connect()
   }
 
   #connect(): void {
@@ -230,6 +203,11 @@ export class Exchange implements PoolUser, StreamedCall {
 
   #sendHead(upstream: UpstreamCall): void {
     const { timeouts } = this.#caller.context.config
+    if (!upstream.accepts(this.request)) {
+      this.#letUpstreamGo(true)
+      this.#refuse('upgrade_unsupported', 0)
+      return
+    }
     this.#phase = 'forwarding'
     upstream.begin(this.request, this.#account.tenantId)
     this.#account.sent(upstream.endpoint.authority)

@@ -12,6 +12,8 @@ export interface UpstreamCall {
   readonly connected: boolean
   /** Whether the deployment may never have seen the call: the connection had rested, and nothing of an answer has come. */
   readonly stale: boolean
+  /** Whether it can carry such a call, which may become a tunnel; asked once connected. */
+  accepts(request: CallRequest): boolean
   /** Sends the head, once connected. */
   begin(request: CallRequest, tenant: string): void
   /** `bytes[start, end)` of the body, in the memory of `lender`; never empty. */

@@ -54,6 +54,8 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
   #transport: SessionTransport<StreamUser> | undefined
   /** No call begins on it any more. */
   #closing = false
+  /** Why it ended, where that is known better than from its socket. */
+  #error: ErrorCode | undefined
 
   /** `connection` is made for it alone. */
   constructor(
@@ -72,8 +74,12 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
     return this.connection.endpoint
   }
 
+  /**
+   * The deployment has said what it takes: how many streams, and whether a tunnel may be one. Nothing was sent before
+   * that, so that what does not speak HTTP/2 at all gets no call.
+   */
   get connected(): boolean {
-    return this.#session !== undefined
+    return this.#session?.greeted === true
   }
 
   /** Whether it was made for one client alone; never. */
@@ -85,7 +91,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
   get open(): boolean {
     if (this.#closing || !this.connection.open) return false
     if (this.users >= this.#context.config.http2.maxStreams) return false
-    return this.#session === undefined || this.#session.open
+    return !this.connected || this.session.open
   }
 
   get transport(): SessionTransport<StreamUser> {
@@ -100,7 +106,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
     this.users++
     this.endpoint.streams++
     this.#context.wheel.suspend(this.#idle)
-    if (this.#session === undefined) this.#waiters.add(waiter)
+    if (!this.connected) this.#waiters.add(waiter)
   }
 
   /** A call gives its place back. */
@@ -158,20 +164,23 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
   // === of the connection
 
   upstreamConnected(): void {
-    const { context, connection } = { context: this.#context, connection: this.connection }
-    const options = context.http2.upstream
-    this.#session = new ClientSession(this, context.clock.monotonic(), options)
-    this.#transport = new SessionTransport(context.turnWrites, connection.outbox, this.#session)
+    const { clock, http2, turnWrites } = this.#context
+    this.#session = new ClientSession(this, clock.monotonic(), http2.upstream)
+    this.#transport = new SessionTransport(turnWrites, this.connection.outbox, this.#session)
     this.#transport.touch()
-    const waiters = [...this.#waiters]
-    this.#waiters.clear()
-    for (const waiter of waiters) waiter.upstreamConnected()
   }
 
   upstreamData(bytes: Buffer, length: number): boolean {
     this.#session?.receive(bytes.subarray(0, length), this.#context.clock.monotonic())
+    if (this.#waiters.size > 0 && this.connected) this.#serveWaiters()
     this.#transport?.touch()
     return true
+  }
+
+  #serveWaiters(): void {
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const waiter of waiters) waiter.upstreamConnected()
   }
 
   upstreamHeldUp(): void {}
@@ -184,7 +193,8 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
     this.connection.destroy()
   }
 
-  upstreamClosed(error: ErrorCode): void {
+  upstreamClosed(reason: ErrorCode): void {
+    const error = this.#error ?? reason
     this.#closing = true
     this.#context.wheel.cancel(this.#idle)
     const waiters = [...this.#waiters]
@@ -247,6 +257,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
   pong(): void {}
 
   failed(): void {
+    if (!this.connected) this.#error = 'upstream_protocol'
     this.#transport?.touch()
     this.#transport?.sendNow()
     this.connection.end()

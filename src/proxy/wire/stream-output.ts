@@ -2,6 +2,7 @@
  * The body that goes out on one stream of HTTP/2: what the windows and the socket do not take is kept, in order, until they
  * do. Whoever makes the data rests meanwhile, so that no more is kept than came at once.
  */
+import { Gathered } from '../../codec/gathered.ts'
 import type { GrpcMessageCounter } from '../../codec/grpc.ts'
 import type { HeaderField } from '../../codec/http2/header-field.ts'
 import type { Http2Stream } from '../../codec/http2/stream.ts'
@@ -24,7 +25,9 @@ export class StreamOutput<Owner> {
   readonly #sender: StreamSender
   #transport!: SessionTransport<Owner>
   #stream!: Http2Stream<Owner>
-  #kept: Buffer[] = []
+  /** What waits is `#kept` from `#from` on. */
+  #kept: Gathered | undefined
+  #from = 0
   #ended = false
   #trailers: readonly HeaderField[] = []
 
@@ -35,13 +38,13 @@ export class StreamOutput<Owner> {
   begin(transport: SessionTransport<Owner>, stream: Http2Stream<Owner>): void {
     this.#transport = transport
     this.#stream = stream
-    this.#kept.length = 0
+    this.#kept = undefined
     this.#ended = false
   }
 
   /** Whether something is kept. */
   get heldUp(): boolean {
-    return this.#kept.length > 0
+    return this.#kept !== undefined
   }
 
   /** By which streams of a session take turns: urgency, then number. */
@@ -63,7 +66,12 @@ export class StreamOutput<Owner> {
   }
 
   #keep(bytes: Buffer, start: number, end: number): void {
-    this.#kept.push(Buffer.from(bytes.subarray(start, end)))
+    if (this.#kept === undefined) {
+      this.#kept = new Gathered()
+      this.#from = 0
+    }
+    // In one piece: many small ones would take a multiple of the memory.
+    this.#kept.add(Buffer.from(bytes.subarray(start, end)))
     if (this.#transport.full) this.#transport.hold(this)
   }
 
@@ -82,33 +90,30 @@ export class StreamOutput<Owner> {
 
   /** There may be room again. */
   resume(): void {
-    if (!this.heldUp) return
-    while (this.heldUp && this.#sendFirst());
-    if (!this.heldUp && this.#ended) this.#finish(this.#trailers)
+    const kept = this.#kept
+    if (kept === undefined) return
+    if (this.#transport.full) {
+      this.#transport.hold(this)
+      return
+    }
+    const { session } = this.#transport
+    const last = this.#ended && this.#trailers.length === 0
+    const { bytes } = kept
+    const rest = { start: this.#from, end: kept.length, endStream: last }
+    const taken = session.send(this.#stream, bytes, rest)
+    this.messages?.pass(bytes, this.#from, this.#from + taken)
+    this.#from += taken
+    if (this.#from === kept.length) {
+      this.#kept = undefined
+      if (this.#ended) this.#finish(this.#trailers)
+    }
     this.#sender.streamSent()
     if (!this.heldUp) this.#sender.streamDrained()
   }
 
-  /** Whether all of the first piece that is kept was taken. */
-  #sendFirst(): boolean {
-    if (this.#transport.full) {
-      this.#transport.hold(this)
-      return false
-    }
-    const piece = this.#kept[0] as Buffer
-    const last = this.#kept.length === 1 && this.#ended && this.#trailers.length === 0
-    const { session } = this.#transport
-    const whole = { start: 0, end: piece.length, endStream: last }
-    const taken = session.send(this.#stream, piece, whole)
-    this.messages?.pass(piece, 0, taken)
-    if (taken < piece.length) this.#kept[0] = piece.subarray(taken)
-    else this.#kept.shift()
-    return taken === piece.length
-  }
-
   /** The stream is over. */
   drop(): void {
-    this.#kept.length = 0
+    this.#kept = undefined
     this.#transport.release(this)
   }
 }

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { test } from 'tap'
 import { PENDING, SocketHandle } from '../../../src/runtime/socket-handle.ts'
+import { turns } from '../../support/raw-client.ts'
 import { socketPair } from '../../support/socket-pair.ts'
 
 function handleOf(socket: Socket): SocketHandle {
@@ -108,6 +109,15 @@ await test('writes text and bytes in their order, and says when what was pending
 await test('a write to a connection that is gone is an error, not an exception', async t => {
   const { near } = await socketPair(t)
   const handle = handleOf(near)
+  const bytes = Buffer.from('x')
+  const writer = { writeSettled: (): void => {} }
   near.destroy()
-  t.ok(handle.writeText('x', { writeSettled: () => {} }) < 0)
+  t.ok(handle.writeText('x', writer) < 0)
+  t.ok(handle.writeBytes([bytes], writer) < 0)
+  await once(near, 'close')
+  // Now it is not even a handle any more.
+  await turns(2)
+  t.ok(handle.writeText('x', writer) < 0)
+  t.ok(handle.writeBytes([bytes], writer) < 0)
+  t.ok(handle.writeBytes([bytes, bytes], writer) < 0)
 })

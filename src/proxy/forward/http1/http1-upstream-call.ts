@@ -94,6 +94,10 @@ export class Http1UpstreamCall implements UpstreamCall {
 
   // === the request
 
+  accepts(): boolean {
+    return true
+  }
+
   begin(request: CallRequest, tenant: string): void {
     const { endpoint, outbox } = this.#connection
     this.#chunked = request.kind === BODY_CHUNKED

@@ -2,6 +2,7 @@
  * One stream of a client's HTTP/2 connection, as the exchange of its call sees it. One object serves many streams of its
  * connection, one after the other.
  */
+import { Gathered } from '../../../codec/gathered.ts'
 import { INTERNAL_ERROR, NO_ERROR } from '../../../codec/http2/frame.ts'
 import type { HeaderField } from '../../../codec/http2/header-field.ts'
 import type { RequestSection } from '../../../codec/http2/request-section.ts'
@@ -21,12 +22,6 @@ import { Http2AnswerWriter } from './http2-answer.ts'
 import type { Http2Connection } from './http2-connection.ts'
 import { SectionFields } from './section-fields.ts'
 
-/** A piece of a body that came before its deployment was reached. */
-interface EarlyPiece {
-  readonly bytes: Buffer
-  readonly last: boolean
-}
-
 export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSender {
   readonly context: WorkerContext
   readonly downstream: Downstream
@@ -41,7 +36,8 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   #serving = false
   /** The connection is gone: what was not counted was not sent. */
   #gone = false
-  #early: EarlyPiece[] = []
+  /** What came of the body before its deployment was reached. */
+  #early: Gathered | undefined
   /** The client has said all, behind what is early. */
   #ended = false
   /** The last frame of the request has come; `ended` may be still to come. */
@@ -127,8 +123,10 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
       this.#connection.session.consumed(this.#stream, end - start)
       return
     }
-    if (this.#early.length > 0 || !this.#takes) {
-      this.#early.push({ bytes: Buffer.from(bytes.subarray(start, end)), last })
+    if (this.#early !== undefined || !this.#takes) {
+      // In one piece: many small ones would take a multiple of the memory.
+      this.#early ??= new Gathered()
+      this.#early.add(Buffer.from(bytes.subarray(start, end)))
       return
     }
     this.#feed(bytes, start, end, last)
@@ -174,7 +172,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   ended(): void {
     this.#ended = true
     this.#whole = true
-    if (this.#serving && this.#early.length === 0) this.#end()
+    if (this.#serving && this.#early === undefined) this.#end()
   }
 
   #end(): void {
@@ -201,12 +199,14 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   }
 
   pump(): void {
-    while (this.#serving && this.#takes && this.#early.length > 0) {
-      const { bytes, last } = this.#early.shift() as EarlyPiece
-      this.#feed(bytes, 0, bytes.length, last)
+    const early = this.#early
+    if (early !== undefined && this.#serving && this.#takes) {
+      this.#early = undefined
+      const last = this.#ended && this.#trailers === NO_FIELDS
+      this.#feed(early.bytes, 0, early.length, last)
     }
     if (!this.#serving) return
-    if (this.#ended && this.#early.length === 0) this.#end()
+    if (this.#ended && this.#early === undefined) this.#end()
     this.exchange.flushUpstream()
     this.#connection.transport.touch()
   }
@@ -292,8 +292,8 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     this.watch.rest()
     this.#readGuard?.stop()
     this.answer.drop()
-    for (const { bytes } of this.#early) this.#unconsumed += bytes.length
-    this.#early.length = 0
+    this.#unconsumed += this.#early?.length ?? 0
+    this.#early = undefined
     const stream = this.#stream
     if (stream.owner !== this) return
     stream.owner = undefined

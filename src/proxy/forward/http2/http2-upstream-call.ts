@@ -92,6 +92,11 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
 
   // === the request
 
+  /** RFC 8441 §3. */
+  accepts({ upgrade }: CallRequest): boolean {
+    return upgrade === '' || this.#upstream.session.remote.enableConnectProtocol
+  }
+
   begin(request: CallRequest): void {
     const upstream = this.#upstream
     const { apiKeyHeader } = this.#context.fields
