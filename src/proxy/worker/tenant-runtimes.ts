@@ -98,7 +98,7 @@ export class TenantRuntimes {
     tenant.hold()
     const context = this.#context()
     const { deployment, limits } = tenant.config
-    const tls = deployment.endpoints.some(url => /^(https|tls):/.test(url))
+    const tls = deployment.endpoints.some(url => /^(https|h2|tls):/.test(url))
       ? upstreamTls(deployment)
       : undefined
     const workers = this.#workers
