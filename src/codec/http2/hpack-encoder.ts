@@ -2,7 +2,7 @@
 import { DynamicTable } from './dynamic-table.ts'
 import { EntryIndex } from './entry-index.ts'
 import type { FieldName } from './field-name.ts'
-import { type HeaderField, NEVER, PLAIN } from './header-field.ts'
+import { type HeaderField, INDEXED, NEVER, PLAIN } from './header-field.ts'
 import { DEFAULT_TABLE_SIZE } from './hpack-decoder.ts'
 import { encodeHuffman, HUFFMAN_LONGER, huffmanLength } from './huffman.ts'
 import { STATIC_ENTRIES } from './static-table.ts'
@@ -20,6 +20,9 @@ const PLAIN_TEXT = 0x00_7f
 const HUFFMAN_TEXT = 0x80_7f
 /** Texts whose length fits into the first octet, however they are written. */
 const MOST_SHORT = 0x7e
+
+/** Up to here a call of `write` takes longer than a loop. */
+const MOST_BY_OCTET = 24
 
 export class HpackEncoder {
   /** Octets of the table that we use at most, whatever the other end allows: it costs us memory as well. */
@@ -82,10 +85,10 @@ export class HpackEncoder {
     return this.#literal(field, into, at)
   }
 
-  /** In the table that both ends have, 0 for none. */
+  /** In the table that both ends have, 0 for none. What is not to be remembered is not looked for. */
   #indexOf(field: HeaderField): number {
     const fixed = field.staticIndex
-    if (fixed > 0) return fixed
+    if (fixed > 0 || field.indexing !== INDEXED) return fixed
     const number = this.#entries.find(field)
     return number < 0 ? 0 : this.#table.indexOf(number) + STATIC_ENTRIES + 1
   }
@@ -100,8 +103,11 @@ export class HpackEncoder {
     // Before it is added: what it evicts may be the entry that has its name.
     const nameIndex = this.#indexOfName(field.known)
     const form = this.#remember(field)
-    const to = integer(into, at, form, nameIndex)
-    return text(field.value, into, nameIndex === 0 ? text(field.name, into, to) : to)
+    let to = integer(into, at, form, nameIndex)
+    // Huffman is worth its time where the text is written once and then remembered.
+    const write = form === LITERAL_INDEXED ? shortestText : plainText
+    if (nameIndex === 0) to = write(field.name, into, to)
+    return write(field.value, into, to)
   }
 
   /** A field that is larger than the table would only empty it. */
@@ -128,8 +134,16 @@ function integer(into: Buffer, at: number, form: number, value: number): number 
   return to + 1
 }
 
-/** Whichever is shorter. */
-function text(value: string, into: Buffer, at: number): number {
+function plainText(value: string, into: Buffer, at: number): number {
+  const { length } = value
+  const to = integer(into, at, PLAIN_TEXT, length)
+  if (length > MOST_BY_OCTET) return to + into.write(value, to, 'latin1')
+  for (let index = 0; index < length; index++) into[to + index] = value.charCodeAt(index)
+  return to + length
+}
+
+/** Huffman or not, whichever is shorter. */
+function shortestText(value: string, into: Buffer, at: number): number {
   const { length } = value
   if (length <= MOST_SHORT) {
     const end = encodeHuffman(value, into, at + 1, at + length)
@@ -142,6 +156,5 @@ function text(value: string, into: Buffer, at: number): number {
     const to = integer(into, at, HUFFMAN_TEXT, octets)
     if (octets < length) return encodeHuffman(value, into, to, to + octets)
   }
-  const to = integer(into, at, PLAIN_TEXT, length)
-  return to + into.write(value, to, 'latin1')
+  return plainText(value, into, at)
 }

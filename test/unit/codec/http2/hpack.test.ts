@@ -194,9 +194,21 @@ await test('Huffman that does not fit leaves alone what stands behind', async t 
   }
 })
 
-await test('a text is written in whichever form is shorter, in no more room than it was said to take', async t => {
+await test('what is not remembered is neither looked for nor written with Huffman', async t => {
+  const encoder = new HpackEncoder()
+  const first = [new HeaderField('x-request-id', 'abc', INDEXED)]
+  t.equal(encoded(encoder, first).length, 3 + huffmanLength('x-request-id') + huffmanLength('abc'))
+  for (const indexing of [PLAIN, NEVER] as const) {
+    const again = encoded(encoder, [new HeaderField('x-request-id', 'abc', indexing)])
+    t.equal(again.toString('hex'), indexing === PLAIN ? '0f2f03616263' : '1f2f03616263')
+  }
+  const whole = encoded(new HpackEncoder(), [new HeaderField('x', 'aaaaaaaa', PLAIN)])
+  t.equal(whole.toString('latin1'), '\0\u0001x\u0008aaaaaaaa')
+})
+
+await test('a text that is remembered is written in whichever form is shorter, in no more room than it was said to take', async t => {
   for (const value of ['', 'a', '~', 'e'.repeat(126), 'e'.repeat(127), '~'.repeat(200), '\u00ff']) {
-    const fields = [new HeaderField('x', value, PLAIN)]
+    const fields = [new HeaderField('~', value, INDEXED)]
     const block = Buffer.alloc(HpackEncoder.mostOctets(fields) + 100, 0xee)
     const end = new HpackEncoder().encode(fields, block, 0)
     // One octet each for the form, the length of the name, and the name.
