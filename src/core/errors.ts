@@ -46,6 +46,7 @@ export const ERRORS = {
   body_too_slow: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the request body arrived too slowly' },
   read_too_slow: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the answer was read too slowly' },
   call_timeout: { source: 'proxy', http: 504, grpc: 4, flag: 'UT', title: 'the call took longer than a call may take' },
+  ping_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the connection did not answer a PING' },
   idle_timeout: { source: 'downstream', http: 408, grpc: 4, flag: 'DT', title: 'the connection was idle for too long' },
   client_closed: { source: 'downstream', http: 499, grpc: 1, flag: 'DC', title: 'the client closed the connection' },
   // Identity.

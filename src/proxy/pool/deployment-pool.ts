@@ -261,6 +261,7 @@ export class DeploymentPool implements TimerOwner {
     room: () => {
       if (this.#queue.size > 0) this.#serveSoon()
     },
+    vanished: () => this.#context.stats.limited(this.#tenant, 'upstream_ping_timeout'),
   }
 
   #resting(endpoint: Endpoint): UpstreamConnection | undefined {

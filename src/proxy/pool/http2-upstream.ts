@@ -9,6 +9,12 @@ import type { ResponseSection } from '../../codec/http2/response-section.ts'
 import type { Http2Stream } from '../../codec/http2/stream.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
+import {
+  KEEP_ALIVE_PING,
+  KeepAlive,
+  PINGS_WITHOUT_CALLS,
+  type WatchedPeer,
+} from '../wire/keep-alive.ts'
 import { SessionTransport } from '../wire/session-transport.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -40,18 +46,21 @@ export interface StreamUser {
 export interface Http2UpstreamObserver {
   /** There is room for another call, where there was none. */
   room(): void
+  /** The deployment has not answered a PING in time. */
+  vanished(): void
 }
 
-export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
+export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, WatchedPeer {
   readonly connection: UpstreamConnection
   /** Calls that have a place on it, waiting or under way. */
   users = 0
   readonly #context: WorkerContext
   readonly #observer: Http2UpstreamObserver
   readonly #waiters = new Set<ConnectionWaiter>()
-  readonly #idle: Timer
+  readonly #timer: Timer
   #session: ClientSession<StreamUser> | undefined
   #transport: SessionTransport<StreamUser> | undefined
+  #keepAlive: KeepAlive | undefined
   /** No call begins on it any more. */
   #closing = false
   /** Why it ended, where that is known better than from its socket. */
@@ -66,7 +75,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
     this.#context = context
     this.#observer = observer
     this.connection = connection
-    this.#idle = new Timer(this)
+    this.#timer = new Timer(this)
     connection.user = this
   }
 
@@ -105,8 +114,8 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
   join(waiter: ConnectionWaiter): void {
     this.users++
     this.endpoint.streams++
-    this.#context.wheel.suspend(this.#idle)
-    if (!this.connected) this.#waiters.add(waiter)
+    if (this.connected) this.#context.wheel.suspend(this.#timer)
+    else this.#waiters.add(waiter)
   }
 
   /** A call gives its place back. */
@@ -118,10 +127,13 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
     if (!hadRoom && this.open) this.#observer.room()
     if (this.users > 0) return
     if (this.#closing || this.endpoint.retired) this.close()
-    else {
-      const { wheel, clock, config } = this.#context
-      wheel.arm(this.#idle, config.timeouts.idle, clock.monotonic())
-    }
+    else if (this.connected) this.#rest()
+  }
+
+  /** Waits for the next call. */
+  #rest(): void {
+    const { wheel, clock, config } = this.#context
+    wheel.arm(this.#timer, config.timeouts.idle, clock.monotonic())
   }
 
   /** Begins a stream. Undefined where that became impossible since the place was given: it may be tried elsewhere. */
@@ -157,27 +169,41 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
     this.connection.destroy()
   }
 
+  /** It has rested for long enough; or it was made, and has not said for as long as a connection may take what it takes. */
   timerExpired(): void {
-    if (this.users === 0) this.close()
+    if (!this.connected) this.#lose('upstream_connect_timeout')
+    else if (this.users === 0) this.close()
   }
 
   // === of the connection
 
   upstreamConnected(): void {
-    const { clock, http2, turnWrites } = this.#context
+    const { clock, config, http2, turnWrites, wheel } = this.#context
     this.#session = new ClientSession(this, clock.monotonic(), http2.upstream)
     this.#transport = new SessionTransport(turnWrites, this.connection.outbox, this.#session)
     this.#transport.touch()
+    const { pingInterval, pingTimeout } = config.http2
+    this.#keepAlive = new KeepAlive(this.#context, this, {
+      interval: pingInterval,
+      timeout: pingTimeout,
+      most: PINGS_WITHOUT_CALLS,
+    })
+    wheel.arm(this.#timer, config.timeouts.connect, clock.monotonic())
   }
 
   upstreamData(bytes: Buffer, length: number): boolean {
-    this.#session?.receive(bytes.subarray(0, length), this.#context.clock.monotonic())
-    if (this.#waiters.size > 0 && this.connected) this.#serveWaiters()
+    const now = this.#context.clock.monotonic()
+    const { connected } = this
+    this.#keepAlive?.heard(now)
+    this.#session?.receive(bytes.subarray(0, length), now)
+    if (!connected && this.connected) this.#serveWaiters()
     this.#transport?.touch()
     return true
   }
 
   #serveWaiters(): void {
+    if (this.users > 0) this.#context.wheel.suspend(this.#timer)
+    else this.#rest()
     const waiters = [...this.#waiters]
     this.#waiters.clear()
     for (const waiter of waiters) waiter.upstreamConnected()
@@ -196,7 +222,8 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
   upstreamClosed(reason: ErrorCode): void {
     const error = this.#error ?? reason
     this.#closing = true
-    this.#context.wheel.cancel(this.#idle)
+    this.#context.wheel.cancel(this.#timer)
+    this.#keepAlive?.close()
     const waiters = [...this.#waiters]
     this.#waiters.clear()
     for (const waiter of waiters) waiter.upstreamClosed(error)
@@ -210,6 +237,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
   // === of the session
 
   response(stream: Http2Stream<StreamUser>, section: ResponseSection, endStream: boolean): void {
+    this.#keepAlive?.called()
     stream.owner?.answered(section, endStream)
   }
 
@@ -221,6 +249,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
     end: number,
     endStream: boolean,
   ): void {
+    this.#keepAlive?.called()
     if (stream.owner === undefined) this.#session?.consumed(stream, end - start)
     else stream.owner.streamData(bytes, start, end, endStream)
   }
@@ -256,11 +285,30 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser> {
 
   pong(): void {}
 
+  get audible(): boolean {
+    return this.#transport?.outbox.blocked !== true
+  }
+
+  ping(): void {
+    this.#session?.ping(KEEP_ALIVE_PING)
+    this.#transport?.touch()
+  }
+
+  vanished(): void {
+    this.#observer.vanished()
+    this.endpoint.connectionFailed(this.#context.clock.monotonic())
+    this.#lose('upstream_timeout')
+  }
+
   failed(): void {
-    if (!this.connected) this.#error = 'upstream_protocol'
     this.#transport?.touch()
     this.#transport?.sendNow()
     this.connection.end()
+    this.#lose(this.connected ? 'upstream_malformed' : 'upstream_protocol')
+  }
+
+  #lose(error: ErrorCode): void {
+    this.#error = error
     this.connection.destroy()
   }
 }

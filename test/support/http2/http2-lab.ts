@@ -103,7 +103,9 @@ export function request(
     [':path', path],
     ...more,
   ]
-  return peer.request(fields, { end })
+  const stream = peer.request(fields, { end })
+  gather(stream)
+  return stream
 }
 
 export interface RequestShape {
@@ -126,13 +128,23 @@ export function respond(stream: FrameStream, body = 'ok', status = 200): void {
 
 /** Status and body of an answer, once it is whole: `200 ok`; or `reset N`, or `lost`. */
 export async function outcomeOf(stream: FrameStream): Promise<string> {
-  let body = ''
-  const before = stream.onData
+  const body = gather(stream)
+  await stream.until(() => stream.remoteEnded || stream.resetByPeer !== undefined)
+  // A reset behind a whole answer says that the rest of the request is not wanted.
+  if (stream.remoteEnded) return `${stream.status} ${body.text}`
+  return stream.resetByPeer === undefined ? 'lost' : `reset ${stream.resetByPeer}`
+}
+
+const bodies = new WeakMap<FrameStream, { text: string }>()
+
+/** Keeps the body from the first time on. */
+function gather(stream: FrameStream): { readonly text: string } {
+  const known = bodies.get(stream)
+  if (known !== undefined) return known
+  const body = { text: '' }
+  bodies.set(stream, body)
   stream.onData = bytes => {
-    before(bytes)
-    body += bytes.toString()
+    body.text += bytes.toString()
   }
-  const whole = await stream.until(() => stream.remoteEnded || stream.resetByPeer !== undefined)
-  if (stream.resetByPeer !== undefined) return `reset ${stream.resetByPeer}`
-  return whole ? `${stream.status} ${body}` : 'lost'
+  return body
 }

@@ -23,6 +23,8 @@ export interface FarewellOptions {
   readonly age: number
   /** Calls after which it begins by itself; 0 is never. */
   readonly streams: number
+  /** A step was taken, by time or by an answer: there is something to send, and the connection may be over. */
+  readonly moved: () => void
 }
 
 /** Connections that were opened together do not end together. */
@@ -32,8 +34,6 @@ export class Farewell implements TimerOwner {
   readonly #deps: KeepAliveDeps & { readonly random: () => number }
   readonly #session: Departing
   readonly #options: FarewellOptions
-  /** Something was written, or the connection may be over by now. */
-  readonly #moved: () => void
   readonly #timer = new Timer(this)
   #step: 'none' | 'announced' | 'said' = 'none'
 
@@ -41,12 +41,10 @@ export class Farewell implements TimerOwner {
     deps: KeepAliveDeps & { readonly random: () => number },
     session: Departing,
     options: FarewellOptions,
-    moved: () => void,
   ) {
     this.#deps = deps
     this.#session = session
     this.#options = options
-    this.#moved = moved
     const { age } = options
     if (age > 0) this.#wait(age * (1 - JITTER + 2 * JITTER * deps.random()))
   }
@@ -71,15 +69,17 @@ export class Farewell implements TimerOwner {
     if (streams > 0 && calls >= streams) this.begin()
   }
 
-  /** A PING was answered. What this writes has yet to be sent. */
+  /** A PING was answered. */
   ponged(octets: Buffer): void {
     if (this.#step === 'announced' && octets.equals(FAREWELL_PING)) this.#end()
   }
 
   timerExpired(): void {
-    if (this.#step === 'none') this.begin()
-    else this.#end()
-    this.#moved()
+    if (this.#step !== 'none') this.#end()
+    else {
+      this.begin()
+      this.#options.moved()
+    }
   }
 
   close(): void {
@@ -91,6 +91,7 @@ export class Farewell implements TimerOwner {
     this.#step = 'said'
     this.#deps.wheel.cancel(this.#timer)
     this.#session.endAfterStreams()
+    this.#options.moved()
   }
 
   #wait(ms: number): void {

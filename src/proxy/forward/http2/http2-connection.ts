@@ -9,12 +9,14 @@ import type { Http2Stream } from '../../../codec/http2/stream.ts'
 import { Timer } from '../../../core/timer-wheel.ts'
 import { SocketHandle } from '../../../runtime/socket-handle.ts'
 import { Inbox, type Receiver } from '../../wire/inbox.ts'
+import { KEEP_ALIVE_PING, KeepAlive, type WatchedPeer } from '../../wire/keep-alive.ts'
 import { Outbox, type Sender } from '../../wire/outbox.ts'
 import { SessionTransport } from '../../wire/session-transport.ts'
 import type { WorkerContext } from '../../worker/context.ts'
 import { ConnectionAccount, type Downstream } from '../downstream.ts'
 import { OriginMemo } from '../origin-memo.ts'
 import { RateGuard } from '../rate-guard.ts'
+import { Farewell } from './farewell.ts'
 import { refuseHead } from './http2-answer.ts'
 import { Http2Caller } from './http2-caller.ts'
 
@@ -27,7 +29,7 @@ export interface OpenHttp2Connections {
   delete(connection: Http2Connection): unknown
 }
 
-export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sender {
+export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sender, WatchedPeer {
   readonly context: WorkerContext
   readonly downstream: Downstream
   readonly account: ConnectionAccount
@@ -38,6 +40,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   readonly #outbox: Outbox
   readonly #open: OpenHttp2Connections
   readonly #timer = new Timer(this)
+  readonly #keepAlive: KeepAlive
+  readonly #farewell: Farewell
   /** Callers with a call, and those that wait for one. */
   readonly #callers = new Set<Http2Caller>()
   readonly #free: Http2Caller[] = []
@@ -60,6 +64,15 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#outbox.attach(SocketHandle.of(socket))
     this.session = new ServerSession(this, context.clock.monotonic(), context.http2.downstream)
     this.transport = new SessionTransport(context.turnWrites, this.#outbox, this.session)
+    const { pingInterval, pingTimeout, maxConnectionAge, maxConnectionStreams } =
+      context.config.http2
+    this.#keepAlive = new KeepAlive(context, this, { interval: pingInterval, timeout: pingTimeout })
+    this.#farewell = new Farewell(context, this.session, {
+      timeout: pingTimeout,
+      age: maxConnectionAge,
+      streams: maxConnectionStreams,
+      moved: () => this.#farewellMoved(),
+    })
     open.add(this)
     socket.on('end', () => this.#end())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
@@ -78,7 +91,9 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     const { clock } = this.context
     clock.refresh()
     if (this.#lingering) return true
-    this.session.receive(bytes.subarray(0, length), clock.monotonic())
+    const now = clock.monotonic()
+    this.#keepAlive.heard(now)
+    this.session.receive(bytes.subarray(0, length), now)
     this.transport.touch()
     return true
   }
@@ -96,6 +111,20 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.context.clock.refresh()
     this.#readGuard?.stop()
     this.transport.drained()
+  }
+
+  get audible(): boolean {
+    return !this.#outbox.blocked
+  }
+
+  ping(): void {
+    this.session.ping(KEEP_ALIVE_PING)
+    this.transport.touch()
+  }
+
+  vanished(): void {
+    this.context.stats.rejected('ping_timeout', this.downstream.listener.index)
+    this.destroy()
   }
 
   #readTooSlow(): void {
@@ -119,6 +148,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#callers.add(caller)
     stream.owner = caller
     caller.begin(stream, section, endStream)
+    this.#farewell.began(this.session.begun)
   }
 
   #createCaller(): Http2Caller {
@@ -167,7 +197,9 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
 
   goingAway(): void {}
 
-  pong(): void {}
+  pong(octets: Buffer): void {
+    this.#farewell.ponged(octets)
+  }
 
   /** What the client sent ends the connection; GOAWAY says why. */
   failed(): void {
@@ -203,7 +235,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     else if (this.#callers.size === 0) this.drain()
   }
 
-  /** The client sends no more: what is under way on its streams has nobody to answer, but for those that are whole. */
+  /** No more streams begin: the connection is closed behind those that there are. */
   #end(): void {
     this.#ending = true
     if (this.#callers.size === 0) this.#finish()
@@ -213,6 +245,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   #finish(): void {
     if (this.#lingering || this.#closed) return
     this.#lingering = true
+    this.#keepAlive.close()
+    this.#farewell.close()
     this.transport.sendNow()
     this.#wait(this.context.config.timeouts.idle)
     this.#outbox.end(() => {
@@ -224,10 +258,14 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
 
   /** The worker is shutting down, or the connection was idle for too long: no further streams, those that are there go on. */
   drain(): void {
-    this.#ending = true
-    this.session.endAfterStreams()
+    this.#farewell.begin()
     this.transport.touch()
-    if (this.#callers.size === 0) this.#finish()
+  }
+
+  /** Once the client knows which stream is the last one, the connection ends behind it. */
+  #farewellMoved(): void {
+    this.transport.touch()
+    if (this.#farewell.said) this.#end()
   }
 
   destroy(): void {
@@ -247,6 +285,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.context.clock.refresh()
     this.context.wheel.cancel(this.#timer)
     this.#readGuard?.stop()
+    this.#keepAlive.close()
+    this.#farewell.close()
     this.session.abandon()
     for (const caller of this.#callers) caller.lost()
     for (const caller of this.#free) caller.watch.close()
