@@ -159,6 +159,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 interface Place {
   readonly amt: RunningAmt
   readonly held: HeldDeployment
+  /** One of HTTP/1.1. */
+  readonly old: HeldDeployment
   readonly service: GrpcDeployment
   readonly port: number
   /** The access log. */
@@ -169,13 +171,23 @@ async function place(t: Test): Promise<Place> {
   const folder = await mkdtemp(join(tmpdir(), 'amt-grpc-'))
   t.teardown(async () => rm(folder, { recursive: true, force: true }))
   const held = await heldDeployment(t, 'h2c', NO_SECRET)
+  const old = await heldDeployment(t, 'http', NO_SECRET)
   const service = await startGrpc(t, 'real')
   const method = (name: string): object => ({ name, match: `grpc orders.Orders/${name}` })
   const amt = await startAmt(t, folder, {
     service: {
       name: 'orders',
       operations: [
-        ...[...Object.keys(SCENARIOS), 'Open', 'Web', 'Refused'].map(method),
+        ...[
+          ...Object.keys(SCENARIOS),
+          'Open',
+          'Web',
+          'Refused',
+          'Lost',
+          'Old',
+          'Slow',
+          'Slower',
+        ].map(method),
         { name: 'Echo', match: 'grpc amt.test.Echo/*' },
       ],
     },
@@ -183,11 +195,19 @@ async function place(t: Test): Promise<Place> {
     listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }],
     tenants: [
       { id: 'held', hosts: ['held.test'], deployment: { endpoints: [held.url] } },
+      { id: 'old', hosts: ['old.test'], deployment: { endpoints: [old.url] } },
       { id: 'real', hosts: ['real.test'], deployment: { endpoints: [service.endpoint] } },
     ],
     workers: 1,
   })
-  return { amt, held, service, port: amt.address('public').port, log: join(folder, 'access.log') }
+  return {
+    amt,
+    held,
+    old,
+    service,
+    port: amt.address('public').port,
+    log: join(folder, 'access.log'),
+  }
 }
 
 /** A line an operation and code: its calls, messages of requests, messages of answers. */
@@ -260,6 +280,58 @@ await t.test('gRPC in the books', async t => {
     held.end(ended('7'))
     await client.until(() => client.over)
     await expectBooks(t, here, { Open: { 'grpc-0': [0, 4, 3], 'grpc-7': [1, 0, 0] } })
+  })
+
+  await t.test('a client that is lost half way has cancelled', async t => {
+    const other = await FramePeer.connect({ host: '127.0.0.1', port: here.port })
+    const client = other.request(requestOf('Lost'))
+    client.write(messages(2))
+    const held = await here.held.next()
+    await held.until(() => held.received === messages(2).length)
+    held.answer(GRPC)
+    held.data(Buffer.concat([messages(1), HALF]))
+    await client.until(() => client.dataReceived === messages(1).length + HALF.length)
+    other.abort('reset')
+    await held.until(() => held.aborted)
+    await expectBooks(t, here, { Lost: { 'grpc-0': [0, 2, 1], 'grpc-1': [1, 0, 0] } })
+  })
+
+  await t.test('what the windows of a client hold back is not counted', async t => {
+    const place = { host: '127.0.0.1', port: here.port }
+    const slow = await FramePeer.connect(place, { window: 100, granting: 'never' })
+    // The first never takes the rest; the second does at last.
+    for (const name of ['Slow', 'Slower']) {
+      const client = slow.request(requestOf(name))
+      client.write(messages(1))
+      client.end()
+      const held = await here.held.next()
+      await held.until(() => held.ended)
+      held.answer(GRPC)
+      held.data(messages(10))
+      held.end(ended('0'))
+      await client.until(() => client.dataReceived === 100)
+      if (name === 'Slow') client.reset()
+      else client.grant(50)
+      await client.until(() => client.over)
+    }
+    const cut = await readUntil(
+      async () => ledgerLines(here, ['Slow', 'Slower']),
+      lines => lines.length === 3,
+    )
+    // Of 150 octets 100 were let out, 15 a message.
+    t.same(cut, ['Slow grpc-0 0 1 6', 'Slow grpc-1 1 0 0', 'Slower grpc-0 1 1 10'])
+    await slow.close()
+  })
+
+  await t.test('a deployment of HTTP/1.1 says the status in its trailers, too', async t => {
+    const client = peer.request(requestOf('Old', { host: 'old.test' }))
+    client.write(messages(3))
+    client.end()
+    const held = await here.old.next()
+    await answered(client, held, 2)
+    held.end(ended('9'))
+    await client.until(() => client.over)
+    await expectBooks(t, here, { Old: { 'grpc-0': [0, 3, 2], 'grpc-9': [1, 0, 0] } })
   })
 
   await t.test('what is no gRPC has no messages, whatever it looks like', async t => {
