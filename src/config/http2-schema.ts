@@ -64,7 +64,7 @@ export const http2 = z.strictObject({
   maxConnectionAge: offOrFrom(SECOND, 24 * 30 * HOUR, 'must be off or from 1s to 30d')
     .default(0)
     .describe(
-      'A client’s connection that is so old, give or take a tenth, is told to come again (GOAWAY); its calls go on to their end. Off by default.',
+      'A connection that is so old, give or take a tenth, gets no more calls, and its calls go on to their end: a client is told to come again (GOAWAY). Off by default.',
     ),
   maxConnectionStreams: z
     .union(

@@ -204,6 +204,55 @@ await http2Test(
 // === upstream
 
 await http2Test(
+  'max streams of a connection: a deployment gets a new one behind the last',
+  async (t, lab, http2) => {
+    const deployment = await http2.deployment(stream => respond(stream))
+    const proxy = await inFrontOf(lab, [deployment], {
+      input: { http2: { maxConnectionStreams: 100 } },
+    })
+    const client = await lab.client(proxy)
+    for (let number = 0; number < 101; number++) {
+      await client.send(get())
+      t.equal((await readAnswer(client)).body, 'ok')
+    }
+    t.same(
+      deployment.connections.map(({ streams }) => streams.size),
+      [100, 1],
+    )
+    await gone(deployment.connections[0] as FramePeer)
+  },
+)
+
+await http2Test(
+  'max age: a deployment gets a new connection behind the call that finds it old, and no call is lost',
+  async (t, lab, http2) => {
+    const deployment = await http2.deployment()
+    const proxy = await inFrontOf(lab, [deployment], {
+      input: { http2: { maxConnectionAge: '1s' } },
+    })
+    const client = await http2.client(proxy)
+    const before = request(client)
+    await deployment.came(1)
+    const [old] = deployment.connections as [FramePeer]
+    // The client's own connection is as old, and is told so.
+    await client.until(() => client.goneAways.length > 1)
+    await new Promise(resolve => setTimeout(resolve, 300))
+    const other = await http2.client(proxy)
+    const last = request(other)
+    await deployment.came(2)
+    const next = request(other)
+    await deployment.came(3)
+    t.same(
+      deployment.streams.map(({ peer }) => peer === old),
+      [true, true, false],
+    )
+    for (const { stream } of deployment.streams) respond(stream)
+    for (const stream of [before, last, next]) t.equal(await outcomeOf(stream), '200 ok')
+    await gone(old)
+  },
+)
+
+await http2Test(
   'GOAWAY of a deployment: streams above its last one are tried elsewhere, with the body that was not sent',
   async (t, lab, http2) => {
     // The first connection serves the first stream alone.

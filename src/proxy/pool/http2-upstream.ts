@@ -13,6 +13,7 @@ import {
   KEEP_ALIVE_PING,
   KeepAlive,
   PINGS_WITHOUT_CALLS,
+  spread,
   type WatchedPeer,
 } from '../wire/keep-alive.ts'
 import { SessionTransport } from '../wire/session-transport.ts'
@@ -63,6 +64,8 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
   #keepAlive: KeepAlive | undefined
   /** No call begins on it any more. */
   #closing = false
+  /** When it is too old. */
+  #wornAt = Number.POSITIVE_INFINITY
   /** Why it ended, where that is known better than from its socket. */
   #error: ErrorCode | undefined
 
@@ -114,8 +117,20 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
   join(waiter: ConnectionWaiter): void {
     this.users++
     this.endpoint.streams++
-    if (this.connected) this.#context.wheel.suspend(this.#timer)
-    else this.#waiters.add(waiter)
+    if (!this.connected) {
+      this.#waiters.add(waiter)
+      return
+    }
+    this.#context.wheel.suspend(this.#timer)
+    if (this.#worn) this.#closing = true
+  }
+
+  /** Whether the call that has a place now is the last one, by the age of the connection or the number of its calls. */
+  get #worn(): boolean {
+    const { clock, config } = this.#context
+    const { maxConnectionStreams } = config.http2
+    if (clock.monotonic() >= this.#wornAt) return true
+    return maxConnectionStreams > 0 && this.session.begun + 1 >= maxConnectionStreams
   }
 
   /** A call gives its place back. */
@@ -178,11 +193,12 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
   // === of the connection
 
   upstreamConnected(): void {
-    const { clock, config, http2, turnWrites, wheel } = this.#context
+    const { clock, config, http2, random, turnWrites, wheel } = this.#context
     this.#session = new ClientSession(this, clock.monotonic(), http2.upstream)
     this.#transport = new SessionTransport(turnWrites, this.connection.outbox, this.#session)
     this.#transport.touch()
-    const { pingInterval, pingTimeout } = config.http2
+    const { pingInterval, pingTimeout, maxConnectionAge } = config.http2
+    if (maxConnectionAge > 0) this.#wornAt = clock.monotonic() + spread(maxConnectionAge, random())
     this.#keepAlive = new KeepAlive(this.#context, this, {
       interval: pingInterval,
       timeout: pingTimeout,

@@ -11,6 +11,14 @@ export const KEEP_ALIVE_PING: Buffer = Buffer.from('amt-live', 'latin1')
 /** Servers of gRPC close a connection at the third PING in five minutes in which they sent nothing of a call. */
 export const PINGS_WITHOUT_CALLS = 2
 
+/** Connections that were made together do not end together. */
+const JITTER = 0.1
+
+/** An age, give or take a tenth; `random` is 0 up to, and without, 1. */
+export function spread(ms: number, random: number): number {
+  return ms * (1 - JITTER + 2 * JITTER * random)
+}
+
 /** The connection that is watched. */
 export interface WatchedPeer {
   /** Whether what it says would be heard: not while we do not read, nor while it has yet to take what we have sent. */

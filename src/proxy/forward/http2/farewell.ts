@@ -5,7 +5,7 @@
  * was. So no call is lost, and none is in doubt.
  */
 import { Timer, type TimerOwner } from '../../../core/timer-wheel.ts'
-import type { KeepAliveDeps } from '../../wire/keep-alive.ts'
+import { type KeepAliveDeps, spread } from '../../wire/keep-alive.ts'
 
 /** The PING between the steps. */
 export const FAREWELL_PING: Buffer = Buffer.from('amt-last', 'latin1')
@@ -27,9 +27,6 @@ export interface FarewellOptions {
   readonly moved: () => void
 }
 
-/** Connections that were opened together do not end together. */
-const JITTER = 0.1
-
 export class Farewell implements TimerOwner {
   readonly #deps: KeepAliveDeps & { readonly random: () => number }
   readonly #session: Departing
@@ -46,7 +43,7 @@ export class Farewell implements TimerOwner {
     this.#session = session
     this.#options = options
     const { age } = options
-    if (age > 0) this.#wait(age * (1 - JITTER + 2 * JITTER * deps.random()))
+    if (age > 0) this.#wait(spread(age, deps.random()))
   }
 
   /** Both steps are done: the connection may be closed as soon as its streams are over. */
