@@ -51,12 +51,17 @@ export const DROPPED = -2
 /** Slots are bits of one number. */
 const MAX_SLOTS = 31
 const MAX_PLACES = 4_096
+/** Names whose places are remembered. */
+const MAX_PLACED = 256
+const MAX_PLACED_CHARS = 64
 
 export class FieldTable {
   readonly rules: readonly FieldRule[]
   readonly #droppedPrefixes: readonly Uint8Array[]
   readonly #prefixes: readonly string[]
   readonly #byName: ReadonlyMap<string, number>
+  /** Places of names that were asked for lately. */
+  readonly #places = new Map<string, number>()
   readonly #names: readonly Uint8Array[]
   /** Slot by the low bits of the hash, or -1; so large that no two names share a place. */
   readonly #slots: Int8Array
@@ -94,6 +99,19 @@ export class FieldTable {
    * dropped prefix, or an application could take it for one of the table's (`content_length`).
    */
   placeOf(name: string): number {
+    return this.#places.get(name) ?? this.#remember(name)
+  }
+
+  /** Whoever makes up names makes us find their places again, no more. */
+  #remember(name: string): number {
+    const place = this.#placeOf(name)
+    if (name.length > MAX_PLACED_CHARS) return place
+    if (this.#places.size >= MAX_PLACED) this.#places.clear()
+    this.#places.set(name, place)
+    return place
+  }
+
+  #placeOf(name: string): number {
     const slot = this.#byName.get(name)
     if (slot !== undefined) return slot
     const folded = name.includes('_') ? name.replaceAll('_', '-') : name

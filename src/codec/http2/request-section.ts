@@ -41,6 +41,9 @@ export class RequestSection {
   authority = ''
   /** '' of a plain CONNECT. */
   path = ''
+  /** Where they came from, for whoever writes the same again. */
+  authorityField: HeaderField | undefined = undefined
+  pathField: HeaderField | undefined = undefined
   /** Of an extended CONNECT, else ''. */
   protocol = ''
   /** -1 where it says none. */
@@ -90,6 +93,8 @@ export class RequestSection {
     this.scheme = ''
     this.authority = ''
     this.path = ''
+    this.authorityField = undefined
+    this.pathField = undefined
     this.protocol = ''
     this.contentLength = -1
     this.takesTrailers = false
@@ -115,9 +120,10 @@ export class RequestSection {
   }
 
   /** Each once at most, before all others (§8.3). */
-  #takePseudo({ role, value }: HeaderField, pseudo: number): ErrorCode | undefined {
+  #takePseudo(field: HeaderField, pseudo: number): ErrorCode | undefined {
     if (this.#regular || (this.#seen & pseudo) !== 0) return 'malformed_request'
     this.#seen |= pseudo
+    const { role, value } = field
     switch (role) {
       case METHOD:
         this.method = value
@@ -127,9 +133,11 @@ export class RequestSection {
         return undefined
       case AUTHORITY:
         this.authority = value
+        this.authorityField = field
         return undefined
       case PATH:
         this.path = value
+        this.pathField = field
         return undefined
       default:
         this.protocol = value

@@ -37,6 +37,9 @@ export class CallRequest {
   /** The host that is asked for, or ''. */
   host = ''
   target = ''
+  /** Fields of HTTP/2 that said host and target: one that says the same is the same, also for an encoder. */
+  hostField: HeaderField | undefined = undefined
+  targetField: HeaderField | undefined = undefined
   /** 0 or 1 of HTTP/1.x, 2 of HTTP/2. */
   version = 1
   requestId = ''
@@ -111,6 +114,8 @@ export class CallRequest {
     this.target = head.target
     this.version = head.minor
     this.host = head.host
+    this.hostField = undefined
+    this.targetField = undefined
     this.fields.setLines(head.lines)
     this.kind = head.kind
     this.length = head.length
@@ -131,6 +136,8 @@ export class CallRequest {
     this.target = section.path
     this.version = 2
     this.host = section.authority
+    this.hostField = section.authorityField
+    this.targetField = section.pathField
     this.kind = kindOf(section.contentLength, endStream)
     this.length = Math.max(0, section.contentLength)
     this.takesTrailers = section.takesTrailers

@@ -2,6 +2,7 @@
 
 import { type GrpcMessageCounter, grpcMessageText } from '../../../codec/grpc.ts'
 import { BODY_LENGTH, BODY_NONE } from '../../../codec/http1/framing.ts'
+import { fieldName } from '../../../codec/http2/field-name.ts'
 import { HeaderField, INDEXED, PLAIN } from '../../../codec/http2/header-field.ts'
 import type { ServerSession } from '../../../codec/http2/server-session.ts'
 import type { Http2Stream } from '../../../codec/http2/stream.ts'
@@ -16,6 +17,8 @@ import { LAST_HOP_ALLOW, LAST_HOP_STATUS } from '../http1/http1-answer.ts'
 import { fieldOf, type MessageFields, NO_FIELDS } from '../message-fields.ts'
 import { WEBSOCKET_ACCEPT } from '../websocket.ts'
 
+const CONTENT_LENGTH = fieldName('content-length')
+const REQUEST_ID = fieldName('x-request-id')
 const STATUSES: readonly HeaderField[] = Array.from(
   { length: 600 },
   (_, status) => new HeaderField(':status', String(status), INDEXED),
@@ -75,9 +78,9 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
     const list = this.#begin(answer.status)
     for (const field of fields.list) list.push(field)
     const octets = kind === BODY_LENGTH ? length : declaredLength
-    if (octets >= 0) list.push(new HeaderField('content-length', String(octets), PLAIN))
+    if (octets >= 0) list.push(new HeaderField(CONTENT_LENGTH, String(octets), PLAIN))
     if (trailer !== '') list.push(fieldOf('trailer', trailer))
-    list.push(new HeaderField('x-request-id', requestId, PLAIN))
+    list.push(new HeaderField(REQUEST_ID, requestId, PLAIN))
     this.#session.respond(this.#stream, list, kind === BODY_NONE ? WHOLE : HEAD)
   }
 
@@ -136,7 +139,7 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
   openTunnel(answer: CallAnswer, { requestId }: CallRequest): void {
     const list = this.#begin(answer.status === 101 ? 200 : answer.status)
     for (const field of answer.fields.list) if (field.name !== WEBSOCKET_ACCEPT) list.push(field)
-    list.push(new HeaderField('x-request-id', requestId, PLAIN))
+    list.push(new HeaderField(REQUEST_ID, requestId, PLAIN))
     this.#session.respond(this.#stream, list, HEAD)
   }
 

@@ -1,12 +1,15 @@
 /** Writes the header section of a request for a deployment that speaks HTTP/2 (RFC 9113 §8.3); identity fields are ours. */
 import { BODY_LENGTH } from '../../../codec/http1/framing.ts'
 import { originForm } from '../../../codec/http1/target.ts'
+import { fieldName } from '../../../codec/http2/field-name.ts'
 import { HeaderField, INDEXED, NEVER, PLAIN } from '../../../codec/http2/header-field.ts'
 import type { Endpoint } from '../../pool/endpoint.ts'
 import type { CallRequest } from '../call-request.ts'
 import { fieldOf } from '../message-fields.ts'
 import { WEBSOCKET_KEY } from '../websocket.ts'
 
+const CONTENT_LENGTH = fieldName('content-length')
+const REQUEST_ID = fieldName('x-request-id')
 const METHODS: ReadonlyMap<string, HeaderField> = new Map(
   ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT'].map(method => [
     method,
@@ -38,7 +41,7 @@ export function writeRequestSection(
   for (const field of fields.list)
     if (upgrade === '' || field.name !== WEBSOCKET_KEY) list.push(field)
   if (request.kind === BODY_LENGTH)
-    list.push(new HeaderField('content-length', String(request.length), PLAIN))
+    list.push(new HeaderField(CONTENT_LENGTH, String(request.length), PLAIN))
   if (request.takesTrailers) list.push(TE_TRAILERS)
   if (request.expectsContinue) list.push(EXPECT_CONTINUE)
   if (request.trailer !== '') list.push(fieldOf('trailer', request.trailer))
@@ -46,7 +49,7 @@ export function writeRequestSection(
   pushCredentials(request, apiKeyHeader, list)
   list.push(tenant)
   for (const field of request.originFields) list.push(field)
-  list.push(new HeaderField('x-request-id', request.requestId, PLAIN))
+  list.push(new HeaderField(REQUEST_ID, request.requestId, PLAIN))
 }
 
 function pushPseudo(request: CallRequest, endpoint: Endpoint, list: HeaderField[]): void {
@@ -55,11 +58,19 @@ function pushPseudo(request: CallRequest, endpoint: Endpoint, list: HeaderField[
   const method = upgrade === '' ? request.method : 'CONNECT'
   const host = request.host === '' ? endpoint.authority : request.host
   list.push(METHODS.get(method) ?? new HeaderField(':method', method, INDEXED))
-  list.push(new HeaderField(':authority', host, INDEXED))
+  list.push(
+    request.hostField?.value === host
+      ? request.hostField
+      : new HeaderField(':authority', host, INDEXED),
+  )
   if (request.isConnect) return
   list.push(endpoint.tls ? HTTPS : HTTP)
   const target = originForm(request.method, request.forwardedTarget)
-  list.push(new HeaderField(':path', target, PLAIN))
+  list.push(
+    request.targetField?.value === target
+      ? request.targetField
+      : new HeaderField(':path', target, PLAIN),
+  )
   if (upgrade !== '') list.push(new HeaderField(':protocol', upgrade, INDEXED))
 }
 
