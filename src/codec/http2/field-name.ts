@@ -94,7 +94,7 @@ export function hashOf(start: number, text: string): number {
   return hash
 }
 
-export function hashStep(hash: number, code: number): number {
+function hashStep(hash: number, code: number): number {
   return Math.imul(hash ^ code, HASH_PRIME)
 }
 

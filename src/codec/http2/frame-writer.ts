@@ -36,6 +36,8 @@ const NOTHING = Buffer.alloc(0)
 /** The memory of all writers, used up to `slabAt`. */
 let slab: Buffer = NOTHING
 let slabAt = 0
+/** Parts of it that writers have, and pieces that nobody has given back. */
+let slabUsers = 0
 /** Where header blocks stand that are longer than a frame, while they are cut. */
 let longBlock: Buffer = NOTHING
 const KEPT_BLOCK_OCTETS = 128 * 1024
@@ -64,6 +66,15 @@ export class FrameWriter {
     this.#full = undefined
     this.waiting = 0
     return pieces
+  }
+
+  /**
+   * Pieces that `take` has given have left, and are not needed any more. Where all of them have, their memory is used again: it
+   * is still in the caches, and need not be collected. Need not be called.
+   */
+  giveBack(pieces: readonly Buffer[]): void {
+    for (let index = 0; index < pieces.length; index++)
+      if ((pieces[index] as Buffer).buffer === slab.buffer) leaveSlab()
   }
 
   preface(): void {
@@ -211,7 +222,9 @@ export class FrameWriter {
       if (slabAt + octets > slab.length) {
         slab = Buffer.allocUnsafeSlow(Math.max(SLAB_OCTETS, octets))
         slabAt = 0
+        slabUsers = 0
       }
+      slabUsers += 1
       this.#piece = slab
       this.#start = slabAt
       this.#at = slabAt
@@ -224,15 +237,21 @@ export class FrameWriter {
   #cut(): void {
     if (this.#end === 0) return
     if (this.#piece === slab && this.#end === slabAt) slabAt = this.#at
+    // A piece has the place of the part that it is made of.
     if (this.#at > this.#start) {
       this.#full ??= []
       this.#full.push(this.#piece.subarray(this.#start, this.#at))
-    }
+    } else if (this.#piece === slab) leaveSlab()
     this.#piece = NOTHING
     this.#start = 0
     this.#at = 0
     this.#end = 0
   }
+}
+
+function leaveSlab(): void {
+  slabUsers -= 1
+  if (slabUsers === 0) slabAt = 0
 }
 
 export interface Range {

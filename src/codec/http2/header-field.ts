@@ -3,7 +3,7 @@
  * so what is found out about one, such as whether it is valid, is found out once.
  */
 import { FIELD_VALUE, HTAB, SP } from '../http1/characters.ts'
-import { type FieldName, type FieldRole, fieldName, hashStep, MALFORMED } from './field-name.ts'
+import { type FieldName, type FieldRole, fieldName, hashOf, MALFORMED } from './field-name.ts'
 
 /** How a field may be remembered (RFC 7541 §6.2). A proxy hands NEVER on as it came (§7.1.3). */
 export const PLAIN = 0
@@ -21,8 +21,9 @@ export class HeaderField {
   /** Octets in a table, and in a header list (RFC 9113 §6.5.2). */
   readonly size: number
   readonly known: FieldName
-  #examined = false
-  #role: FieldRole = MALFORMED
+  /** -1: nobody has asked yet. */
+  #role: FieldRole = -1
+  #hashed = false
   #hash = 0
   #staticIndex = -1
 
@@ -36,13 +37,16 @@ export class HeaderField {
   }
 
   get role(): FieldRole {
-    if (!this.#examined) this.#examine()
+    if (this.#role < 0) this.#role = isValue(this.value) ? this.known.role : MALFORMED
     return this.#role
   }
 
   /** The same for the same name and value. */
   get hash(): number {
-    if (!this.#examined) this.#examine()
+    if (!this.#hashed) {
+      this.#hash = hashOf(this.known.hash, this.value)
+      this.#hashed = true
+    }
     return this.#hash
   }
 
@@ -54,26 +58,15 @@ export class HeaderField {
     }
     return this.#staticIndex
   }
+}
 
-  /**
-   * A value may hold what one of HTTP/1.1 may, with no blank at its ends: it may become one of these (RFC 9113 §8.2.1, §10.3).
-   */
-  #examine(): void {
-    const { value, known } = this
-    const { length } = value
-    let { hash } = known
-    let valid = true
-    for (let at = 0; at < length; at++) {
-      const code = value.charCodeAt(at)
-      hash = hashStep(hash, code)
-      if (FIELD_VALUE[code] !== 1) valid = false
-    }
-    if (length > 0 && (isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(length - 1))))
-      valid = false
-    this.#hash = hash
-    this.#role = valid ? known.role : MALFORMED
-    this.#examined = true
-  }
+/** What one of HTTP/1.1 may hold, with no blank at its ends: it may become one of these (RFC 9113 §8.2.1, §10.3). */
+function isValue(value: string): boolean {
+  const { length } = value
+  if (length === 0) return true
+  if (isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(length - 1))) return false
+  for (let at = 0; at < length; at++) if (FIELD_VALUE[value.charCodeAt(at)] !== 1) return false
+  return true
 }
 
 function isBlank(code: number): boolean {

@@ -29,9 +29,9 @@ const EOS_LENGTH = 30
 /** What `decodeHuffman` answers where the bytes are no text. */
 export const HUFFMAN_INVALID = -1
 
-/** The most bytes that so many encoded ones can stand for: the shortest code has five bits. */
+/** Room that decoding so many bytes takes: the shortest code has five bits, and a byte behind the last may be written. */
 export function mostDecoded(bytes: number): number {
-  return Math.floor((bytes * 8) / 5)
+  return Math.floor((bytes * 8) / 5) + 1
 }
 
 const CODES = canonicalCodes()
@@ -40,13 +40,15 @@ const CODES = canonicalCodes()
  * A step of the decoder for each state and half a byte: `next state << 9 | emits << 8 | byte`, or -1. A code has five
  * bits or more, so that half a byte ends one at most.
  */
-const EMITS = 0x100
+const EMITS_SHIFT = 8
+const EMITS = 1 << EMITS_SHIFT
 const NEXT_SHIFT = 9
 const { steps: STEPS, ends: ENDS } = decoderOf(CODES)
 
 /**
  * Decodes `source[start, end)` into `into`, which must have room for `mostDecoded` bytes. Returns how many
- * they are, or HUFFMAN_INVALID: for EOS, and for padding that is longer than seven bits or not all ones.
+ * they are, or HUFFMAN_INVALID: for EOS, and for padding that is longer than seven bits or not all ones. A byte is written
+ * whether a code has ended or not: nobody can tell beforehand, and a processor that guesses wrong loses more.
  */
 export function decodeHuffman(
   source: Uint8Array,
@@ -60,10 +62,12 @@ export function decodeHuffman(
     const byte = source[from] as number
     let step = STEPS[(state << 4) | (byte >> 4)] as number
     if (step < 0) return HUFFMAN_INVALID
-    if ((step & EMITS) !== 0) into[to++] = step
+    into[to] = step
+    to += (step >> EMITS_SHIFT) & 1
     step = STEPS[((step >> NEXT_SHIFT) << 4) | (byte & 15)] as number
     if (step < 0) return HUFFMAN_INVALID
-    if ((step & EMITS) !== 0) into[to++] = step
+    into[to] = step
+    to += (step >> EMITS_SHIFT) & 1
     state = step >> NEXT_SHIFT
   }
   return ENDS[state] === 1 ? to : HUFFMAN_INVALID

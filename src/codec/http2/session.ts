@@ -47,6 +47,11 @@ export abstract class Http2Session<Owner> extends SendingSession<Owner> {
     this.reader = new FrameReader(options.frames)
   }
 
+  /** Pieces of `take` have left. Need not be called; it saves memory. */
+  giveBack(pieces: readonly Buffer[]): void {
+    this.writer.giveBack(pieces)
+  }
+
   /** Reads what came at `now`. Events happen during the call. */
   receive(chunk: Buffer, now: number): void {
     if (this.over) return

@@ -11,7 +11,7 @@ import {
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { HeaderField } from '../../codec/http2/header-field.ts'
 import type { ResponseSection } from '../../codec/http2/response-section.ts'
-import type { SectionFields } from './http2/section-fields.ts'
+import { emptyList, type SectionFields } from './http2/section-fields.ts'
 import { MessageFields } from './message-fields.ts'
 
 /** Valid while its answer begins: one object takes very many. */
@@ -66,7 +66,7 @@ export class CallAnswer {
     const declares = this.bodiless && status >= 200 && status !== 204
     this.declaredLength = declares ? contentLength : -1
     this.upgrade = ''
-    this.#list.length = 0
+    emptyList(this.#list)
     sorter.sort(section.fields, this.#list)
     this.trailer = sorter.values[SLOT.trailer] as string
     this.fields.setList(this.#list)

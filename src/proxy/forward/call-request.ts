@@ -15,7 +15,7 @@ import type { ErrorCode } from '../../core/errors.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
 import { type FormerHops, isSaneRequestId } from './fields.ts'
-import { SectionFields } from './http2/section-fields.ts'
+import { emptyList, SectionFields } from './http2/section-fields.ts'
 import { MessageFields } from './message-fields.ts'
 import type { OriginMemo } from './origin-memo.ts'
 import { findQueryKey } from './query-key.ts'
@@ -143,7 +143,7 @@ export class CallRequest {
     this.takesTrailers = section.takesTrailers
     this.upgrade = section.protocol
     this.#refusal = undefined
-    this.#list.length = 0
+    emptyList(this.#list)
     const fields = this.#sort(section)
     const expect = fields.values[SLOT.expect] as string
     this.expectsContinue = expect !== ''

@@ -2,6 +2,7 @@
  * The header or trailer fields of a message that are handed on as they came. HTTP/1.1 writes them as lines, HTTP/2 as a
  * list; they are turned from one into the other only where the two sides of a call speak different versions.
  */
+import { fieldName } from '../../codec/http2/field-name.ts'
 import {
   HeaderField,
   INDEXED,
@@ -34,6 +35,20 @@ const NOT_INDEXED: ReadonlyMap<string, Indexing> = new Map([
 /** A field of ours, or one that came by HTTP/1.1, as it is best remembered. `name` in lower case. */
 export function fieldOf(name: string, value: string): HeaderField {
   return new HeaderField(name, value, NOT_INDEXED.get(name) ?? INDEXED)
+}
+
+const CONTENT_LENGTH = fieldName('content-length')
+const MOST_KEPT_LENGTHS = 4_096
+const LENGTH_FIELDS: (HeaderField | undefined)[] = Array.from({ length: MOST_KEPT_LENGTHS })
+
+/** `content-length`; that of small bodies is made once. */
+export function lengthField(octets: number): HeaderField {
+  if (octets >= MOST_KEPT_LENGTHS) return newLengthField(octets)
+  return (LENGTH_FIELDS[octets] ??= newLengthField(octets))
+}
+
+function newLengthField(octets: number): HeaderField {
+  return new HeaderField(CONTENT_LENGTH, String(octets), PLAIN)
 }
 
 export class MessageFields {

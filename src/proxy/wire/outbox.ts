@@ -83,7 +83,8 @@ export class Outbox implements HandleWriter, TurnWriter {
     return this.#queued + Math.min(this.#pending, held)
   }
 
-  get #idle(): boolean {
+  /** Whether all that was put in has left. */
+  get idle(): boolean {
     return this.#queued === 0 && this.#pending === 0
   }
 
@@ -156,7 +157,7 @@ export class Outbox implements HandleWriter, TurnWriter {
     // An end says something, too.
     else this.#turn.commit()
     this.#ending = { done }
-    if (this.#idle) this.#socket.end(done)
+    if (this.idle) this.#socket.end(done)
   }
 
   /** Ends the socket at once, as `cut` does; what is due in this turn still leaves before. */
@@ -223,7 +224,7 @@ export class Outbox implements HandleWriter, TurnWriter {
     }
     // What was put in meanwhile; it was flushed, or the turn that put it in would not be over.
     if (this.#queued > 0) this.#send()
-    if (this.#ending !== undefined && this.#idle) this.#socket.end(this.#ending.done)
+    if (this.#ending !== undefined && this.idle) this.#socket.end(this.#ending.done)
     if (!this.blocked || (this.#plain && this.#pending > 0)) return
     this.blocked = false
     this.#sender.drained()

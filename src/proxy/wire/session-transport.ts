@@ -55,6 +55,8 @@ export class SessionTransport<Owner> implements TurnWriter {
     const pieces = this.session.take()
     for (let index = 0; index < pieces.length; index++) this.outbox.piece(pieces[index] as Buffer)
     this.outbox.flush()
+    // What the kernel has not taken yet is read from their memory later.
+    if (this.outbox.idle) this.session.giveBack(pieces)
   }
 
   /** `output` has data that nobody can take for now. */

@@ -14,10 +14,10 @@ import type { CallAnswer } from '../call-answer.ts'
 import type { CallRequest } from '../call-request.ts'
 import { type ErrorAnswer, errorMessage } from '../error-response.ts'
 import { LAST_HOP_ALLOW, LAST_HOP_STATUS } from '../http1/http1-answer.ts'
-import { fieldOf, type MessageFields, NO_FIELDS } from '../message-fields.ts'
+import { fieldOf, lengthField, type MessageFields, NO_FIELDS } from '../message-fields.ts'
 import { WEBSOCKET_ACCEPT } from '../websocket.ts'
+import { emptyList } from './section-fields.ts'
 
-const CONTENT_LENGTH = fieldName('content-length')
 const REQUEST_ID = fieldName('x-request-id')
 const STATUSES: readonly HeaderField[] = Array.from(
   { length: 600 },
@@ -78,7 +78,7 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
     const list = this.#begin(answer.status)
     for (const field of fields.list) list.push(field)
     const octets = kind === BODY_LENGTH ? length : declaredLength
-    if (octets >= 0) list.push(new HeaderField(CONTENT_LENGTH, String(octets), PLAIN))
+    if (octets >= 0) list.push(lengthField(octets))
     if (trailer !== '') list.push(fieldOf('trailer', trailer))
     list.push(new HeaderField(REQUEST_ID, requestId, PLAIN))
     this.#session.respond(this.#stream, list, kind === BODY_NONE ? WHOLE : HEAD)
@@ -86,7 +86,7 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
 
   #begin(status: number): HeaderField[] {
     const list = this.#list
-    list.length = 0
+    emptyList(list)
     list.push(STATUSES[status] as HeaderField)
     return list
   }

@@ -28,6 +28,8 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   readonly watch: CallWatch
   readonly answer: Http2AnswerWriter<Http2Caller>
   exchange: Exchange
+  /** Where its connection has it, for as long as its stream is not over. */
+  place = 0
   pausedByUpstream = false
   pausedByPace = false
   readonly #connection: Http2Connection

@@ -42,8 +42,10 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   readonly #timer = new Timer(this)
   readonly #keepAlive: KeepAlive
   readonly #farewell: Farewell
-  /** Callers with a call, and those that wait for one. */
-  readonly #callers = new Set<Http2Caller>()
+  /** Callers with a call, each at its `place`: a set would hash them in and out with every call. */
+  readonly #callers: Http2Caller[] = []
+  /** Those whose call is over, until the end of this turn's work; and those that wait for one. */
+  readonly #done: Http2Caller[] = []
   readonly #free: Http2Caller[] = []
   /** Of a client that does not read; made when there is such a thing. */
   #readGuard: RateGuard | undefined
@@ -145,7 +147,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     }
     const caller = this.#free.pop() ?? this.#createCaller()
     this.context.wheel.suspend(this.#timer)
-    this.#callers.add(caller)
+    caller.place = this.#callers.push(caller) - 1
     stream.owner = caller
     caller.begin(stream, section, endStream)
     this.#farewell.began(this.session.begun)
@@ -208,8 +210,20 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
 
   /** Its stream is over; its exchange may still be at its last step. */
   callerDone(caller: Http2Caller): void {
-    this.#callers.delete(caller)
-    queueMicrotask(() => this.#recycle(caller))
+    const last = this.#callers.pop() as Http2Caller
+    if (last !== caller) {
+      this.#callers[caller.place] = last
+      last.place = caller.place
+    }
+    if (this.#done.push(caller) === 1) queueMicrotask(this.#recycleDone)
+  }
+
+  readonly #recycleDone = (): void => {
+    let caller = this.#done.pop()
+    for (; caller !== undefined; caller = this.#done.pop()) this.#recycle(caller)
+    if (this.#callers.length > 0 || this.#closed) return
+    if (this.#ending) this.#finish()
+    else this.#wait(this.context.config.timeouts.idle)
   }
 
   #recycle(caller: Http2Caller): void {
@@ -218,9 +232,6 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     caller.exchange = exchanges.idle
     if (caller.reusable && !this.#closed) this.#free.push(caller)
     else caller.watch.close()
-    if (this.#callers.size > 0 || this.#closed) return
-    if (this.#ending) this.#finish()
-    else this.#wait(this.context.config.timeouts.idle)
   }
 
   // === the connection
@@ -232,13 +243,13 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   /** It was idle for too long, or the client does not close what was ended. */
   timerExpired(): void {
     if (this.#lingering) this.downstream.socket.destroy()
-    else if (this.#callers.size === 0) this.drain()
+    else if (this.#callers.length === 0) this.drain()
   }
 
   /** No more streams begin: the connection is closed behind those that there are. */
   #end(): void {
     this.#ending = true
-    if (this.#callers.size === 0) this.#finish()
+    if (this.#callers.length === 0) this.#finish()
   }
 
   /** Ends the connection politely: what was written still arrives. */
@@ -252,8 +263,14 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#outbox.end(() => {
       if (!this.#closed) this.#wait(LINGER_MS)
     })
-    for (const caller of this.#callers) caller.lost()
+    this.#loseCallers()
     this.#inbox.resume()
+  }
+
+  /** Each takes itself out of the list. */
+  #loseCallers(): void {
+    const callers = this.#callers.slice()
+    for (const caller of callers) caller.lost()
   }
 
   /** The worker is shutting down, or the connection was idle for too long: no further streams, those that are there go on. */
@@ -288,7 +305,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#keepAlive.close()
     this.#farewell.close()
     this.session.abandon()
-    for (const caller of this.#callers) caller.lost()
+    this.#loseCallers()
     for (const caller of this.#free) caller.watch.close()
     this.#free.length = 0
     this.account.close()

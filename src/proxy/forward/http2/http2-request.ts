@@ -5,10 +5,10 @@ import { fieldName } from '../../../codec/http2/field-name.ts'
 import { HeaderField, INDEXED, NEVER, PLAIN } from '../../../codec/http2/header-field.ts'
 import type { Endpoint } from '../../pool/endpoint.ts'
 import type { CallRequest } from '../call-request.ts'
-import { fieldOf } from '../message-fields.ts'
+import { fieldOf, lengthField } from '../message-fields.ts'
 import { WEBSOCKET_KEY } from '../websocket.ts'
+import { emptyList } from './section-fields.ts'
 
-const CONTENT_LENGTH = fieldName('content-length')
 const REQUEST_ID = fieldName('x-request-id')
 const METHODS: ReadonlyMap<string, HeaderField> = new Map(
   ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'CONNECT'].map(method => [
@@ -35,13 +35,12 @@ export function writeRequestSection(
   { tenant, endpoint, apiKeyHeader }: SectionRecipient,
   list: HeaderField[],
 ): void {
-  list.length = 0
+  emptyList(list)
   pushPseudo(request, endpoint, list)
   const { fields, upgrade } = request
   for (const field of fields.list)
     if (upgrade === '' || field.name !== WEBSOCKET_KEY) list.push(field)
-  if (request.kind === BODY_LENGTH)
-    list.push(new HeaderField(CONTENT_LENGTH, String(request.length), PLAIN))
+  if (request.kind === BODY_LENGTH) list.push(lengthField(request.length))
   if (request.takesTrailers) list.push(TE_TRAILERS)
   if (request.expectsContinue) list.push(EXPECT_CONTINUE)
   if (request.trailer !== '') list.push(fieldOf('trailer', request.trailer))
