@@ -1,26 +1,16 @@
 /** How HTTP/1.1 is read, for the whole service. The defaults are those of the codec. */
 import { z } from 'zod'
 import { DEFAULT_CAPS, type Http1Caps } from '../codec/http1/caps.ts'
-import { size } from './quantities.ts'
+import { sizeBetween, sizeText } from './quantities.ts'
 
 const KIB = 1024
 
-/** A cap in bytes. The upper bound holds what one connection may make the proxy keep. */
-const cap = (atLeast: number, atMost: number): z.ZodPipe<ReturnType<typeof size>, z.ZodNumber> =>
-  size().pipe(
-    z
-      .number()
-      .min(atLeast, `must be at least ${atLeast / KIB}KiB`)
-      .max(atMost, `must be at most ${atMost / KIB}KiB`),
-  )
-const kib = (bytes: number): string => `${bytes / KIB}KiB`
-
 export const http1 = z.strictObject({
-  maxTarget: cap(1 * KIB, 64 * KIB)
-    .prefault(kib(DEFAULT_CAPS.targetBytes))
+  maxTarget: sizeBetween(1 * KIB, 64 * KIB)
+    .prefault(sizeText(DEFAULT_CAPS.targetBytes))
     .describe('Longest request target; beyond it 414 `target_too_long`.'),
-  maxHead: cap(4 * KIB, 256 * KIB)
-    .prefault(kib(DEFAULT_CAPS.headBytes))
+  maxHead: sizeBetween(4 * KIB, 256 * KIB)
+    .prefault(sizeText(DEFAULT_CAPS.headBytes))
     .describe('Largest head, with its first line; beyond it 431 `head_too_large`.'),
   maxFields: z
     .number()
@@ -29,11 +19,11 @@ export const http1 = z.strictObject({
     .max(1_000)
     .default(DEFAULT_CAPS.fields)
     .describe('Most lines of a header section; beyond it 431 `too_many_fields`.'),
-  maxTrailers: cap(1 * KIB, 64 * KIB)
-    .prefault(kib(DEFAULT_CAPS.trailerBytes))
+  maxTrailers: sizeBetween(1 * KIB, 64 * KIB)
+    .prefault(sizeText(DEFAULT_CAPS.trailerBytes))
     .describe('Largest trailer section; beyond it 431 `trailers_too_large`.'),
-  maxChunkExtensions: cap(1 * KIB, 64 * KIB)
-    .prefault(kib(DEFAULT_CAPS.chunkExtensionBytes))
+  maxChunkExtensions: sizeBetween(1 * KIB, 64 * KIB)
+    .prefault(sizeText(DEFAULT_CAPS.chunkExtensionBytes))
     .describe('Most chunk extensions of one body; beyond it 413 `chunk_extensions_too_large`.'),
   maxPipelined: z
     .number()

@@ -2,28 +2,13 @@
 import { z } from 'zod'
 import { DEFAULT_SESSION, type SessionOptions } from '../codec/http2/session-options.ts'
 import type { http1 } from './http1-schema.ts'
-import { duration, offOr, size } from './quantities.ts'
+import { duration, offOr, sizeBetween, sizeText } from './quantities.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 const SECOND = 1_000
 const HOUR = 60 * 60 * SECOND
 
-/** As it would stand in the file. */
-const text = (bytes: number): string =>
-  bytes % MIB === 0 ? `${bytes / MIB}MiB` : `${bytes / KIB}KiB`
-
-/** A size in bytes. The upper bound holds what one connection may make the proxy keep. */
-const between = (
-  atLeast: number,
-  atMost: number,
-): z.ZodPipe<ReturnType<typeof size>, z.ZodNumber> =>
-  size().pipe(
-    z
-      .number()
-      .min(atLeast, `must be at least ${text(atLeast)}`)
-      .max(atMost, `must be at most ${text(atMost)}`),
-  )
 /** Off, which is 0, or a time that is neither a load by itself nor never. */
 const offOrFrom = (atLeast: number, atMost: number, message: string) =>
   offOr(duration()).refine(ms => ms === 0 || (ms >= atLeast && ms <= atMost), { message })
@@ -41,14 +26,14 @@ export const http2 = z.strictObject({
     .describe(
       'Most streams of a client’s connection at once; those beyond are reset, and may come again.',
     ),
-  streamWindow: between(16 * KIB, 16 * MIB)
-    .prefault(text(DEFAULT_SESSION.streamWindow))
+  streamWindow: sizeBetween(16 * KIB, 16 * MIB)
+    .prefault(sizeText(DEFAULT_SESSION.streamWindow))
     .describe('How much of a body may be under way to the proxy, or wait in it, on one stream.'),
-  connectionWindow: between(64 * KIB, 64 * MIB)
-    .prefault(text(DEFAULT_SESSION.sessionWindow))
+  connectionWindow: sizeBetween(64 * KIB, 64 * MIB)
+    .prefault(sizeText(DEFAULT_SESSION.sessionWindow))
     .describe('The same of all streams of a connection together; at least `streamWindow`.'),
-  maxHeaderList: between(4 * KIB, 256 * KIB)
-    .prefault(text(DEFAULT_SESSION.headers.listSize))
+  maxHeaderList: sizeBetween(4 * KIB, 256 * KIB)
+    .prefault(sizeText(DEFAULT_SESSION.headers.listSize))
     .describe(
       'Largest header section, as RFC 9113 counts it: name, value and 32 bytes a field; beyond it 431 `head_too_large`. How many fields is `http1.maxFields`.',
     ),
