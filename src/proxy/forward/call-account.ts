@@ -75,6 +75,8 @@ export class CallAccount {
   #inUsage = false
   #sentAt = 0
   #answeredAt = 0
+  /** Flag of the failure that the client was told of instead of an answer; '' without. */
+  #failure = ''
   #upstream = ''
 
   constructor(context: WorkerContext) {
@@ -125,6 +127,7 @@ export class CallAccount {
     this.#timedUntil = this.#startedAt
     this.#inUsage = false
     this.#answeredAt = 0
+    this.#failure = ''
     this.#upstream = ''
   }
 
@@ -254,7 +257,7 @@ export class CallAccount {
 
   /** The answer is whole, or as whole as it will get; what was put in is on its way. */
   settle(flag: string): void {
-    this.#end(flag, this.#egress)
+    this.#end(this.#failure === '' ? flag : this.#failure, this.#egress)
   }
 
   /** The call was refused before a deployment saw it. */
@@ -272,7 +275,7 @@ export class CallAccount {
     this.#close('-')
   }
 
-  /** The proxy answered for the deployment. */
+  /** The proxy answered for the deployment. Where that had seen the call, `settle` has to follow. */
   fail(code: ErrorCode): void {
     if (!this.wasSent) {
       this.refuse(code)
@@ -280,7 +283,7 @@ export class CallAccount {
     }
     this.grpc?.endsWith(ERRORS[code].grpc)
     this.answer(ERRORS[code].http)
-    this.settle(ERRORS[code].flag)
+    this.#failure = ERRORS[code].flag
   }
 
   /** The answer had begun, and does not come to its end: the status of a gRPC call says so, that of HTTP is out already. */

@@ -20,6 +20,11 @@ export interface Caller {
   pump(): void
   /** The deployment takes no more for now, or takes more again. */
   pauseForUpstream(paused: boolean): void
+  /**
+   * The books of the call are closed next: what is still to be said to its client, beside the answer, is said now, so that
+   * it is counted. `whole`: the answer came to its end.
+   */
+  lastWord(whole: boolean): void
   /** The call is over; `keepAlive`: its connection may carry another one. */
   callDone(keepAlive: boolean): void
   /** The deployment has ended what had become a tunnel: what it sent last still arrives. */

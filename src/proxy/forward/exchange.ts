@@ -386,11 +386,24 @@ export class Exchange implements PoolUser, StreamedCall {
     if (wait > 0) this.#caller.watch.holdUpstream(wait, this.#upstream)
   }
 
+  /** All of the answer is there: closes the books. False where the client does not take it for now; they are open until it has. */
+  #closeBooks(): boolean {
+    const { answer } = this.#caller
+    this.#answerWhole = answer.heldUp
+    if (answer.heldUp) {
+      this.#account.count()
+      this.#caller.flush()
+      return false
+    }
+    this.#caller.lastWord(true)
+    this.#account.settle('-')
+    return true
+  }
+
   downstreamDrained(): void {
     if (this.#phase === 'idle') return
     if (this.#answerWhole) {
-      this.#account.settle('-')
-      this.#finishOrDiscard()
+      if (this.#closeBooks()) this.#finishOrDiscard()
       return
     }
     this.#upstreamPaused = false
@@ -399,20 +412,14 @@ export class Exchange implements PoolUser, StreamedCall {
 
   /** The answer is whole. `clean` says that nothing came behind it. */
   answerEnds(trailers: MessageFields, clean: boolean): void {
-    const { answer } = this.#caller
-    answer.end(trailers)
+    this.#caller.answer.end(trailers)
     this.#account.answerEnds(trailers)
-    if (answer.heldUp) {
-      this.#letUpstreamGo(clean && this.#body.done)
-      this.#answerWhole = true
-      return
-    }
     const { runtime } = this.#account
     // Before the next call gets the connection: its writes may fill the turn, and then what is due here leaves with them.
-    this.#account.settle('-')
+    const closed = this.#closeBooks()
     this.#letUpstreamGo(clean && this.#body.done, runtime)
     // A body that the client is still sending has no taker once the deployment has answered.
-    this.#finishOrDiscard()
+    if (closed) this.#finishOrDiscard()
   }
 
   /** Gives the upstream connection back, or closes it. */
@@ -445,7 +452,7 @@ export class Exchange implements PoolUser, StreamedCall {
     this.#upstream = undefined
     upstream?.closed()
     if (this.#phase === 'tunnelling') {
-      this.#account.settle('-')
+      if (!this.#closeBooks()) return
       this.#phase = 'idle'
       this.#caller.endTunnel()
       return
@@ -591,6 +598,7 @@ export class Exchange implements PoolUser, StreamedCall {
     this.#letUpstreamGo(false)
     if (!this.#account.wasSent) context.stats.rejected(code, downstream.listener.index)
     if (this.#answered) {
+      this.#caller.lastWord(false)
       this.#account.interrupt(code)
       this.#leave()
       this.#caller.destroy()
@@ -599,6 +607,7 @@ export class Exchange implements PoolUser, StreamedCall {
     if (!this.#body.done) this.#keepAlive = false
     this.#answerError(code, 0)
     this.#account.fail(code)
+    if (this.#account.wasSent && !this.#closeBooks()) return
     this.#finish()
     this.#caller.pump()
   }

@@ -346,6 +346,9 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     if (!this.#pumping) this.#finish()
   }
 
+  /** HTTP/1.1 has no words beside the answer. */
+  lastWord(): void {}
+
   /** The exchange is through with its call. */
   callDone(keepAlive: boolean): void {
     if (!keepAlive || this.context.draining) this.#ending = true

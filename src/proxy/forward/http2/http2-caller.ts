@@ -227,6 +227,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     if (this.paused) this.watch.excuseUpload()
     else if (this.#unconsumed > 0) {
       this.#giveBack()
+      this.streamSent()
       this.#connection.transport.touch()
     }
   }
@@ -267,6 +268,15 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
 
   upstreamFree(): void {
     this.exchange.paceOver()
+  }
+
+  /** A reset, where the stream is not over with the answer. */
+  lastWord(whole: boolean): void {
+    if (this.answer.heldUp && whole) return
+    const { session } = this.#connection
+    if (!whole) session.reset(this.#stream, INTERNAL_ERROR)
+    // RFC 9113 §8.1: the answer is whole, and the rest of the request is not wanted.
+    else if (!this.#whole || this.#stream.localOpen) session.reset(this.#stream, NO_ERROR)
   }
 
   callDone(): void {
