@@ -11,16 +11,21 @@ export interface Priority {
 }
 
 /**
- * The order of what waits to be written: the most urgent first, else as they began (RFC 9218 §10). For `toSorted` over the
- * streams of one session.
+ * The order of what waits to be written (RFC 9218 §10): the most urgent first; of these, what is of use only as a whole, as
+ * it began; then all others in turn, so that none stops another. For `toSorted` over the streams of one session.
  */
 export function byPriority(a: Prioritized, b: Prioritized): number {
-  return a.urgency - b.urgency || a.id - b.id
+  if (a.urgency !== b.urgency) return a.urgency - b.urgency
+  if (a.incremental !== b.incremental) return a.incremental ? 1 : -1
+  return (a.incremental ? a.turn - b.turn : 0) || a.id - b.id
 }
 
 interface Prioritized {
   readonly id: number
   readonly urgency: number
+  readonly incremental: boolean
+  /** The larger, the later it has written. */
+  readonly turn: number
 }
 
 const DEFAULT: Priority = Object.freeze({ urgency: DEFAULT_URGENCY, incremental: false })

@@ -57,6 +57,8 @@ export abstract class SendingSession<Owner> {
   /** Octets of DATA that we may send on all streams together. */
   protected sendWindow: number = DEFAULT_WINDOW
   protected readonly receiveWindow: ReceiveWindow
+  /** Counts what was sent, so that streams can take turns. */
+  #turns = 0
   #answers = 0
 
   /** `now` in milliseconds, of any beginning; it only goes forward. */
@@ -105,6 +107,7 @@ export abstract class SendingSession<Owner> {
     if (taken > 0 || last) {
       stream.sendWindow -= taken
       this.sendWindow -= taken
+      stream.turn = ++this.#turns
       stream.sent += this.writer.data(stream.id, bytes, { start, end: start + taken }, last)
       // Windows that let out a few octets at a time make a frame of each, without an end (CVE-2019-9511).
       if (taken >= SMALL_PIECE || this.sendable(stream) > 0) this.frames.earn(FRAMES_A_SEND)
@@ -138,9 +141,11 @@ export abstract class SendingSession<Owner> {
     this.forget(stream, 'reset')
   }
 
-  /** Octets of `data` were handed on: the sender may send as many more. */
+  /**
+   * Octets of `data` were handed on: the sender may send as many more on this stream. To the session they were given back when
+   * they came, or streams that rest would stop all others of the connection; what it holds is at most a window a stream.
+   */
   consumed(stream: Http2Stream<Owner>, octets: number): void {
-    this.returnToSession(octets)
     const increment = stream.remoteOpen ? stream.receiveWindow.giveBack(octets) : 0
     if (increment > 0) stream.sent += this.writer.windowUpdate(stream.id, increment)
   }

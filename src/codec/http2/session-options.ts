@@ -10,8 +10,9 @@ export interface SessionOptions {
   readonly headers: HpackCaps
   /** Streams of the other end at once. */
   readonly streams: number
-  /** Octets of DATA that may be under way to us: on each stream, and on all together. */
+  /** Octets of DATA that may be under way to us, or wait to be consumed, on each stream. */
   readonly streamWindow: number
+  /** Octets of DATA that may be under way to us on all together. */
   readonly sessionWindow: number
   /** Answers to pings and settings that wait because the other end does not read. */
   readonly waitingAnswers: number

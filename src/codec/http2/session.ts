@@ -268,16 +268,15 @@ export abstract class Http2Session<Owner> extends SendingSession<Owner> {
       this.fail(FLOW_CONTROL_ERROR, 'more data than the window of the connection')
       return
     }
+    this.returnToSession(flowOctets)
     const stream = this.streams.get(streamId)
     this.#count(stream)
     if (stream === undefined || !stream.remoteOpen) {
-      this.returnToSession(flowOctets)
       this.#dataOfNoStream(streamId, stream)
       return
     }
     const fits = stream.receiveWindow.take(flowOctets)
     if (!fits || !isExpected(stream, octets, endsStream)) {
-      this.returnToSession(flowOctets)
       this.faultyStream(stream, fits ? PROTOCOL_ERROR : FLOW_CONTROL_ERROR)
       return
     }

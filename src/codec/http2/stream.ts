@@ -22,9 +22,10 @@ export class Http2Stream<Owner> {
   /** It was asked to connect (CONNECT), and it is connected: then there is nothing on it but data (RFC 9113 §8.5). */
   connects = false
   tunnel = false
-  /** RFC 9218. */
+  /** RFC 9218. Of those who say nothing about it (as in gRPC), none may stop another: they take turns. */
   urgency = DEFAULT_URGENCY
-  incremental = false
+  incremental = true
+  turn = 0
   /**
    * Octets of its frames, their headers included, in both directions while it was open: HEADERS with their CONTINUATION,
    * DATA with its padding, RST_STREAM, WINDOW_UPDATE, PRIORITY.

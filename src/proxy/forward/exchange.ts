@@ -449,8 +449,7 @@ export class Exchange implements PoolUser, StreamedCall {
 
   upstreamClosed(error: ErrorCode): void {
     const upstream = this.#upstream
-    this.#upstream = undefined
-    upstream?.closed()
+    this.#upstreamGone()
     if (this.#phase === 'tunnelling') {
       if (!this.#closeBooks()) return
       this.#phase = 'idle'
@@ -462,10 +461,17 @@ export class Exchange implements PoolUser, StreamedCall {
     this.fail(error)
   }
 
+  /** It takes nothing any more: the client need not rest for it, nor may the next call of its connection. */
+  #upstreamGone(): void {
+    const upstream = this.#upstream
+    this.#upstream = undefined
+    upstream?.closed()
+    this.#caller.pauseForUpstream(false)
+  }
+
   /** The deployment has not looked at the call: it may be sent again, unless a part of its body is gone. */
   upstreamRefused(): void {
-    this.#upstream?.closed()
-    this.#upstream = undefined
+    this.#upstreamGone()
     if (this.#phase !== 'forwarding') return
     const maySend = this.#body.bytes === 0 && ++this.#attempts < MAX_REFUSED_ATTEMPTS
     if (!maySend || !this.#tryAgain()) this.fail('upstream_reset')

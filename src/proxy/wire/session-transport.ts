@@ -2,6 +2,7 @@
  * Carries what an HTTP/2 session has to say to its socket: all frames of a turn leave in one write at its end, behind what
  * has to be on record first. What the socket does not take for now stays in the session, and streams that have more wait.
  */
+import { byPriority } from '../../codec/http2/priority.ts'
 import type { Http2Session } from '../../codec/http2/session.ts'
 import type { Outbox } from './outbox.ts'
 import type { StreamOutput } from './stream-output.ts'
@@ -70,7 +71,7 @@ export class SessionTransport<Owner> implements TurnWriter {
 
   /** The most urgent first (RFC 9218 §10). */
   #resume(): void {
-    const outputs = [...this.#held].toSorted((a, b) => a.order - b.order)
+    const outputs = [...this.#held].toSorted((a, b) => byPriority(a.stream, b.stream))
     this.#held.clear()
     for (const output of outputs) {
       if (this.full) this.#held.add(output)

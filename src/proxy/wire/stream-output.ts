@@ -16,9 +16,6 @@ export interface StreamSender {
   streamDrained(): void
 }
 
-/** Urgencies are 0 to 7; numbers of streams stay below it. */
-const URGENCY_STEP = 2 ** 31
-
 export class StreamOutput<Owner> {
   /** Of a gRPC call: sees what is taken of the data. */
   messages: GrpcMessageCounter | undefined
@@ -47,10 +44,8 @@ export class StreamOutput<Owner> {
     return this.#kept !== undefined
   }
 
-  /** By which streams of a session take turns: urgency, then number. */
-  get order(): number {
-    const { urgency, id } = this.#stream
-    return urgency * URGENCY_STEP + id
+  get stream(): Http2Stream<Owner> {
+    return this.#stream
   }
 
   /** `last`: nothing comes behind it, but `end` without trailers. */

@@ -5,7 +5,7 @@ import type tls from 'node:tls'
 import type { Test } from 'tap'
 import { type ProxyLab, proxyTest } from '../proxy-lab.ts'
 import type { RunningProxy } from '../start-proxy.ts'
-import { FramePeer } from './frame-peer.ts'
+import { FramePeer, type FramePeerOptions } from './frame-peer.ts'
 import type { Fields, FrameStream } from './frame-stream.ts'
 
 /** An `h2c` deployment. */
@@ -28,9 +28,10 @@ export class Http2Lab {
     proxy: RunningProxy,
     secure?: tls.ConnectionOptions,
     listener = 'public',
+    options: FramePeerOptions = {},
   ): Promise<FramePeer> {
     const place = { host: '127.0.0.1', port: proxy.port(listener), tls: secure }
-    const peer = await FramePeer.connect(place)
+    const peer = await FramePeer.connect(place, options)
     this.#peers.push(peer)
     return peer
   }
@@ -39,12 +40,13 @@ export class Http2Lab {
   async deployment(
     serve: (stream: FrameStream, peer: FramePeer) => void = () => {},
     greet: (peer: FramePeer) => void = () => {},
+    options: FramePeerOptions = {},
   ): Promise<FrameDeployment> {
     const connections: FramePeer[] = []
     const streams: { stream: FrameStream; peer: FramePeer }[] = []
     let waiting: (() => void)[] = []
     const server = net.createServer({ noDelay: true, allowHalfOpen: true }, socket => {
-      const peer = new FramePeer(socket, 'server')
+      const peer = new FramePeer(socket, 'server', options)
       connections.push(peer)
       this.#peers.push(peer)
       socket.on('end', () => socket.end())

@@ -336,15 +336,41 @@ await test('what the content-length promises and does not come is a fault, befor
 })
 
 await test('who has many streams that wait puts them in the order of RFC 9218', async t => {
+  const waiting = (id: number, urgency: number, incremental: boolean, turn = 0) => ({
+    id,
+    urgency,
+    incremental,
+    turn,
+  })
   const streams = [
-    [5, 3],
-    [1, 3],
-    [7, 0],
-    [3, 7],
-  ].map(([id = 0, urgency = 0]) => ({ id, urgency }))
+    waiting(5, 3, false),
+    waiting(1, 3, false, 9),
+    waiting(7, 0, true),
+    waiting(3, 7, false),
+    waiting(9, 3, true, 8),
+    waiting(11, 3, true, 4),
+  ]
   t.same(
     streams.toSorted(byPriority).map(({ id }) => id),
-    [7, 1, 5, 3],
+    [7, 1, 5, 11, 9, 3],
+  )
+})
+
+await test('those that wait for the connection take turns, so that a long one does not stop the rest', async t => {
+  const pair = new SessionPair()
+  const { client } = pair
+  const setting = Buffer.from('\0\x04\x7f\xff\xff\xff', 'latin1')
+  client.receive(frame(4, 0, setting), 0)
+  const heards = [1_000_000, 20_000, 20_000].map(size => {
+    const heard = new Heard()
+    heard.outgoing = Buffer.alloc(size, 'x')
+    pair.pump(client, client.request(heard, requestFields(), false))
+    return heard
+  })
+  for (let update = 0; update < 6; update += 1) client.receive(frame(8, 0, uint32(10_000)), 0)
+  t.same(
+    heards.map(({ outgoing }) => outgoing.length),
+    [1_000_000 - 65_535 - 20_000, 0, 0],
   )
 })
 
@@ -376,8 +402,7 @@ await test('of those that wait, one may end another', async t => {
     },
   })
   pair.settle()
-  pair.server.consumed(pair.requests[0] as Http2Stream<Heard>, 65_535)
-  pair.settle()
+  t.equal(pair.requests.length, 3)
   t.equal(woken, 0)
 })
 
@@ -465,6 +490,26 @@ await test('a slow stream stops its own sender and no other', async t => {
   t.equal(slowHeard?.body.length, 1_500, 'as much more as was consumed')
 })
 
+await test('streams that nobody consumes leave the window of the connection to the others', async t => {
+  const pair = new SessionPair({ streamWindow: 60_000, sessionWindow: 65_535, streams: 100 })
+  pair.settle()
+  const start = (size: number): Http2Stream<Heard> => {
+    const heard = new Heard()
+    heard.outgoing = Buffer.alloc(size, 'x')
+    const stream = pair.client.request(heard, requestFields(), false)
+    pair.pump(pair.client, stream)
+    return stream
+  }
+  for (let stream = 0; stream < 50; stream += 1) start(100_000)
+  pair.settle()
+  for (const { owner } of pair.requests)
+    t.equal(owner?.body.length, 60_000, 'a window, and no more')
+  const other = start(50_000)
+  pair.settle()
+  t.ok(pair.requests.at(-1)?.owner?.ended)
+  t.notOk(other.blocked)
+})
+
 await test('of two that wait for the connection, the more urgent goes first (RFC 9218)', async t => {
   const pair = new SessionPair({ sessionWindow: 65_535, streamWindow: 65_535 })
   pair.settle()
@@ -492,9 +537,7 @@ await test('of two that wait for the connection, the more urgent goes first (RFC
       },
     })
   }
-  pair.settle()
   t.same(order, [])
-  pair.client.consumed(pair.requests[0] as Http2Stream<Heard>, 65_535)
   pair.settle()
   t.same(order, ['/soon', '/late'])
 })
