@@ -193,6 +193,11 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     this.#finish()
   }
 
+  /** Nothing more comes on the connection. */
+  clientEnded(): void {
+    if (!this.#whole) this.reset()
+  }
+
   /** The connection is gone. */
   lost(): void {
     this.#gone = true

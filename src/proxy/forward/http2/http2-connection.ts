@@ -76,7 +76,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
       moved: () => this.#farewellMoved(),
     })
     open.add(this)
-    socket.on('end', () => this.#end())
+    socket.on('end', () => this.#clientEnded())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
     socket.on('close', () => this.#socketClosed())
     this.#wait(context.config.timeouts.idle)
@@ -244,6 +244,12 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   timerExpired(): void {
     if (this.#lingering) this.downstream.socket.destroy()
     else if (this.#callers.length === 0) this.drain()
+  }
+
+  /** The client sends no more: requests that are whole are still answered, and half of one has no meaning. */
+  #clientEnded(): void {
+    for (const caller of this.#callers) caller.clientEnded()
+    this.#end()
   }
 
   /** No more streams begin: the connection is closed behind those that there are. */
