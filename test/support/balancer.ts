@@ -1,17 +1,14 @@
 /** Debian's HAProxy and nginx, in front of AMT or behind it, as operators have them. */
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { Program, skipWithout } from './program.ts'
+import { listening, Program, skipWithout } from './program.ts'
 
 /** For the `skip` of tests: why they cannot run here, or false. */
 export const WITHOUT_HAPROXY: string | false = skipWithout({ haproxy: 'haproxy', curl: 'curl' })
 export const WITHOUT_NGINX: string | false = skipWithout({ nginx: 'nginx', curl: 'curl' })
 
-const PATIENCE_MS = 10_000
 const DEFAULTS = `
 defaults
   timeout connect 5s
@@ -47,24 +44,6 @@ http { access_log off; ${paths} ${http} }`,
   )
   const program = new Program(t, ['nginx', ['-p', folder, '-c', file]])
   await Promise.all(ports.map(port => listening(program, port)))
-}
-
-/** Neither of them says when it is ready. */
-async function listening(program: Program, port: number): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS
-  while (performance.now() < deadline) {
-    const socket = connect(port, '127.0.0.1')
-    try {
-      await once(socket, 'connect')
-      return
-    } catch {
-      await new Promise(resolve => setTimeout(resolve, 20))
-    } finally {
-      socket.destroy()
-    }
-  }
-  // With what it said.
-  await program.line(/$^/)
 }
 
 function newFolder(t: Test): string {

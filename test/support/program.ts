@@ -1,6 +1,8 @@
 /** Programs that tests start: those that run beside a test until it ends, and those that are over with one command. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
+import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { buffer, text } from 'node:stream/consumers'
@@ -83,6 +85,24 @@ export class Program {
     clearTimeout(force)
     return code
   }
+}
+
+/** Until something listens at `port` of 127.0.0.1: of programs that do not say when they are ready. */
+export async function listening(program: Program, port: number): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS
+  while (performance.now() < deadline) {
+    const socket = connect(port, '127.0.0.1')
+    try {
+      await once(socket, 'connect')
+      return
+    } catch {
+      await new Promise(resolve => setTimeout(resolve, 20))
+    } finally {
+      socket.destroy()
+    }
+  }
+  // With what it said.
+  await program.line(/$^/)
 }
 
 export interface CommandResult {

@@ -18,6 +18,7 @@ export class ProxyLab {
   readonly #proxies: RunningProxy[] = []
   readonly #deployments: ManualDeployment[] = []
   readonly #peers: Peer[] = []
+  readonly #closers: (() => Promise<void>)[] = []
 
   /** Starts a proxy with one shared listener `public` unless `input` says otherwise. */
   async proxy(
@@ -65,9 +66,15 @@ export class ProxyLab {
     return peer
   }
 
+  /** Closes a client that is no peer at the end of the test. */
+  closing(close: () => Promise<void>): void {
+    this.#closers.push(close)
+  }
+
   /** Closes the clients, sees that nothing is left of them in the proxies, and closes the rest. */
   async close(t: Test): Promise<void> {
     for (const peer of this.#peers) peer.reset()
+    for (const close of this.#closers) await close()
     for (const { worker } of this.#proxies) {
       await eventually(() => worker.openConnections === 0)
       t.equal(worker.openConnections, 0, 'the proxy keeps no connection')
@@ -111,7 +118,7 @@ export async function eventually(holds: () => boolean): Promise<void> {
 /** Tenant `id` with the host `id.test` and the key `keyOf(id)`; `more` comes on top. */
 export function tenant(
   id: string,
-  deployment: ManualDeployment,
+  deployment: Pick<ManualDeployment, 'port'>,
   more: Record<string, unknown> = {},
 ): Record<string, unknown> {
   return {

@@ -2,6 +2,7 @@
 import type { status } from '@grpc/grpc-js'
 import {
   type CallOptions,
+  type ChannelCredentials,
   Client,
   type ClientDuplexStream,
   credentials,
@@ -9,6 +10,7 @@ import {
   type MethodDefinition,
   type ServiceError,
 } from '@grpc/grpc-js'
+import type { KeyedCertificate } from '../../../src/runtime/certificates/issue.ts'
 import { method } from './method.ts'
 import { ECHO } from './service.ts'
 
@@ -17,6 +19,8 @@ export interface GrpcClientOptions {
   readonly ca?: string | undefined
   /** What `:authority` says, and over TLS the name that is asked for. */
   readonly authority?: string
+  /** Of the client itself. */
+  readonly certificate?: KeyedCertificate
 }
 
 /** All that a client learns of a call. */
@@ -34,14 +38,17 @@ export type GrpcFields = Readonly<Record<string, string | Buffer | readonly stri
 export class GrpcClient {
   readonly #client: Client
 
-  constructor(port: number, { ca, authority = 'service.test' }: GrpcClientOptions = {}) {
-    const secure = ca === undefined
+  constructor(
+    port: number,
+    { ca, authority = 'service.test', certificate }: GrpcClientOptions = {},
+  ) {
+    const secure = ca !== undefined
     this.#client = new Client(
       `127.0.0.1:${port}`,
-      secure ? credentials.createInsecure() : credentials.createSsl(Buffer.from(ca)),
+      secure ? secured(ca, certificate) : credentials.createInsecure(),
       {
         'grpc.default_authority': authority,
-        ...(secure ? {} : { 'grpc.ssl_target_name_override': authority }),
+        ...(secure ? { 'grpc.ssl_target_name_override': authority } : {}),
         // A failure is what the tests are about.
         'grpc.enable_retries': 0,
         'grpc.use_local_subchannel_pool': 1,
@@ -61,9 +68,14 @@ export class GrpcClient {
     return this.call('unary', message, fields, options)
   }
 
+  /** A call with one message of a method with this path. */
+  at(path: string, message: Buffer, fields: GrpcFields): Promise<GrpcOutcome> {
+    return this.#call(method(path, false, false), message, fields)
+  }
+
   /** A call of a method that there is not. */
   unknown(fields: GrpcFields): Promise<GrpcOutcome> {
-    return this.#call(method('/amt.test.Echo/Unknown', false, false), Buffer.alloc(0), fields)
+    return this.at('/amt.test.Echo/Unknown', Buffer.alloc(0), fields)
   }
 
   /** A call with one message each way. */
@@ -166,6 +178,12 @@ export class GrpcClient {
 }
 
 type Method = MethodDefinition<Buffer, Buffer>
+
+function secured(ca: string, certificate: KeyedCertificate | undefined): ChannelCredentials {
+  if (certificate === undefined) return credentials.createSsl(Buffer.from(ca))
+  const { cert, key } = certificate
+  return credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(cert))
+}
 
 interface Watched {
   on(event: 'metadata', listener: (metadata: Metadata) => void): unknown
