@@ -29,6 +29,8 @@ export const ERRORS = {
   unsupported_coding: { source: 'downstream', http: 501, grpc: 12, flag: 'DPE', title: 'only the chunked transfer coding is served' },
   unsupported_method: { source: 'downstream', http: 501, grpc: 12, flag: 'DPE', title: 'this method is not served' },
   unsupported_expectation: { source: 'downstream', http: 417, grpc: 12, flag: 'DPE', title: 'only 100-continue can be expected' },
+  http2_invalid: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'the connection does not keep to HTTP/2' },
+  http2_flood: { source: 'downstream', http: 429, grpc: 8, flag: 'DPE', title: 'too many frames that bring nothing, or streams that end before their time' },
   proxy_protocol_invalid: { source: 'downstream', http: 400, grpc: 13, flag: 'DPE', title: 'a valid PROXY protocol header must come first' },
   proxy_protocol_untrusted: { source: 'downstream', http: 403, grpc: 7, flag: 'DPE', title: 'PROXY protocol headers are not taken from this peer' },
   tls_handshake_failed: { source: 'downstream', http: 400, grpc: 16, flag: 'DPE', title: 'the TLS handshake failed' },

@@ -28,10 +28,10 @@ export class FrameBudget {
     this.#at = now
   }
 
-  /** Whether one more may come. */
-  spend(now: number): boolean {
-    if (this.#left < 1) this.#refill(now)
-    this.#left -= 1
+  /** Whether one more may come, or so many. */
+  spend(now: number, frames = 1): boolean {
+    if (this.#left < frames) this.#refill(now)
+    this.#left -= frames
     return this.#left >= 0
   }
 

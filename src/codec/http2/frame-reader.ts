@@ -124,6 +124,16 @@ export class FrameReader {
     return (this.flags & END_STREAM) !== 0 && this.finished
   }
 
+  /** Whether a header block, or a frame other than DATA, has begun and not ended; also the header of any frame. */
+  get midway(): boolean {
+    return (
+      this.#blockStream !== 0 ||
+      this.#heldOctets > 0 ||
+      this.#state === PAYLOAD ||
+      this.#state === SKIPPED
+    )
+  }
+
   /** Takes more bytes, once `next` has answered MORE. They must stay as they are until it does again. */
   push(chunk: Buffer): void {
     this.#chunk = chunk

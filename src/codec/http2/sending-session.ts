@@ -221,8 +221,9 @@ export abstract class SendingSession<Owner> {
   }
 
   /** A stream ended before its time, by whoever's fault: that must not go on without an end. */
-  protected spendReset(): void {
-    if (!this.resets.spend(this.now)) this.fail(ENHANCE_YOUR_CALM, 'too many streams were reset')
+  protected spendReset(times = 1): void {
+    if (!this.resets.spend(this.now, times))
+      this.fail(ENHANCE_YOUR_CALM, 'too many streams were reset')
   }
 
   /** The other end has not looked at it and never will: it is over without a frame. */

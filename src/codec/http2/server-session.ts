@@ -132,6 +132,8 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     this.#applyPriority(stream, tooLarge ? '' : REQUEST.priority)
     this.events.request(stream, tooLarge ? undefined : REQUEST, endsStream)
     if (endsStream) this.closeRemote(stream)
+    // As if it had been reset, and once more: its answer gives one back.
+    if (tooLarge) this.spendReset(2)
   }
 
   #refuse(streamId: number, code: number): void {

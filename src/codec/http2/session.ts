@@ -47,6 +47,11 @@ export abstract class Http2Session<Owner> extends SendingSession<Owner> {
     this.reader = new FrameReader(options.frames)
   }
 
+  /** Whether the other end has begun with something, its settings to begin with, that has to be whole to mean anything. */
+  get midway(): boolean {
+    return !this.greeted || this.reader.midway
+  }
+
   /** Pieces of `take` have left. Need not be called; it saves memory. */
   giveBack(pieces: readonly Buffer[]): void {
     this.writer.giveBack(pieces)

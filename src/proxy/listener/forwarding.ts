@@ -58,8 +58,10 @@ export class Forwarding {
 
   #detect(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
     const detected = (found: Detected, first: Buffer): void => {
-      if (found === 'http2') this.#startHttp2(socket, addresses, secure, first)
-      else if (found === 'http1' || this.#options.protocol === 'http')
+      // Over TLS it is HTTP/2 by ALPN or not at all (RFC 9113 §3.2); as HTTP/1.1 it is answered with 505.
+      if (found === 'http2' && secure === undefined)
+        this.#startHttp2(socket, addresses, secure, first)
+      else if (found !== 'tunnel' || this.#options.protocol === 'http')
         this.#startHttp1(socket, addresses, secure, first)
       else this.startTunnel(socket, addresses, secure, first)
     }

@@ -4,23 +4,33 @@
  */
 import { byPriority } from '../../codec/http2/priority.ts'
 import type { Http2Session } from '../../codec/http2/session.ts'
-import type { Outbox } from './outbox.ts'
+import type { Outbox, Sender } from './outbox.ts'
 import type { StreamOutput } from './stream-output.ts'
 import type { TurnWriter, TurnWrites } from './turn-writes.ts'
 
 /** Frames that wait for the end of the turn; beyond that streams wait with what they have. */
 const MOST_WAITING_BYTES = 256 * 1024
 
+type HeldUpSender = Pick<Sender, 'heldUp'>
+
 export class SessionTransport<Owner> implements TurnWriter {
   readonly session: Http2Session<Owner>
   readonly outbox: Outbox
+  readonly #sender: HeldUpSender | undefined
   readonly #turn: TurnWrites
   /** Streams whose data waits for the socket. */
   readonly #held = new Set<StreamOutput<Owner>>()
   /** Whether it sends at the end of this turn. */
   #due = false
 
-  constructor(turn: TurnWrites, outbox: Outbox, session: Http2Session<Owner>) {
+  /** `sender` is told where the socket takes no more for now. */
+  constructor(
+    turn: TurnWrites,
+    outbox: Outbox,
+    session: Http2Session<Owner>,
+    sender?: HeldUpSender,
+  ) {
+    this.#sender = sender
     this.#turn = turn
     this.outbox = outbox
     this.session = session
@@ -55,9 +65,14 @@ export class SessionTransport<Owner> implements TurnWriter {
     if (this.session.waiting === 0) return
     const pieces = this.session.take()
     for (let index = 0; index < pieces.length; index++) this.outbox.piece(pieces[index] as Buffer)
-    this.outbox.flush()
+    if (!this.outbox.flush()) this.#sender?.heldUp()
     // What the kernel has not taken yet is read from their memory later.
     if (this.outbox.idle) this.session.giveBack(pieces)
+  }
+
+  /** The last that will be sent: behind what the socket has not taken yet, where there is such. */
+  sendLast(): void {
+    this.#send()
   }
 
   /** `output` has data that nobody can take for now. */

@@ -2,10 +2,12 @@
  * A downstream connection that speaks HTTP/2: gives each stream to a caller of its own, whose call is routed by itself, so
  * that the streams of one connection may belong to many tenants. It owns the socket from its construction on.
  */
+import { ENHANCE_YOUR_CALM } from '../../../codec/http2/frame.ts'
 import type { HeaderField } from '../../../codec/http2/header-field.ts'
 import type { RequestSection } from '../../../codec/http2/request-section.ts'
 import { type ServerEvents, ServerSession } from '../../../codec/http2/server-session.ts'
 import type { Http2Stream } from '../../../codec/http2/stream.ts'
+import { ERRORS, type ErrorCode } from '../../../core/errors.ts'
 import { Timer } from '../../../core/timer-wheel.ts'
 import { SocketHandle } from '../../../runtime/socket-handle.ts'
 import { Inbox, type Receiver } from '../../wire/inbox.ts'
@@ -17,11 +19,14 @@ import { ConnectionAccount, type Downstream } from '../downstream.ts'
 import { OriginMemo } from '../origin-memo.ts'
 import { RateGuard } from '../rate-guard.ts'
 import { Farewell } from './farewell.ts'
+import { HeadWatch } from './head-watch.ts'
 import { refuseHead } from './http2-answer.ts'
 import { Http2Caller } from './http2-caller.ts'
 
 /** How long a peer to which all has been sent may take to close before the socket is closed for good. */
 const LINGER_MS = 1_000
+/** Heads of answers, and frames that answer others, of a client that does not read; beyond that it is not read, either. */
+const MOST_UNREAD_BYTES = 64 * 1024
 
 /** Where a worker has its connections, to end them with it. */
 export interface OpenHttp2Connections {
@@ -42,6 +47,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   readonly #timer = new Timer(this)
   readonly #keepAlive: KeepAlive
   readonly #farewell: Farewell
+  readonly #heads: HeadWatch
   /** Callers with a call, each at its `place`: a set would hash them in and out with every call. */
   readonly #callers: Http2Caller[] = []
   /** Those whose call is over, until the end of this turn's work; and those that wait for one. */
@@ -49,6 +55,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   readonly #free: Http2Caller[] = []
   /** Of a client that does not read; made when there is such a thing. */
   #readGuard: RateGuard | undefined
+  /** Why the connection is given up, where it is not for what its frames say. */
+  #reason: ErrorCode | undefined
   #ending = false
   #lingering = false
   #closed = false
@@ -65,7 +73,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#outbox = new Outbox(context.turnWrites, socket, this)
     this.#outbox.attach(SocketHandle.of(socket))
     this.session = new ServerSession(this, context.clock.monotonic(), context.http2.downstream)
-    this.transport = new SessionTransport(context.turnWrites, this.#outbox, this.session)
+    this.transport = new SessionTransport(context.turnWrites, this.#outbox, this.session, this)
     const { pingInterval, pingTimeout, maxConnectionAge, maxConnectionStreams } =
       context.config.http2
     this.#keepAlive = new KeepAlive(context, this, { interval: pingInterval, timeout: pingTimeout })
@@ -75,6 +83,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
       streams: maxConnectionStreams,
       moved: () => this.#farewellMoved(),
     })
+    this.#heads = new HeadWatch(context, this.session, () => this.#giveUp('header_timeout'))
     open.add(this)
     socket.on('end', () => this.#clientEnded())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
@@ -85,7 +94,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   /** Begins to read; `first` is what detection has read before the connection was made. */
   start(first?: Buffer): void {
     this.transport.touch()
-    if (first !== undefined) this.received(first, first.length)
+    if (first === undefined) this.#heads.look()
+    else this.received(first, first.length)
     if (!this.#closed) this.#inbox.attach(this.downstream.socket, this.#outbox.handle)
   }
 
@@ -97,7 +107,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#keepAlive.heard(now)
     this.session.receive(bytes.subarray(0, length), now)
     this.transport.touch()
-    return true
+    this.#heads.look()
+    return !this.#outbox.blocked || this.session.waiting < MOST_UNREAD_BYTES
   }
 
   heldUp(): void {
@@ -113,6 +124,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.context.clock.refresh()
     this.#readGuard?.stop()
     this.transport.drained()
+    this.#inbox.resume()
   }
 
   get audible(): boolean {
@@ -204,8 +216,15 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   }
 
   /** What the client sent ends the connection; GOAWAY says why. */
-  failed(): void {
-    this.#finish()
+  failed(code: number): void {
+    const reason = this.#reason ?? (code === ENHANCE_YOUR_CALM ? 'http2_flood' : 'http2_invalid')
+    this.context.stats.rejected(reason, this.downstream.listener.index)
+    this.#finish(LINGER_MS)
+  }
+
+  #giveUp(reason: ErrorCode): void {
+    this.#reason = reason
+    this.session.fail(ENHANCE_YOUR_CALM, ERRORS[reason].title)
   }
 
   /** Its stream is over; its exchange may still be at its last step. */
@@ -258,18 +277,20 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     if (this.#callers.length === 0) this.#finish()
   }
 
-  /** Ends the connection politely: what was written still arrives. */
-  #finish(): void {
+  /** Ends the connection politely: what was written still arrives, where the client takes it within `patienceMs`. */
+  #finish(patienceMs = this.context.config.timeouts.idle): void {
     if (this.#lingering || this.#closed) return
     this.#lingering = true
     this.#keepAlive.close()
     this.#farewell.close()
-    this.transport.sendNow()
-    this.#wait(this.context.config.timeouts.idle)
+    this.#heads.close()
+    // Before the end: of a stream that is given up something may be said, and behind the end nothing can be.
+    this.#loseCallers()
+    this.transport.sendLast()
+    this.#wait(patienceMs)
     this.#outbox.end(() => {
       if (!this.#closed) this.#wait(LINGER_MS)
     })
-    this.#loseCallers()
     this.#inbox.resume()
   }
 
@@ -310,6 +331,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#readGuard?.stop()
     this.#keepAlive.close()
     this.#farewell.close()
+    this.#heads.close()
     this.session.abandon()
     this.#loseCallers()
     for (const caller of this.#free) caller.watch.close()
