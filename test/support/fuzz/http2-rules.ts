@@ -116,16 +116,15 @@ class Judge {
     if (this.#lost) return []
     const name = nameOf(frame.type)
     const { frameSize } = this.#reader.options.frames
-    // A SETTINGS that only acknowledges is not the one that has to come first; who lets it pass does no harm.
-    if (this.#first && name !== 'unknown') {
+    // A SETTINGS that only acknowledges is not the one that has to come first.
+    if (this.#first) {
       this.#first = false
-      this.#early = name !== 'SETTINGS'
+      this.#early = name !== 'SETTINGS' || (frame.flags & 1) !== 0
     }
     const wrong = this.#wrongHeader(frame)
     if (frame.payload.length > frameSize) return ['FRAME_SIZE_ERROR', ...wrong, ...this.#tooEarly()]
     if (wrong.length > 0) return [...wrong, ...this.#tooEarly()]
-    // Nobody has seen an unknown frame, nor a header block before it is whole.
-    if (name === 'unknown') return []
+    // Nobody has seen a header block before it is whole.
     const demanded = this.#content(name, frame)
     if (this.#open === undefined) return [...demanded, ...this.#tooEarly()]
     return demanded
@@ -247,7 +246,10 @@ class Judge {
   }
 
   #setting(id: number, value: number): Code | undefined {
-    if (id === 2 && value > 1) return 'PROTOCOL_ERROR'
+    // A server is pushed nothing, whatever it says (§6.5.2).
+    if (id === 2 && value > (this.#reader.role === 'client' ? 0 : 1)) return 'PROTOCOL_ERROR'
+    // RFC 9218 §2.1.
+    if (id === 9 && value > 1) return 'PROTOCOL_ERROR'
     if (id === 4 && value > LARGEST_WINDOW) return 'FLOW_CONTROL_ERROR'
     if (id === 4) {
       this.#initial = Math.max(this.#initial, value)
