@@ -10,6 +10,7 @@ import {
   NEVER,
   PLAIN,
 } from '../../codec/http2/header-field.ts'
+import { flatCopy } from '../credential/verified-cache.ts'
 
 /**
  * Fields whose values differ with nearly every message, or are secrets: in a table of HPACK the ones would only push out
@@ -95,10 +96,31 @@ function listOf(lines: string): HeaderField[] {
   const list: HeaderField[] = []
   for (let at = 0; at < lines.length; ) {
     const end = lines.indexOf('\r\n', at)
-    const colon = lines.indexOf(':', at)
-    const value = lines.slice(colon + 1, end).replace(/^[ \t]+|[ \t]+$/g, '')
-    list.push(fieldOf(lines.slice(at, colon).toLowerCase(), value))
+    list.push(fieldOfLine(lines.slice(at, end)))
     at = end + 2
   }
   return list
+}
+
+/**
+ * Lines that came lately, and the fields that they are: most answers of a deployment say what the one before has said. Whoever
+ * fills it with others makes us work them out again, no more.
+ */
+const LINES = new Map<string, HeaderField>()
+const MOST_LINES = 512
+const MOST_LINE_CHARS = 256
+
+function fieldOfLine(line: string): HeaderField {
+  const known = LINES.get(line)
+  if (known !== undefined) return known
+  const colon = line.indexOf(':')
+  const name = line.slice(0, colon).toLowerCase()
+  const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')
+  // What differs each time, or is a secret, is not kept.
+  if (NOT_INDEXED.has(name) || line.length > MOST_LINE_CHARS) return fieldOf(name, value)
+  if (LINES.size >= MOST_LINES) LINES.clear()
+  // Copies: what was cut out of a head would keep all of it.
+  const field = fieldOf(name, flatCopy(value) ?? value)
+  LINES.set(flatCopy(line) ?? line, field)
+  return field
 }
