@@ -22,22 +22,17 @@ import {
   SETTINGS,
   WINDOW_UPDATE,
 } from './frame.ts'
+import { giveBackPiece, type Slab, slabWith } from './frame-memory.ts'
 import type { HeaderField } from './header-field.ts'
 import { HpackEncoder } from './hpack-encoder.ts'
 
 /** The client begins with it (RFC 9113 §3.4). */
 export const CLIENT_PREFACE: Buffer = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
-const SLAB_OCTETS = 64 * 1024
-/** What a writer takes of the slab at a time; as long as nobody else has taken some, its part grows in place. */
+/** What a writer takes of a slab at a time; as long as nobody else has taken some, its part grows in place. */
 const PART_OCTETS = 4 * 1024
 
 const NOTHING = Buffer.alloc(0)
-/** The memory of all writers, used up to `slabAt`. */
-let slab: Buffer = NOTHING
-let slabAt = 0
-/** Parts of it that writers have, and pieces that nobody has given back. */
-let slabUsers = 0
 /** Where header blocks stand that are longer than a frame, while they are cut. */
 let longBlock: Buffer = NOTHING
 const KEPT_BLOCK_OCTETS = 128 * 1024
@@ -49,7 +44,8 @@ export class FrameWriter {
   frameSize: number = DEFAULT_FRAME_SIZE
   readonly #encoder: HpackEncoder
   #full: Buffer[] | undefined = undefined
-  /** Its part of the slab is `[start, end)`, written up to `at`. */
+  /** Its part of the slab is `[start, end)` of its memory, written up to `at`. */
+  #slab: Slab | undefined = undefined
   #piece: Buffer = NOTHING
   #start = 0
   #at = 0
@@ -73,8 +69,7 @@ export class FrameWriter {
    * is still in the caches, and need not be collected. Need not be called.
    */
   giveBack(pieces: readonly Buffer[]): void {
-    for (let index = 0; index < pieces.length; index++)
-      if ((pieces[index] as Buffer).buffer === slab.buffer) leaveSlab()
+    for (let index = 0; index < pieces.length; index++) giveBackPiece(pieces[index] as Buffer)
   }
 
   preface(): void {
@@ -216,42 +211,36 @@ export class FrameWriter {
   }
 
   #takePart(octets: number): void {
-    const atEdge = this.#piece === slab && this.#end === slabAt
-    if (!atEdge || this.#at + octets > slab.length) {
+    let slab = this.#slab
+    if (slab === undefined || this.#end < slab.at || this.#at + octets > slab.memory.length) {
       this.#cut()
-      if (slabAt + octets > slab.length) {
-        slab = Buffer.allocUnsafeSlow(Math.max(SLAB_OCTETS, octets))
-        slabAt = 0
-        slabUsers = 0
-      }
-      slabUsers += 1
-      this.#piece = slab
-      this.#start = slabAt
-      this.#at = slabAt
+      slab = slabWith(octets)
+      slab.users += 1
+      this.#slab = slab
+      this.#piece = slab.memory
+      this.#start = slab.at
+      this.#at = slab.at
     }
-    this.#end = Math.min(slab.length, this.#at + Math.max(PART_OCTETS, octets))
-    slabAt = this.#end
+    this.#end = Math.min(slab.memory.length, this.#at + Math.max(PART_OCTETS, octets))
+    slab.at = this.#end
   }
 
   /** What was written becomes a piece; what was not goes back, where nobody stands behind it. */
   #cut(): void {
-    if (this.#end === 0) return
-    if (this.#piece === slab && this.#end === slabAt) slabAt = this.#at
-    // A piece has the place of the part that it is made of.
+    const slab = this.#slab
+    if (slab === undefined) return
+    if (this.#end === slab.at) slab.at = this.#at
+    // A piece uses the slab in the place of the part that it is made of.
     if (this.#at > this.#start) {
       this.#full ??= []
       this.#full.push(this.#piece.subarray(this.#start, this.#at))
-    } else if (this.#piece === slab) leaveSlab()
+    } else slab.leave()
+    this.#slab = undefined
     this.#piece = NOTHING
     this.#start = 0
     this.#at = 0
     this.#end = 0
   }
-}
-
-function leaveSlab(): void {
-  slabUsers -= 1
-  if (slabUsers === 0) slabAt = 0
 }
 
 export interface Range {
