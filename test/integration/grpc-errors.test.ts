@@ -278,6 +278,8 @@ const OTHERS: Readonly<Partial<Record<ErrorCode, string>>> = {
   unsupported_version: 'HTTP/1.1 alone',
   unsupported_coding: 'HTTP/1.1 alone',
   unsupported_method: 'gRPC is POST',
+  http2_invalid: 'the connection ends',
+  http2_flood: 'the connection ends',
   proxy_protocol_invalid: 'there is no call',
   proxy_protocol_untrusted: 'there is no call',
   tls_handshake_failed: 'there is no call',
