@@ -3,7 +3,9 @@
  * that share its deployment's. What the proxy keeps meanwhile is bounded by the windows that it gives.
  */
 import type { Test } from 'tap'
+import { INITIAL_WINDOW_SIZE } from '../../src/codec/http2/settings.ts'
 import type { FrameStream } from '../support/http2/frame-stream.ts'
+import { frame, uint32 } from '../support/http2/frames.ts'
 import {
   type FrameDeployment,
   type Http2Lab,
@@ -24,6 +26,8 @@ const READ = 64 * KIB
 const SOCKETS = 24 * MIB
 /** More than the window of a connection has room for at once. */
 const SLOW = 24
+/** Of those whose kernel buffers fill first. */
+const FEW = 3
 const FLOOD = Buffer.alloc(4 * MIB, 'f')
 
 function forEndpoint(lab: ProxyLab, url: string): Promise<RunningProxy> {
@@ -69,6 +73,19 @@ function flooding(http2: Http2Lab): Promise<FrameDeployment> {
   })
 }
 
+/** Never takes more than a first window of `/slow…`, and all of everything else, which it answers. */
+function picky(http2: Http2Lab): Promise<FrameDeployment> {
+  return http2.deployment(
+    stream => {
+      if (pathOf(stream).startsWith('/slow')) return
+      takeAll(stream)
+      void stream.until(() => stream.remoteEnded).then(() => respond(stream))
+    },
+    () => {},
+    { granting: 'never' },
+  )
+}
+
 /** That the streams of a deployment were stopped where the windows end. */
 function stopped(t: Test, streams: readonly { readonly dataSent: number }[]): void {
   for (const { dataSent } of streams)
@@ -82,6 +99,11 @@ async function served(t: Test, stream: FrameStream): Promise<void> {
   t.equal(stream.status, 200)
   t.equal(stream.dataReceived, MIB)
 }
+
+/** A client that has no windows in its way. */
+const WIDE = {
+  settings: [[INITIAL_WINDOW_SIZE, 2 ** 31 - 1]],
+} as const
 
 await http2Test(
   'an upload that ends at its deployment leaves the connection of an HTTP/1.1 client as it was',
@@ -155,5 +177,132 @@ await http2Test(
       t.ok(socket.bytesWritten < SOCKETS, `${socket.bytesWritten} and no more were sent`)
     await served(t, takeAll(request(client, { path: '/fast' })))
     client.abort('reset')
+  },
+)
+
+await http2Test(
+  'a client that does not read stops its stream at the deployment, and no other (HTTP/1.1 to HTTP/2)',
+  async (t, lab, http2) => {
+    const deployment = await flooding(http2)
+    const proxy = await forEndpoint(lab, deployment.url)
+    const slow: Peer[] = []
+    for (let call = 0; call < FEW; call++) {
+      const client = await lab.client(proxy)
+      client.socket.pause()
+      await client.send(get(`/slow/${call}`))
+      slow.push(client)
+    }
+    await deployment.came(FEW)
+    for (const { stream } of deployment.streams)
+      for (let piece = 0; piece < 10; piece++) stream.write(FLOOD)
+    const streams = deployment.streams.map(({ stream }) => stream)
+    const sent = await settled(() => sum(streams))
+    t.ok(sent < FEW * SOCKETS, `${sent} and no more were sent`)
+    t.ok(streams.every(({ unsent }) => unsent > 0))
+    const client = await lab.client(proxy)
+    await client.send(get('/fast'))
+    t.equal((await readAnswer(client)).body.length, MIB)
+    t.equal(deployment.connections.length, 1)
+  },
+)
+
+await http2Test(
+  'what is kept for a client with huge windows that does not read is bounded, and others go on',
+  async (t, lab, http2) => {
+    const deployment = await flooding(http2)
+    const proxy = await forEndpoint(lab, deployment.url)
+    const client = await http2.client(proxy, undefined, 'public', WIDE)
+    client.connection(frame(8, 0, uint32(2 ** 31 - 1 - 2 * MIB)))
+    await client.barrier()
+    client.socket.pause()
+    const other = await http2.client(proxy)
+    for (let call = 0; call < SLOW; call++) request(client, { path: `/slow/${call}` })
+    await deployment.came(SLOW)
+    const streams = deployment.streams.map(({ stream }) => stream)
+    for (const stream of streams) for (let piece = 0; piece < 4; piece++) stream.write(FLOOD)
+    const sent = await settled(() => sum(streams))
+    t.ok(sent < SOCKETS + SLOW * 2 * WINDOW, `${sent} and no more were sent`)
+    await served(t, request(other, { path: '/fast' }))
+  },
+)
+
+for (const [from, version] of [
+  ['HTTP/2', 2],
+  ['HTTP/1.1', 1],
+] as const)
+  await http2Test(
+    `a deployment that does not take uploads stops those, and no other (${from} to HTTP/2)`,
+    async (t, lab, http2) => {
+      const deployment = await picky(http2)
+      const proxy = await forEndpoint(lab, deployment.url)
+      const client = await http2.client(proxy)
+      const slow: { readonly dataSent: number }[] = []
+      const calls = version === 2 ? SLOW : FEW
+      for (let call = 0; call < calls; call++)
+        slow.push(version === 2 ? slowUpload(client, call) : await slowUpload1(lab, proxy))
+      await deployment.came(calls)
+      await settled(() => sum(slow))
+      t.ok(deployment.streams.every(({ stream }) => stream.dataReceived === 65_535))
+      if (version === 2) stopped(t, slow)
+      else t.ok(sum(slow) < calls * SOCKETS)
+      // The windows of the connection, on both sides, are open to the rest.
+      const fast = request(client, { method: 'POST', path: '/fast', end: false })
+      fast.write(FLOOD)
+      fast.end()
+      await fast.until(() => fast.over)
+      t.equal(fast.status, 200)
+      t.equal(deployment.connections.length, 1)
+    },
+  )
+
+function slowUpload(client: Parameters<typeof request>[0], call: number): FrameStream {
+  const stream = request(client, { method: 'POST', path: `/slow/${call}`, end: false })
+  stream.write(FLOOD)
+  return stream
+}
+
+async function slowUpload1(
+  lab: ProxyLab,
+  proxy: RunningProxy,
+): Promise<{ readonly dataSent: number }> {
+  const client = await lab.client(proxy)
+  const length = 200 * MIB
+  await client.send(`POST /slow HTTP/1.1\r\nhost: acme.test\r\ncontent-length: ${length}\r\n\r\n`)
+  client.flood(Buffer.alloc(64 * KIB, 'y'), length)
+  return {
+    get dataSent() {
+      return client.socket.bytesWritten
+    },
+  }
+}
+
+await http2Test(
+  'a deployment that does not read stops its upload, and no other (HTTP/2 to HTTP/1.1)',
+  async (t, lab, http2) => {
+    const deployment = await lab.deployment({
+      serve: async peer => {
+        const head = await peer.readHead()
+        if (head.startsWith('POST /slow')) peer.socket.pause()
+        else {
+          await peer.readBytes(FLOOD.length)
+          await peer.send(ok())
+        }
+      },
+    })
+    const proxy = await forEndpoint(lab, `http://127.0.0.1:${deployment.port}`)
+    const client = await http2.client(proxy)
+    const slow = Array.from({ length: FEW }, (_, call) => slowUpload(client, call))
+    for (const stream of slow) for (let piece = 0; piece < 10; piece++) stream.write(FLOOD)
+    const sent = await settled(() => sum(slow))
+    t.ok(sent < FEW * SOCKETS, `${sent} and no more were sent`)
+    t.ok(slow.every(({ unsent }) => unsent > 0))
+    const more = [['content-length', String(FLOOD.length)]] as const
+    const fast = request(client, { method: 'POST', path: '/fast', more, end: false })
+    fast.write(FLOOD)
+    fast.end()
+    await fast.until(() => fast.over)
+    t.equal(fast.status, 200)
+    // It ends its side in the middle of its uploads, and nothing of them is left.
+    client.abort('end')
   },
 )

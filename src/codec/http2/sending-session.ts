@@ -24,6 +24,8 @@ import { StreamTable } from './stream-table.ts'
 
 /** What receivers answer data with: windows of stream and session, and a ping to measure the way (gRPC). */
 const FRAMES_A_SEND = 4
+/** And one for each 1,024 octets: whoever gives back windows by frames, small ones included, gets them back as small again. */
+const OCTETS_A_FRAME_LOG = 10
 /** Octets of DATA below which it is the window's fault where there are no more. */
 const SMALL_PIECE = 256
 /** What belongs to a stream that was served to its end: its windows and priority. */
@@ -110,7 +112,8 @@ export abstract class SendingSession<Owner> {
       stream.turn = ++this.#turns
       stream.sent += this.writer.data(stream.id, bytes, { start, end: start + taken }, last)
       // Windows that let out a few octets at a time make a frame of each, without an end (CVE-2019-9511).
-      if (taken >= SMALL_PIECE || this.sendable(stream) > 0) this.frames.earn(FRAMES_A_SEND)
+      if (taken >= SMALL_PIECE || this.sendable(stream) > 0)
+        this.frames.earn(FRAMES_A_SEND + (taken >>> OCTETS_A_FRAME_LOG))
     }
     stream.blocked = !whole
     if (last) this.closeLocal(stream)

@@ -267,7 +267,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
 
   /** The client sends no more: requests that are whole are still answered, and half of one has no meaning. */
   #clientEnded(): void {
-    for (const caller of this.#callers) caller.clientEnded()
+    for (const caller of this.#callers.slice()) caller.clientEnded()
     this.#end()
   }
 
