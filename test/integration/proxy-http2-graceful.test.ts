@@ -364,22 +364,55 @@ await http2Test('REFUSED_STREAM: retries end, and keep to the budget', async (t,
   t.ok((none.limited().upstream_retries ?? 0) >= 1)
 })
 
-await http2Test('a body of which something was sent is not sent twice', async (t, lab, http2) => {
-  const deployment = await http2.deployment(stream => {
-    stream.onData = () => stream.reset(REFUSED_STREAM)
-  })
-  const proxy = await inFrontOf(lab, [deployment])
-  const client = await http2.client(proxy)
-  const stream = request(client, {
-    method: 'POST',
-    more: [['content-length', '8']],
-    end: false,
-  })
-  await deployment.came(1)
-  stream.write(Buffer.from('half'))
-  t.match(await outcomeOf(stream), /^50[23] /)
-  t.equal(deployment.streams.length, 1)
-})
+await http2Test(
+  'a short body that a deployment refuses is sent again whole, with its trailers',
+  async (t, lab, http2) => {
+    const bodies: string[] = []
+    const deployment = await http2.deployment(stream => {
+      let body = ''
+      stream.onData = bytes => {
+        body += bytes.toString()
+      }
+      void stream
+        .until(() => stream.remoteEnded)
+        .then(() => {
+          bodies.push(`${body} ${JSON.stringify(stream.sections.at(-1)?.at(-1))}`)
+          if (bodies.length === 1) stream.reset(REFUSED_STREAM)
+          else respond(stream)
+        })
+    })
+    const proxy = await inFrontOf(lab, [deployment])
+    const client = await http2.client(proxy)
+    const stream = request(client, { method: 'POST', end: false })
+    await deployment.came(1)
+    stream.write(Buffer.from('half'))
+    stream.write(Buffer.from(' and half'))
+    stream.end([['x-sum', '1']])
+    t.equal(await outcomeOf(stream), '200 ok')
+    t.same(bodies, ['half and half ["x-sum","1"]', 'half and half ["x-sum","1"]'])
+    t.equal(proxy.totals().calls, 1)
+  },
+)
+
+await http2Test(
+  'a long body of which something was sent is not sent twice',
+  async (t, lab, http2) => {
+    const deployment = await http2.deployment(stream => {
+      let length = 0
+      stream.onData = bytes => {
+        length += bytes.length
+        if (length > 16 * 1024) stream.reset(REFUSED_STREAM)
+      }
+    })
+    const proxy = await inFrontOf(lab, [deployment])
+    const client = await http2.client(proxy)
+    const stream = request(client, { method: 'POST', end: false })
+    await deployment.came(1)
+    stream.write(Buffer.alloc(17 * 1024))
+    t.match(await outcomeOf(stream), /^50[23] /)
+    t.equal(deployment.streams.length, 1)
+  },
+)
 
 await http2Test(
   'keep-alive PINGs: a deployment that does not answer is let go of, and the next call has a new connection',

@@ -210,6 +210,7 @@ export class Exchange implements PoolUser, StreamedCall {
     }
     this.#phase = 'forwarding'
     upstream.begin(this.request, this.#account.tenantId)
+    this.#body.repeat(upstream)
     this.#account.sent(upstream.endpoint.authority)
     if (this.#body.done || this.#awaitsContinue)
       this.#caller.watch.wait('response', timeouts.response)
@@ -340,6 +341,7 @@ export class Exchange implements PoolUser, StreamedCall {
   answerBegins(answer: CallAnswer): void {
     const { context, watch } = this.#caller
     this.#answered = true
+    this.#body.forget()
     this.#upstream?.endpoint.health.answered(answer.status, context.clock.monotonic())
     this.#account.answer(answer.status, answer.fields)
     if (answer.endsByClose(this.request.version) || context.draining) this.#keepAlive = false
@@ -469,11 +471,11 @@ export class Exchange implements PoolUser, StreamedCall {
     this.#caller.pauseForUpstream(false)
   }
 
-  /** The deployment has not looked at the call: it may be sent again, unless a part of its body is gone. */
+  /** The deployment has not looked at the call: it may be sent again, unless its body is too long to be kept. */
   upstreamRefused(): void {
     this.#upstreamGone()
     if (this.#phase !== 'forwarding') return
-    const maySend = this.#body.bytes === 0 && ++this.#attempts < MAX_REFUSED_ATTEMPTS
+    const maySend = this.#body.repeatable && ++this.#attempts < MAX_REFUSED_ATTEMPTS
     if (!maySend || !this.#tryAgain()) this.fail('upstream_reset')
   }
 

@@ -2,6 +2,7 @@
  * The body of one request on its way to the deployment, or to nowhere where the call was refused. Of HTTP/1.1 it is read
  * out of its framing here; of HTTP/2 it comes as data already.
  */
+import { Gathered } from '../../codec/gathered.ts'
 import { BodyReader, type BodySink } from '../../codec/http1/body.ts'
 import { BODY_LENGTH, BODY_NONE } from '../../codec/http1/framing.ts'
 import type { ErrorCode } from '../../core/errors.ts'
@@ -10,6 +11,9 @@ import type { WorkerContext } from '../worker/context.ts'
 import type { CallRequest } from './call-request.ts'
 import { MessageFields, NO_FIELDS } from './message-fields.ts'
 import type { UpstreamCall } from './upstream-call.ts'
+
+/** What is kept of a body for a deployment that refuses the call unseen: a message of gRPC, or a form. */
+const MAX_KEPT_BYTES = 16 * 1024
 
 export class RequestRelay {
   /** Whether all of it has come. */
@@ -20,6 +24,11 @@ export class RequestRelay {
   readonly #trailers = new MessageFields()
   /** Bytes that are announced, or -1. */
   #announced = -1
+  /** The beginning of what was passed on, or all of it; see `repeatable`. */
+  #kept: Gathered | undefined
+  #keptAll = true
+  /** The trailers with which the end was passed on. */
+  #endedWith: MessageFields | undefined
   #to: UpstreamCall | undefined
   #lender: Lender = OWN_MEMORY
 
@@ -31,6 +40,9 @@ export class RequestRelay {
     this.bytes = 0
     this.done = kind === BODY_NONE
     this.#announced = kind === BODY_LENGTH ? length : -1
+    this.#kept = undefined
+    this.#keptAll = true
+    this.#endedWith = undefined
     if (version < 2) this.#body.begin(kind, length)
   }
 
@@ -67,32 +79,65 @@ export class RequestRelay {
     this.done = body.done
     if (body.done) {
       this.#trailers.setLines(body.trailers)
-      this.#to?.end(this.#trailers)
+      this.#end(this.#trailers)
     }
     return used
   }
 
   readonly #sink: BodySink = {
-    bodyData: (bytes, start, end) => {
-      if (this.#body.done) this.#to?.lastData(bytes, start, end, this.#lender)
-      else this.#to?.data(bytes, start, end, this.#lender)
-    },
+    bodyData: (bytes, start, end) => this.#pass(bytes, start, end, this.#body.done),
   }
 
   /** Passes on data of HTTP/2; `last`: there is no more. */
   take(bytes: Buffer, start: number, end: number, last: boolean): void {
     this.bytes += end - start
     this.done = last
-    if (end > start) {
-      if (last) this.#to?.lastData(bytes, start, end, this.#lender)
-      else this.#to?.data(bytes, start, end, this.#lender)
-    }
-    if (last) this.#to?.end(NO_FIELDS)
+    if (end > start) this.#pass(bytes, start, end, last)
+    if (last) this.#end(NO_FIELDS)
   }
 
   /** All data of HTTP/2 has come, and then these. */
   finish(trailers: MessageFields): void {
     this.done = true
+    this.#end(trailers)
+  }
+
+  #pass(bytes: Buffer, start: number, end: number, last: boolean): void {
+    const to = this.#to
+    if (to === undefined) return
+    if (to.mayRefuse && this.#keptAll) this.#keep(bytes, start, end)
+    if (last) to.lastData(bytes, start, end, this.#lender)
+    else to.data(bytes, start, end, this.#lender)
+  }
+
+  #end(trailers: MessageFields): void {
+    this.#endedWith = trailers
     this.#to?.end(trailers)
+  }
+
+  // === a second try
+
+  #keep(bytes: Buffer, start: number, end: number): void {
+    this.#kept ??= new Gathered()
+    if (this.#kept.length + end - start > MAX_KEPT_BYTES) this.forget()
+    else this.#kept.add(Buffer.from(bytes.subarray(start, end)))
+  }
+
+  /** Whether all that was passed on can be passed on again. */
+  get repeatable(): boolean {
+    return this.#keptAll
+  }
+
+  /** Nobody will want it a second time. */
+  forget(): void {
+    this.#kept = undefined
+    this.#keptAll = false
+  }
+
+  /** Passes on to another deployment what the former was given; nothing where that is the first. */
+  repeat(to: UpstreamCall): void {
+    const kept = this.#kept
+    if (kept !== undefined) to.data(kept.bytes, 0, kept.length, OWN_MEMORY)
+    if (this.#endedWith !== undefined) to.end(this.#endedWith)
   }
 }

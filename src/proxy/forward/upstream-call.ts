@@ -10,6 +10,8 @@ import type { MessageFields } from './message-fields.ts'
 export interface UpstreamCall {
   readonly endpoint: Endpoint
   readonly connected: boolean
+  /** Whether it may be refused unseen after it has begun, so that it is worth keeping what was sent. */
+  readonly mayRefuse: boolean
   /** Whether the deployment may never have seen the call: the connection had rested, and nothing of an answer has come. */
   readonly stale: boolean
   /** Whether it can carry such a call, which may become a tunnel; asked once connected. */

@@ -33,6 +33,7 @@ export const ANSWER_MALFORMED = 3
 const EMPTY = Buffer.alloc(0)
 
 export class Http1UpstreamCall implements UpstreamCall {
+  readonly mayRefuse = false
   /** Whether the head of the answer is on its way: from then on the client can be told nothing else. */
   begun = false
   done = false

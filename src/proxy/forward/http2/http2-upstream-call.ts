@@ -37,6 +37,8 @@ export interface StreamedCall extends AnsweredCall, PoolUser {
 }
 
 export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender {
+  /** By REFUSED_STREAM, or GOAWAY. */
+  readonly mayRefuse = true
   readonly #context: WorkerContext
   readonly #call: StreamedCall
   readonly #answer = new CallAnswer()
