@@ -12,8 +12,6 @@ import { type Dispatcher, Pool } from 'undici'
 import { credentialField, tenantFinder } from './node-front.ts'
 import { readSettings } from './node-program.ts'
 
-/** Connections upstream, of all tenants together: few are enough for all streams, and each write serves more of them. */
-const SESSIONS = 4
 const SETTINGS = { maxConcurrentStreams: 1_000, initialWindowSize: 1024 * 1024 }
 const NO_IDENTITY = { ':status': 401, 'content-length': 0 }
 
@@ -35,22 +33,24 @@ createServer({ settings: SETTINGS })
     request['x-amt-tenant'] = tenant
     request['x-forwarded-for'] = stream.session?.socket.remoteAddress
     stream.on('error', () => {})
-    forward(stream, request)
+    forward(stream, tenant, request)
   })
   .listen(settings.port, '127.0.0.1', 4_096)
 
-type Forward = (stream: ServerHttp2Stream, request: OutgoingHttpHeaders) => void
+type Forward = (stream: ServerHttp2Stream, tenant: string, request: OutgoingHttpHeaders) => void
 
+/** A session a tenant, as it has a deployment of its own; all its streams are on it. */
 function forwarderToHttp2(): Forward {
-  const sessions: ClientHttp2Session[] = Array.from({ length: SESSIONS }, () =>
-    connect(`http://127.0.0.1:${settings.upstream}`, { settings: SETTINGS }),
-  )
-  let turn = 0
-  return (stream, request) => {
-    turn = (turn + 1) % SESSIONS
-    const call = (sessions[turn] as ClientHttp2Session).request(request, {
-      endStream: stream.endAfterHeaders,
-    })
+  const sessions = new Map<string, ClientHttp2Session>()
+  const sessionOf = (tenant: string): ClientHttp2Session => {
+    const kept = sessions.get(tenant)
+    if (kept !== undefined && !kept.closed) return kept
+    const made = connect(`http://127.0.0.1:${settings.upstream}`, { settings: SETTINGS })
+    sessions.set(tenant, made)
+    return made
+  }
+  return (stream, tenant, request) => {
+    const call = sessionOf(tenant).request(request, { endStream: stream.endAfterHeaders })
     let trailers: IncomingHttpHeaders | undefined
     call.on('response', (answer, flags) => {
       const endStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0
@@ -67,16 +67,24 @@ function forwarderToHttp2(): Forward {
   }
 }
 
+/** A pool a tenant. */
 function forwarderToHttp1(port: number): Forward {
-  const pool = new Pool(`http://127.0.0.1:${port}`, { keepAliveTimeout: 300_000 })
-  return (stream, request) => {
+  const pools = new Map<string, Pool>()
+  const poolOf = (tenant: string): Pool => {
+    const kept = pools.get(tenant)
+    if (kept !== undefined) return kept
+    const made = new Pool(`http://127.0.0.1:${port}`, { keepAliveTimeout: 300_000 })
+    pools.set(tenant, made)
+    return made
+  }
+  return (stream, tenant, request) => {
     const options = {
       path: String(request[':path']),
       method: String(request[':method']),
       headers: http1Fields(request),
       body: stream.endAfterHeaders ? null : stream,
     }
-    pool.dispatch(options, answerTo(stream))
+    poolOf(tenant).dispatch(options, answerTo(stream))
   }
 }
 
