@@ -51,6 +51,9 @@ export interface Http2UpstreamObserver {
   vanished(): void
 }
 
+/** How long a deployment may take to close a connection that was given up. */
+const LINGER_MS = 1_000
+
 export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, WatchedPeer {
   readonly connection: UpstreamConnection
   /** Calls that have a place on it, waiting or under way. */
@@ -64,6 +67,8 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
   #keepAlive: KeepAlive | undefined
   /** No call begins on it any more. */
   #closing = false
+  /** What the deployment sent has ended the session, and it is told so. */
+  #givenUp = false
   /** When it is too old. */
   #wornAt = Number.POSITIVE_INFINITY
   /** Why it ended, where that is known better than from its socket. */
@@ -174,6 +179,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
 
   /** Ends it politely. */
   close(): void {
+    if (this.#givenUp) return
     this.#closing = true
     if (this.#session !== undefined && this.connection.open) {
       this.#session.leave()
@@ -186,7 +192,8 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
 
   /** It has rested for long enough; or it was made, and has not said for as long as a connection may take what it takes. */
   timerExpired(): void {
-    if (!this.connected) this.#lose('upstream_connect_timeout')
+    if (this.#givenUp) this.connection.destroy()
+    else if (!this.connected) this.#lose('upstream_connect_timeout')
     else if (this.users === 0) this.close()
   }
 
@@ -236,9 +243,12 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
   }
 
   upstreamClosed(reason: ErrorCode): void {
-    const error = this.#error ?? reason
-    this.#closing = true
     this.#context.wheel.cancel(this.#timer)
+    this.#endCalls(this.#error ?? reason)
+  }
+
+  #endCalls(error: ErrorCode): void {
+    this.#closing = true
     this.#keepAlive?.close()
     const waiters = [...this.#waiters]
     this.#waiters.clear()
@@ -316,11 +326,14 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
     this.#lose('upstream_timeout')
   }
 
+  /** Its calls end at once; the deployment has a moment to read why, what it says meanwhile is thrown away. */
   failed(): void {
-    this.#transport?.touch()
-    this.#transport?.sendNow()
+    const { clock, wheel } = this.#context
+    this.#givenUp = true
+    wheel.arm(this.#timer, LINGER_MS, clock.monotonic())
+    this.#endCalls(this.connected ? 'upstream_malformed' : 'upstream_protocol')
+    this.#transport?.sendLast()
     this.connection.end()
-    this.#lose(this.connected ? 'upstream_malformed' : 'upstream_protocol')
   }
 
   #lose(error: ErrorCode): void {

@@ -160,12 +160,16 @@ function difference(
 
 const LARGE_PIECE = Buffer.alloc(64 * 1024, 'x')
 
-/** `/never` has no answer, `/unread` not even a reader, `/large` has no end; all else is answered at once. */
+/** `/never` has no answer, `/unread` not even a reader, `/large` has no end, `/upload` is answered behind its end; all else at once. */
 function serveVictim(request: IncomingMessage, response: ServerResponse): void {
   response.on('error', () => {})
   if (request.url === '/unread') return
   request.resume()
   if (request.url === '/never') return
+  if (request.url === '/upload') {
+    request.on('end', () => response.end('served'))
+    return
+  }
   if (request.url !== '/large') {
     response.end('served')
     return

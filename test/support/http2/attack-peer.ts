@@ -20,7 +20,7 @@ import {
   WITH_PRIORITY,
 } from '../../../src/codec/http2/frame.ts'
 import { HpackDecoder } from '../../../src/codec/http2/hpack-decoder.ts'
-import { frame } from './frames.ts'
+import { frame, uint32 } from './frames.ts'
 import type { Pair } from './raw-fields.ts'
 
 /** Nothing that a test waits for takes a tenth of it on an idle machine. */
@@ -43,10 +43,8 @@ export class HeardStream {
   ended = false
   reset: number | undefined
 
-  /** Of the final header section so far; 0 before. */
-  get status(): number {
-    return this.sections.reduce((last, section) => Number(valueOf(section, ':status') ?? last), 0)
-  }
+  /** Of the last header section so far that has one; 0 before. */
+  status = 0
 
   value(name: string): string | undefined {
     return this.sections.map(section => valueOf(section, name)).find(each => each !== undefined)
@@ -62,6 +60,8 @@ export interface AttackPeerOptions {
   readonly skip?: number
   /** Settings of the other end are acknowledged, as any end has to; so are its pings. */
   readonly polite?: boolean
+  /** What it takes of the window of the connection it gives back. */
+  readonly grants?: boolean
 }
 
 export class AttackPeer {
@@ -80,6 +80,7 @@ export class AttackPeer {
   streamBegan: (streamId: number, stream: HeardStream) => void = () => {}
   streamEnded: (streamId: number, stream: HeardStream) => void = () => {}
   readonly #polite: boolean
+  readonly #grants: boolean
   readonly #decoder = new HpackDecoder({ tableSize: 4_096, listSize: 1024 * 1024, fields: 10_000 })
   readonly #waiting = new Set<() => void>()
   #skip: number
@@ -87,10 +88,11 @@ export class AttackPeer {
   #fragments: Buffer[] = []
   #blockEnds = false
 
-  constructor(socket: Socket, { skip = 0, polite = true }: AttackPeerOptions = {}) {
+  constructor(socket: Socket, { skip = 0, polite = true, grants = false }: AttackPeerOptions = {}) {
     this.socket = socket
     this.#skip = skip
     this.#polite = polite
+    this.#grants = grants
     socket.on('data', (chunk: Buffer) => {
       this.received += chunk.length
       this.#read(chunk)
@@ -253,6 +255,8 @@ export class AttackPeer {
   #data({ flags, streamId }: FrameHead, payload: Buffer): void {
     const stream = this.stream(streamId)
     stream.octets += payload.length
+    if (this.#grants && payload.length > 0)
+      this.send(frame(WINDOW_UPDATE, 0, uint32(payload.length)))
     stream.dataFrames += 1
     if (stream.body.length < KEPT_BODY) stream.body += payload.toString('latin1')
     if ((flags & END_STREAM) !== 0) this.#streamEnds(streamId, stream)
@@ -274,9 +278,10 @@ export class AttackPeer {
     const block = Buffer.concat(this.#fragments)
     const stream = this.stream(streamId)
     if (!this.#decoder.decode(block, 0, block.length)) throw new Error('a block cannot be read')
+    const section = this.#decoder.fields.map(({ name, value }) => [name, value] as const)
     // Of sections without an end, the last ones say nothing new.
-    if (stream.sections.length < 100)
-      stream.sections.push(this.#decoder.fields.map(({ name, value }) => [name, value] as const))
+    if (stream.sections.length < 100) stream.sections.push(section)
+    stream.status = Number(valueOf(section, ':status') ?? stream.status)
     if (stream.sections.length === 1) this.streamBegan(streamId, stream)
     if (this.#blockEnds) this.#streamEnds(streamId, stream)
   }

@@ -58,7 +58,7 @@ export async function startFrameDeployment(
   const peers: AttackPeer[] = []
   const accept = (socket: net.Socket): void => {
     socket.setNoDelay(true)
-    const peer = new AttackPeer(socket, { skip: CLIENT_PREFACE.length })
+    const peer = new AttackPeer(socket, { skip: CLIENT_PREFACE.length, grants: true })
     peers.push(peer)
     peer.send(greeting)
     // It rejects where the proxy gives the connection up, which is what the test looks at from the other side.
