@@ -191,7 +191,8 @@ function sensible(made: Exchange): Exchange {
       trailers: silent || reset || answer.body.length === 0 ? [] : answer.trailers,
       // In HTTP/1.1 an answer is over with the last octet that was announced, and what comes behind it is not of it.
       sized: answer.sized && answer.trailers.length === 0 && !silent && !reset && !answer.early,
-      early: answer.early && !silent,
+      // A connection that is cut with a body unread may lose the head as well.
+      early: answer.early && !silent && !(answer.reset === 'behind head' && body.length > 0),
       reset: silent && answer.reset === 'behind head' ? 'none' : answer.reset,
     },
   }

@@ -108,7 +108,6 @@ class Judge {
     this.#reader = reader
     this.#decoder = new HpackDecoder(reader.options.headers)
     this.#highest = reader.role === 'client' ? 2 * reader.streams - 1 : 0
-    for (let id = 1; id <= this.#highest; id += 2) this.#begun.add(id)
   }
 
   /** Codes one of which this frame demands. */
