@@ -429,7 +429,7 @@ await test('floods over HTTP/2 before a deployment of HTTP/2', async t => {
 async function runFlood(t: Test, lab: AttackLab, flood: Flood): Promise<void> {
   const { piece, code, turns = TURNS, streams, cost } = flood
   const reached = lab.reached
-  await lab.measure(
+  const { rejected } = await lab.measure(
     t,
     async () => {
       const attacker = await lab.attacker(t, flood.greeting && { greeting: flood.greeting })
@@ -440,6 +440,7 @@ async function runFlood(t: Test, lab: AttackLab, flood: Flood): Promise<void> {
     },
     cost,
   )
+  t.equal(rejected[code === CALM ? 'http2_flood' : 'http2_invalid'], 1, 'counted as what it was')
   if (streams !== undefined)
     t.ok(lab.reached - reached <= streams, `${lab.reached - reached} requests got through`)
 }

@@ -8,9 +8,9 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { t as file, type Test, test } from 'tap'
-import { DATA, END_STREAM, PROTOCOL_ERROR } from '../../src/codec/http2/frame.ts'
+import { DATA, END_STREAM, PROTOCOL_ERROR, SETTINGS } from '../../src/codec/http2/frame.ts'
 import type { AttackPeer, HeardStream } from '../support/http2/attack-peer.ts'
-import { connectAttacker } from '../support/http2/attacker.ts'
+import { connectAttacker, startFrameDeployment } from '../support/http2/attacker.ts'
 import { frame } from '../support/http2/frames.ts'
 import { headers, type Pair, requestPairs } from '../support/http2/raw-fields.ts'
 import { RecordingFrameDeployment } from '../support/http2/recording-deployment.ts'
@@ -501,6 +501,15 @@ const FROM_HTTP1: Readonly<Record<string, readonly [text: string, status: number
     'GET / HTTP/1.1\r\nhost: HOST\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n',
     200,
   ],
+  // Where a deployment knows no extended CONNECT there is nothing that they could become.
+  'Upgrade to WebSocket': [
+    'GET / HTTP/1.1\r\nhost: HOST\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n',
+    501,
+  ],
+  'Upgrade to a list of protocols': [
+    'GET / HTTP/1.1\r\nhost: HOST\r\nconnection: upgrade\r\nupgrade: one, two/2.0\r\n\r\n',
+    501,
+  ],
   'Proxy-Connection': ['GET / HTTP/1.1\r\nhost: HOST\r\nproxy-connection: keep-alive\r\n\r\n', 200],
   'an absolute target': ['GET http://HOST/a HTTP/1.1\r\nhost: HOST\r\n\r\n', 200],
   'an absolute target of another host': [
@@ -534,7 +543,7 @@ await test('HTTP/1.1 to HTTP/2: what belongs to a connection ends here, and no l
       const client = await RawClient.connect(all.proxy.port('public'))
       client.send(text.replaceAll(/(?<!\n)HOST/g, FRAMED))
       await client.until(() => client.received.includes('\r\n\r\n'))
-      t.match(client.received.toString('latin1'), new RegExp(`^HTTP/1\\.1 ${status} `))
+      t.equal(Number(client.received.toString('latin1', 9, 12)), status)
       client.close()
       const calls = all.framed.calls.slice(before)
       t.equal(calls.length, status === 200 ? 1 : 0)
@@ -556,6 +565,47 @@ await test('HTTP/1.1 to HTTP/2: what belongs to a connection ends here, and no l
     all.framed.calls.flatMap(call => call.trailers),
     [['x-sum', '4']],
   )
+})
+
+await test('HTTP/1.1 to HTTP/2: an upgrade becomes an extended CONNECT of one protocol, or goes nowhere', async t => {
+  const begun: (readonly Pair[])[] = []
+  const { port } = await startFrameDeployment(
+    t,
+    peer => {
+      peer.streamBegan = (id, { sections }) => {
+        begun.push(sections[0] ?? [])
+        peer.send(headers(id, [[':status', '403']]))
+      }
+    },
+    { greeting: frame(SETTINGS, 0, Buffer.from('000800000001', 'hex')) },
+  )
+  const proxy = await startProxy({
+    listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }],
+    tenants: [
+      { id: 'framed', hosts: [FRAMED], deployment: { endpoints: [`h2c://127.0.0.1:${port}`] } },
+    ],
+  })
+  t.teardown(() => proxy.close())
+  const answers: string[] = []
+  for (const upgrade of ['websocket', 'one, two', 'one/2.0', 'a b', 'websocket\t, h2c']) {
+    const client = await RawClient.connect(proxy.port('public'))
+    client.send(
+      `GET /a HTTP/1.1\r\nhost: ${FRAMED}\r\nconnection: upgrade\r\nupgrade: ${upgrade}\r\n\r\n`,
+    )
+    await client.until(() => client.received.includes('\r\n\r\n'))
+    answers.push(`${upgrade}: ${client.received.toString('latin1', 9, 12)}`)
+    client.close()
+  }
+  // What offers HTTP/2 as well offers nothing; the deployment sees it as a call.
+  t.same(answers, [
+    'websocket: 403',
+    'one, two: 501',
+    'one/2.0: 501',
+    'a b: 501',
+    'websocket\t, h2c: 403',
+  ])
+  const protocols = begun.map(fields => fields.find(([name]) => name === ':protocol')?.[1])
+  t.same(protocols, ['websocket', undefined])
 })
 
 const OK: Pair = [':status', '200']

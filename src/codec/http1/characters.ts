@@ -25,6 +25,12 @@ export const FIELD_VALUE: Uint8Array = table(byte => byte === HTAB || (byte >= S
 /** 1 for bytes that may stand in a request target: visible ASCII but for `#`, which never goes on the wire (RFC 9112 §3.2). */
 export const TARGET: Uint8Array = table(byte => byte > SP && byte < 0x7f && byte !== 0x23)
 
+/** RFC 9110 §5.6.2; Latin-1, a character a byte. */
+export function isToken(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (TOKEN[text.charCodeAt(at)] !== 1) return false
+  return text.length > 0
+}
+
 /** Value of a hexadecimal digit, or 255. */
 export const HEX: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => {
   const digit = Number.parseInt(String.fromCharCode(byte), 16)

@@ -3,7 +3,7 @@
  * without becoming another request there. One object reads very many sections; what it says is valid until the next.
  */
 import type { ErrorCode } from '../../core/errors.ts'
-import { TARGET, TOKEN } from '../http1/characters.ts'
+import { isToken, TARGET } from '../http1/characters.ts'
 import { isAuthority, isHostAndPort } from '../http1/target.ts'
 import {
   AUTHORITY,
@@ -241,11 +241,6 @@ function bit(role: number): number {
 function pseudoBits(): readonly number[] {
   const pseudo = [METHOD, SCHEME, AUTHORITY, PATH, PROTOCOL]
   return Array.from({ length: PRIORITY + 1 }, (_, role) => (pseudo.includes(role) ? bit(role) : 0))
-}
-
-function isToken(text: string): boolean {
-  for (let at = 0; at < text.length; at++) if (TOKEN[text.charCodeAt(at)] !== 1) return false
-  return text.length > 0
 }
 
 function isTarget(path: string): boolean {

@@ -27,7 +27,7 @@ const FRAMES_A_SEND = 4
 /** And one for each 1,024 octets: whoever gives back windows by frames, small ones included, gets them back as small again. */
 const OCTETS_A_FRAME_LOG = 10
 /** Octets of DATA below which it is the window's fault where there are no more. */
-const SMALL_PIECE = 256
+const SMALL_PIECE = 1_024
 /** What belongs to a stream that was served to its end: its windows and priority. */
 const FRAMES_A_STREAM = 20
 

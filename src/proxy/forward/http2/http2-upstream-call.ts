@@ -1,4 +1,6 @@
 /** A call over one stream of an HTTP/2 connection. One object serves many calls, one after the other. */
+
+import { isToken } from '../../../codec/http1/characters.ts'
 import { BODY_NONE } from '../../../codec/http1/framing.ts'
 import {
   CANCEL,
@@ -96,7 +98,9 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
 
   /** RFC 8441 §3. */
   accepts({ upgrade }: CallRequest): boolean {
-    return upgrade === '' || this.#upstream.session.remote.enableConnectProtocol
+    if (upgrade === '') return true
+    // `Upgrade` may offer several, with versions; `:protocol` is one (RFC 8441 §4, RFC 9110 §7.8).
+    return isToken(upgrade) && this.#upstream.session.remote.enableConnectProtocol
   }
 
   begin(request: CallRequest): void {
