@@ -102,6 +102,7 @@ async function served(t: Test, stream: FrameStream): Promise<void> {
 
 /** A client that has no windows in its way. */
 const WIDE = {
+  granting: 'never',
   settings: [[INITIAL_WINDOW_SIZE, 2 ** 31 - 1]],
 } as const
 
