@@ -35,11 +35,18 @@ export function checkPassthrough(
       'with passthrough: true checks are connections; leave the path out, HTTP within TLS is not asked for',
     )
   const { limits, quotas } = value
-  for (const key of ['requests', 'burst', 'concurrency', 'body'] as const) {
+  for (const key of [
+    'requests',
+    'burst',
+    'concurrency',
+    'streams',
+    'body',
+    'handshakes',
+  ] as const) {
     if (limits[key] !== undefined)
       verdicts.warning(
         placeIn(place, 'limits', key),
-        `${why}: there are no calls that ${key} would limit`,
+        `${why}: there are no ${key === 'handshakes' ? 'handshakes' : 'calls'} that ${key} would limit`,
       )
   }
   for (const [index, { of }] of quotas.entries()) {

@@ -13,13 +13,14 @@ import { http1 } from './http1-schema.ts'
 import { http2 } from './http2-schema.ts'
 import { journalFields } from './journal-schema.ts'
 import type { jwtIssuer, tenantJwtIssuer } from './jwt-schema.ts'
+import { serviceLimits, type tenantLimits } from './limits-schema.ts'
 import { listenerSchema } from './listener-schema.ts'
 import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
 import { ledgerRetention } from './retention-schema.ts'
 import type { spiffe } from './spiffe-schema.ts'
-import { limitFields, type tenantLimits, tenantSchema } from './tenant-schema.ts'
+import { tenantSchema } from './tenant-schema.ts'
 
 const operation = z.strictObject({
   name: name().describe('Name in usage records and metrics.'),
@@ -43,22 +44,6 @@ const service = z.strictObject({
     .describe(
       'Named groups of calls that are priced as one. The first match wins; a call that matches none counts as "other".',
     ),
-})
-
-const serviceLimits = z.strictObject({
-  ...limitFields,
-  concurrency: z
-    .number()
-    .int()
-    .positive()
-    .default(1_000)
-    .describe('Calls of a tenant under way at once.'),
-  connections: z
-    .number()
-    .int()
-    .positive()
-    .default(10_000)
-    .describe('Open downstream connections of a tenant.'),
 })
 
 const tenantSource = z.union([

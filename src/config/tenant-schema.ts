@@ -5,29 +5,9 @@ import { credential } from './credential-schema.ts'
 import { deployment } from './deployment-schema.ts'
 import { hostName } from './host-form.ts'
 import { tenantJwtIssuer } from './jwt-schema.ts'
-import { bandwidth, rate, size } from './quantities.ts'
+import { tenantLimits, weight } from './limits-schema.ts'
 import { quotas } from './quota-schema.ts'
 
-export const limitFields = {
-  requests: rate().optional().describe('Calls a time; no limit by default.'),
-  burst: z
-    .number()
-    .int()
-    .positive()
-    .optional()
-    .describe('Calls that may come at once on top of the rate; a second’s worth by default.'),
-  concurrency: z.number().int().positive().optional().describe('Calls under way at once.'),
-  connections: z.number().int().positive().optional().describe('Open downstream connections.'),
-  ingress: bandwidth()
-    .optional()
-    .describe('Bytes a second from downstream; paced, not cut. No limit by default.'),
-  egress: bandwidth()
-    .optional()
-    .describe('Bytes a second to downstream; paced, not cut. No limit by default.'),
-  body: size().optional().describe('Size of a request body; no limit by default.'),
-}
-
-export const tenantLimits = z.strictObject(limitFields)
 /** One tenant; also the form of a file in a tenants directory and of a line in a tenants file. */
 export const tenantSchema = z.strictObject({
   id: z
@@ -75,6 +55,7 @@ export const tenantSchema = z.strictObject({
       'Whether CONNECT reaches the deployment, which then decides what the tunnel leads to. Refused otherwise.',
     ),
   limits: tenantLimits.prefault({}).describe('Limits of this tenant, over those of the service.'),
+  weight,
   quotas: quotas
     .default([])
     .describe('How much this tenant may use in a window, over the quotas of the service.'),

@@ -31,6 +31,7 @@ export type PrimaryMessage =
       readonly generation: number
       /** How many tenants follow. */
       readonly tenantCount: number
+      /** How many share the limits, until `serving` says otherwise. */
       readonly workers: number
       /** Of this proxy, the same in all of its workers: it knows by it whether a call has passed here before. */
       readonly instance: string
@@ -44,6 +45,8 @@ export type PrimaryMessage =
    * `applied`, all but the first.
    */
   | (TenantChange & { readonly kind: 'tenants'; readonly last: boolean })
+  /** How many workers serve and share the limits from now on; said to those that serve. */
+  | { readonly kind: 'serving'; readonly workers: number }
   | { readonly kind: 'quota-answers'; readonly answers: readonly QuotaAnswer[] }
   /** The TLS of these listeners for handshakes from now on, with what the configuration says beside the files. */
   | {
@@ -243,6 +246,7 @@ export const HANDSHAKE_FAILURES = [
   'timeout',
   'client_closed',
   'too_many',
+  'tenant_limit',
   'not_tls',
   'client_hello',
   'protocol_version',

@@ -1,4 +1,6 @@
 /** Workers that die: replaced at once, then more slowly; nothing of the others is touched, nothing that was said is lost. */
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'tap'
 import { callsByTenant } from '../support/ledger-calls.ts'
 import { startMixer } from '../support/start-mixer.ts'
@@ -39,6 +41,31 @@ await test('all workers of a proxy, also those that come later, know it by the s
   for (const client of await clientsOfTwoWorkers(primary)) {
     await client.ask('instance')
     t.equal(client.tenants, staying.tenants)
+  }
+})
+
+await test('limits are divided among the workers that serve: one that is gone leaves its share', async t => {
+  const primary = new StartedPrimary(t, { workers: 2 })
+  const [staying, dying] = await clientsOfTwoWorkers(primary)
+  for (const client of [staying, dying]) {
+    await client.ask('serving')
+    t.equal(client.tenants, '2')
+  }
+  const told = async (): Promise<string> => {
+    await staying.ask('serving')
+    return staying.tenants
+  }
+  const slow = join(primary.folder, 'journal.slow')
+  writeFileSync(slow, '')
+  dying.socket.write('crash\n')
+  await dying.closed
+  await until(told, '1')
+  rmSync(slow)
+  await until(async () => (await primary.json('/readyz')).workers, { ready: 2, count: 2 })
+  await until(told, '2')
+  for (const client of await clientsOfTwoWorkers(primary)) {
+    await client.ask('serving')
+    t.equal(client.tenants, '2', 'also the new one')
   }
 })
 

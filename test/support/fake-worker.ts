@@ -25,6 +25,8 @@ let taken: Promise<void> = Promise.resolve()
 let tenants: readonly string[] = []
 let drainMs = 0
 let instance = ''
+/** How many workers share the limits. */
+let serving = 0
 const producer = randomUUID()
 let journal: JournalWriter | undefined
 let write: (...records: readonly UsageRecord[]) => void = () => {}
@@ -37,11 +39,15 @@ process.on('message', (message: PrimaryMessage) => {
   switch (message.kind) {
     case 'start':
       instance = message.instance
+      serving = message.workers
       config = message.config
       return
     case 'tenants':
       // One after the other, as a real worker does it.
       taken = taken.then(() => takeTenants(message))
+      return
+    case 'serving':
+      serving = message.workers
       return
     case 'quota-answers':
     case 'tls':
@@ -113,6 +119,10 @@ function obey(socket: Socket, line: string): void {
   if (command === 'crash') process.exit(7)
   if (command === 'instance') {
     socket.write(`${process.pid} ${instance}\n`)
+    return
+  }
+  if (command === 'serving') {
+    socket.write(`${process.pid} ${serving}\n`)
     return
   }
   if (command === 'hang') {

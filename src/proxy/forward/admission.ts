@@ -1,19 +1,12 @@
 /** Whether a tenant's limits let a call in. */
-import type { ErrorCode } from '../../core/errors.ts'
+import type { Refusal } from '../limits/refusal.ts'
+import { limitOf } from '../limits/tenant-limiter.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { CallAccount } from './call-account.ts'
 import type { ConnectionAccount } from './downstream.ts'
 
-export interface Refusal {
-  readonly code: ErrorCode
-  /** As metrics name it. */
-  readonly limit: string
-  /** Until the call would fit; 0 where nobody can tell. */
-  readonly retryAfterMs: number
-  /** When a quota begins anew, in milliseconds since the epoch. */
-  readonly resetAt?: number
-}
+const BODY_TOO_LARGE: Refusal = limitOf('body_too_large', 'body')
 
 export interface AdmissionRequest {
   /** Bytes of body that are announced, or -1. */
@@ -33,18 +26,13 @@ export function admit(
 ): Refusal | undefined {
   const runtime = context.runtimes.of(tenant)
   const { limiter, quotas } = runtime
-  if (bodyBytes > limiter.maxBodyBytes) return refusal('body_too_large', 'body')
-  if (!connection.open(tenant, routability)) return refusal('too_many_connections', 'connections')
-  if (!limiter.beginCall()) return refusal('tenant_overloaded', 'concurrency')
+  if (bodyBytes > limiter.maxBodyBytes) return BODY_TOO_LARGE
+  const refused = connection.open(tenant, routability) ?? limiter.beginCall()
+  if (refused !== undefined) return refused
   call.route(runtime, routability)
-  const retryAfterMs = limiter.takeCall(context.clock.monotonic())
-  if (retryAfterMs > 0) return refusal('rate_limited', 'requests', retryAfterMs)
-  if (quotas === undefined) return undefined
+  const overMost = limiter.limitsStreams ? call.takeStream(connection) : undefined
+  const tooMany = overMost ?? limiter.takeCall(context.clock.monotonic())
+  if (tooMany !== undefined || quotas === undefined) return tooMany
   // Last: it is the only one that the tenant has paid for.
-  const refused = call.takeQuota(quotas)
-  return refused && { ...refused, limit: 'quota' }
-}
-
-function refusal(code: ErrorCode, limit: string, retryAfterMs = 0): Refusal {
-  return { code, limit, retryAfterMs }
+  return call.takeQuota(quotas)
 }

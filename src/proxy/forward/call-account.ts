@@ -4,12 +4,15 @@
  */
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { codeClassOf, type Routability } from '../../core/routability.ts'
-import type { QuotaRefusal, TenantQuotas } from '../limits/tenant-quotas.ts'
+import type { RateFields } from '../limits/rate-fields.ts'
+import type { Refusal } from '../limits/refusal.ts'
+import { limitOf } from '../limits/tenant-limiter.ts'
+import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { withoutCredentials } from './credential-text.ts'
-import type { Downstream } from './downstream.ts'
+import type { ConnectionAccount, Downstream } from './downstream.ts'
 import { GrpcAccount } from './grpc-account.ts'
 import { type MessageFields, NO_FIELDS } from './message-fields.ts'
 
@@ -35,6 +38,8 @@ export interface CallSubject {
   readonly grpc: boolean
 }
 
+const TOO_MANY_STREAMS: Refusal = limitOf('tenant_overloaded', 'streams')
+
 export class CallAccount {
   /** Set from the verdict to the end of the call; holds one place of the tenant's concurrency. */
   runtime: TenantRuntime | undefined
@@ -55,6 +60,8 @@ export class CallAccount {
   #open = false
   #routability: Routability = 'unroutable'
   #operation = 0
+  /** Where the call has one of the places that its tenant has on a connection. */
+  #streams: ConnectionAccount | undefined
   /** Of which the call has been taken. */
   #quotas: TenantQuotas | undefined
   #row: UsageRow | undefined
@@ -137,14 +144,28 @@ export class CallAccount {
     this.#routability = routability
   }
 
+  /** Takes one of the places that the tenant of the routed call has on `connection`; it goes back at the end. */
+  takeStream(connection: ConnectionAccount): Refusal | undefined {
+    const limiter = this.runtime?.limiter
+    if (limiter === undefined) return undefined
+    if (!connection.beginStream(limiter)) return TOO_MANY_STREAMS
+    this.#streams = connection
+    return undefined
+  }
+
   /** Takes the routed call from the quotas of its tenant; it goes back where the call never reaches a deployment. */
-  takeQuota(quotas: TenantQuotas): QuotaRefusal | undefined {
+  takeQuota(quotas: TenantQuotas): Refusal | undefined {
     const { operations, clock } = this.#context
     const { method, target } = this.#subject
     if (quotas.byOperation) this.#operation = operations.match(method, target)
     const refusal = quotas.takeCall(this.#operation, clock.monotonic())
     if (refusal === undefined) this.#quotas = quotas
     return refusal
+  }
+
+  /** What is left of the rate of the tenant's calls; undefined where it has none. */
+  get rateFields(): RateFields | undefined {
+    return this.runtime?.limiter.rateFields(this.#context.clock.monotonic())
   }
 
   /** Whether the tenant may have no more bytes, by a quota. */
@@ -333,11 +354,17 @@ export class CallAccount {
   #close(flag: string): void {
     this.#open = false
     this.#row = undefined
+    if (this.#streams !== undefined) this.#endStream()
     this.runtime?.limiter.endCall()
     this.runtime = undefined
     if (!this.wasSent) this.#quotas?.giveCallBack(this.#operation)
     this.#quotas = undefined
     this.#log(flag)
+  }
+
+  #endStream(): void {
+    if (this.runtime !== undefined) this.#streams?.endStream(this.runtime.limiter)
+    this.#streams = undefined
   }
 
   #log(flag: string): void {

@@ -11,6 +11,7 @@ import {
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
 import type { HeaderField } from '../../codec/http2/header-field.ts'
 import type { ResponseSection } from '../../codec/http2/response-section.ts'
+import type { RateFields } from '../limits/rate-fields.ts'
 import { emptyList, type SectionFields } from './http2/section-fields.ts'
 import { MessageFields } from './message-fields.ts'
 
@@ -32,6 +33,8 @@ export class CallAnswer {
   upgrade = ''
   /** What is handed on as it came. */
   readonly fields = new MessageFields()
+  /** What is left of the rate of the tenant's calls, where it has one. */
+  rate: RateFields | undefined = undefined
   #list: HeaderField[] = []
 
   takeHead(head: ResponseHead): void {

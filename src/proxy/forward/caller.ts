@@ -25,6 +25,8 @@ export interface Caller {
    * it is counted. `whole`: the answer came to its end.
    */
   lastWord(whole: boolean): void
+  /** The connection is of no more use: it ends behind this call. */
+  endConnection(): void
   /** The call is over; `keepAlive`: its connection may carry another one. */
   callDone(keepAlive: boolean): void
   /** The deployment has ended what had become a tunnel: what it sent last still arrives. */

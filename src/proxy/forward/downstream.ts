@@ -4,6 +4,8 @@ import type { Duplex } from 'node:stream'
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { Routability } from '../../core/routability.ts'
 import type { CallEvidence } from '../credential/call-evidence.ts'
+import type { Refusal } from '../limits/refusal.ts'
+import type { TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import { normalizeAddress } from '../tenant/ip-address.ts'
 import type { Tenant } from '../tenant/tenant.ts'
@@ -55,6 +57,8 @@ export class ConnectionAccount {
   readonly #operation: number
   #runtime: TenantRuntime | undefined
   #row: UsageRow | undefined
+  /** Calls under way on it, of tenants for which they are limited; made with the first. */
+  #streams: Map<TenantLimiter, number> | undefined
 
   /** `operation` of the usage meter: `connection` or `tunnel`. */
   constructor(context: WorkerContext, listener: number, operation: number) {
@@ -68,18 +72,34 @@ export class ConnectionAccount {
     return this.#row
   }
 
-  /** Counts the connection for `tenant` if it is nobody's yet; false where that tenant has too many. */
-  open(tenant: Tenant, routability: Routability): boolean {
-    if (this.#row !== undefined) return true
+  /** Counts the connection for `tenant` if it is nobody's yet, unless a limit of that tenant refuses it. */
+  open(tenant: Tenant, routability: Routability): Refusal | undefined {
+    if (this.#row !== undefined) return undefined
     const runtime = this.#context.runtimes.of(tenant)
-    if (!runtime.limiter.openConnection()) return false
+    const refusal = runtime.limiter.openConnection(this.#context.clock.monotonic())
+    if (refusal !== undefined) return refusal
     this.#runtime = runtime
     this.#row = this.#context.meter.row(tenant, this.#listener, routability, {
       operation: this.#operation,
       codeClass: 0,
     })
     this.#context.meter.open(this.#row)
+    return undefined
+  }
+
+  /** A call of a tenant begins; false where it has as many on this connection as it may. `endStream` follows each true. */
+  beginStream(limiter: TenantLimiter): boolean {
+    this.#streams ??= new Map()
+    const running = this.#streams.get(limiter) ?? 0
+    if (running >= limiter.maxStreams) return false
+    this.#streams.set(limiter, running + 1)
     return true
+  }
+
+  endStream(limiter: TenantLimiter): void {
+    const running = this.#streams?.get(limiter) ?? 0
+    if (running > 1) this.#streams?.set(limiter, running - 1)
+    else this.#streams?.delete(limiter)
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** The one place that turns an error code into an answer: problem details (RFC 9457), nothing about topology. */
 import { ERRORS, type ErrorCode, problem } from '../../core/errors.ts'
+import type { RateFields } from '../limits/rate-fields.ts'
 
 const REASONS: Readonly<Record<number, string>> = {
   400: 'Bad Request',
@@ -33,10 +34,18 @@ export interface ErrorAnswer {
   readonly head: boolean
   /** Whether it was a call of gRPC, which has a status of its own. */
   readonly grpc: boolean
-  /** Until a limited call would fit; 0 where no limit is the reason. */
+  /** Where a limit is the reason. */
+  readonly limited?: LimitedBy | undefined
+}
+
+/** What a client is told of a limit that it met. */
+export interface LimitedBy {
+  /** Until the call would fit; 0 where nobody can tell. */
   readonly retryAfterMs: number
   /** When a quota begins anew, in milliseconds since the epoch: it goes into the problem. */
   readonly resetAt?: number | undefined
+  /** Of a rate or a quota. */
+  readonly rate?: RateFields | undefined
 }
 
 /** An error code as a message of HTTP, of whatever version. */
@@ -49,7 +58,8 @@ export interface ErrorMessage {
 
 export function errorMessage(code: ErrorCode, answer: ErrorAnswer): ErrorMessage {
   const { http } = ERRORS[code]
-  const { requestId, resetAt, retryAfterMs } = answer
+  const { requestId, limited } = answer
+  const { resetAt, retryAfterMs = 0, rate } = limited ?? {}
   const body = problem(
     code,
     undefined,
@@ -63,6 +73,7 @@ export function errorMessage(code: ErrorCode, answer: ErrorAnswer): ErrorMessage
   ]
   if (requestId !== '') fields.push(['x-request-id', requestId])
   if (retrySeconds > 0) fields.push(['retry-after', String(retrySeconds)])
+  if (rate !== undefined) fields.push(['ratelimit', rate.limit], ['ratelimit-policy', rate.policy])
   // RFC 9110 §11.6.1: a 401 names a scheme.
   if (http === 401) fields.push(['www-authenticate', 'Bearer'], ['www-authenticate', 'ApiKey'])
   return { status: http, fields, body: answer.head ? '' : body }

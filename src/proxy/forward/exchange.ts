@@ -18,6 +18,7 @@ import type { CallAnswer } from './call-answer.ts'
 import { CallRequest } from './call-request.ts'
 import type { Caller } from './caller.ts'
 import { endsOf } from './downstream.ts'
+import type { LimitedBy } from './error-response.ts'
 import { LAST_HOP_STATUS } from './http1/http1-answer.ts'
 import {
   ANSWER_DONE,
@@ -123,7 +124,7 @@ export class Exchange implements PoolUser, StreamedCall {
     watch.beginDeadline(this.request.timeoutMs)
     const { refusal } = this.request
     if (refusal !== undefined) {
-      this.#refuse(refusal, 0)
+      this.#refuse(refusal)
       return
     }
     const { authorization, apiKey } = this.request
@@ -150,8 +151,11 @@ export class Exchange implements PoolUser, StreamedCall {
     const bodyBytes = this.#body.remaining
     const refusal = routeCall(this.#caller, { request, account: this.#account, bodyBytes })
     if (refusal !== undefined) {
-      if (refusal.endsConnection) this.#keepAlive = false
-      this.#refuse(refusal.code, refusal.retryAfterMs, refusal.resetAt)
+      if (refusal.endsConnection) {
+        this.#keepAlive = false
+        this.#caller.endConnection()
+      }
+      this.#refuse(refusal.code, refusal)
     } else if (request.hopsLeft === 0) this.#answerAsLastHop()
     else this.#connect()
   }
@@ -165,7 +169,7 @@ export class Exchange implements PoolUser, StreamedCall {
     // What may become a tunnel needs a connection of its own where the deployment is told whose it is.
     const upstream = pool.acquire(this, now, this.request.mayTunnel)
     if (typeof upstream === 'string') {
-      this.#refuse(upstream, 0)
+      this.#refuse(upstream)
       return
     }
     this.#phase = 'connecting'
@@ -205,7 +209,7 @@ export class Exchange implements PoolUser, StreamedCall {
     const { timeouts } = this.#caller.context.config
     if (!upstream.accepts(this.request)) {
       this.#letUpstreamGo(true)
-      this.#refuse('upgrade_unsupported', 0)
+      this.#refuse('upgrade_unsupported')
       return
     }
     this.#phase = 'forwarding'
@@ -348,6 +352,7 @@ export class Exchange implements PoolUser, StreamedCall {
     // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
     if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
     if (this.#body.done) watch.wait('answer', context.config.timeouts.idle)
+    answer.rate = this.#account.rateFields
     this.#caller.answer.begin(answer, this.request, this.#keepAlive)
   }
 
@@ -565,10 +570,10 @@ export class Exchange implements PoolUser, StreamedCall {
   }
 
   /** Answers a call that goes nowhere. */
-  #refuse(code: ErrorCode, retryAfterMs: number, resetAt?: number): void {
+  #refuse(code: ErrorCode, limited?: LimitedBy): void {
     const { context, downstream } = this.#caller
     context.stats.rejected(code, downstream.listener.index)
-    this.#answerError(code, retryAfterMs, resetAt)
+    this.#answerError(code, limited)
     this.#account.refuse(code)
     this.#finishOrDiscard()
   }
@@ -576,7 +581,7 @@ export class Exchange implements PoolUser, StreamedCall {
   /** The call may go no further (RFC 9110 §7.6.2): OPTIONS is answered for the proxy; what a TRACE held is told nobody. */
   #answerAsLastHop(): void {
     if (this.request.method === 'TRACE') {
-      this.#refuse('unsupported_method', 0)
+      this.#refuse('unsupported_method')
       return
     }
     this.#decideKeepAlive()
@@ -613,7 +618,7 @@ export class Exchange implements PoolUser, StreamedCall {
       return
     }
     if (!this.#body.done) this.#keepAlive = false
-    this.#answerError(code, 0)
+    this.#answerError(code, undefined)
     this.#account.fail(code)
     if (this.#account.wasSent && !this.#closeBooks()) return
     this.#finish()
@@ -629,7 +634,7 @@ export class Exchange implements PoolUser, StreamedCall {
     this.#leave()
   }
 
-  #answerError(code: ErrorCode, retryAfterMs: number, resetAt?: number): void {
+  #answerError(code: ErrorCode, limited: LimitedBy | undefined): void {
     this.#decideKeepAlive()
     this.#answered = true
     this.#caller.answer.refuse(code, {
@@ -637,8 +642,7 @@ export class Exchange implements PoolUser, StreamedCall {
       close: !this.#keepAlive,
       head: this.request.method === 'HEAD',
       grpc: this.request.grpc,
-      retryAfterMs,
-      resetAt,
+      limited,
     })
   }
 

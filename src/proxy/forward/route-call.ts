@@ -1,6 +1,7 @@
 /** Whose a call is, once its credentials are checked, and whether it may go on. */
 import { classify } from '../classify/classify.ts'
-import { admit, type Refusal } from './admission.ts'
+import type { Refusal } from '../limits/refusal.ts'
+import { admit } from './admission.ts'
 import type { CallAccount } from './call-account.ts'
 import type { CallRequest } from './call-request.ts'
 import type { Caller } from './caller.ts'
@@ -44,5 +45,10 @@ export function routeCall(
   const refusal = admit(context, verdict, { bodyBytes, call: account, connection })
   if (refusal === undefined) return undefined
   context.stats.limited(verdict.tenant.id, refusal.limit)
-  return { ...refusal, endsConnection: refusal.code === 'too_many_connections' }
+  return { ...refusal, endsConnection: ofConnections(refusal) }
+}
+
+/** The connection is still nobody's: more calls on it would be refused, too, and idle ones would be without a limit. */
+function ofConnections({ limit }: Refusal): boolean {
+  return limit === 'connections' || limit === 'newConnections'
 }

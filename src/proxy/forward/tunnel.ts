@@ -84,9 +84,10 @@ export class Tunnel implements PoolUser, Receiver, Sender {
       this.#fail('journal_unavailable')
       return
     }
-    if (!this.#account.open(tenant, routability)) {
-      this.#context.stats.limited(tenant.id, 'connections')
-      this.#fail('too_many_connections')
+    const refusal = this.#account.open(tenant, routability)
+    if (refusal !== undefined) {
+      this.#context.stats.limited(tenant.id, refusal.limit)
+      this.#fail(refusal.code)
       return
     }
     if (this.#refuseByQuota()) return

@@ -1,37 +1,61 @@
 /**
- * The limits of one tenant in one worker: call rate, calls and connections at once, bandwidth. A worker holds its share,
- * the configured figure divided by the number of workers; nothing here crosses a process.
+ * The limits of one tenant in one worker: rates, calls and connections at once, bandwidth. A worker holds its share, the
+ * configured figure divided by the number of workers that serve; nothing here crosses a process.
  */
 import type { LimitsConfig } from '../../config/schema.ts'
+import { NamedRate } from './named-rate.ts'
+import { Pacer } from './pacer.ts'
+import type { RateFields } from './rate-fields.ts'
+import type { Refusal } from './refusal.ts'
 
-/** How much of a bandwidth may pass at once, so that small messages are never paced. */
-const BANDWIDTH_BURST_MS = 100
+const TOO_MANY_CALLS: Refusal = limitOf('tenant_overloaded', 'concurrency')
+const TOO_MANY_CONNECTIONS: Refusal = limitOf('too_many_connections', 'connections')
 
 export class TenantLimiter {
   /** Largest request body in bytes. */
   readonly maxBodyBytes: number
+  /** Calls under way on one connection. */
+  readonly maxStreams: number
   readonly ingress: Pacer
   readonly egress: Pacer
-  readonly #calls: RateLimit
-  readonly #maxCalls: number
-  readonly #maxConnections: number
+  readonly #limits: LimitsConfig
+  readonly #calls: NamedRate
+  readonly #newConnections: NamedRate
+  #maxCalls: number
+  #maxConnections: number
   #activeCalls = 0
   #activeConnections = 0
 
-  /** `defaults` are the limits of the service. */
+  /** `limits` and, for what they leave out, `defaults` are those of all `workers`. */
   constructor(limits: LimitsConfig, defaults: LimitsConfig, workers: number) {
-    const rate = limits.requests ?? defaults.requests
-    const share = (limit: number | undefined): number =>
-      limit === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(limit / workers))
-    this.#calls = new RateLimit(
-      rate === undefined ? undefined : rate / workers,
-      share(limits.burst ?? defaults.burst ?? rate),
-    )
-    this.#maxCalls = share(limits.concurrency ?? defaults.concurrency)
-    this.#maxConnections = share(limits.connections ?? defaults.connections)
-    this.ingress = new Pacer(share(limits.ingress ?? defaults.ingress))
-    this.egress = new Pacer(share(limits.egress ?? defaults.egress))
-    this.maxBodyBytes = limits.body ?? defaults.body ?? Number.POSITIVE_INFINITY
+    const all = limitsOver(limits, defaults)
+    const { requests, burst, newConnections } = all
+    this.#limits = all
+    this.#calls = new NamedRate('requests', { perSecond: requests, burst }, workers)
+    const connecting = { perSecond: newConnections, burst: undefined }
+    this.#newConnections = new NamedRate('newConnections', connecting, workers)
+    this.#maxCalls = shareOf(all.concurrency, workers)
+    this.#maxConnections = shareOf(all.connections, workers)
+    this.ingress = new Pacer(shareOf(all.ingress, workers))
+    this.egress = new Pacer(shareOf(all.egress, workers))
+    this.maxBodyBytes = all.body ?? Number.POSITIVE_INFINITY
+    this.maxStreams = all.streams ?? Number.POSITIVE_INFINITY
+  }
+
+  /** So many workers share the limits from now on; what is under way and what was taken stays so. */
+  share(workers: number, now: number): void {
+    const { concurrency, connections, ingress, egress } = this.#limits
+    this.#calls.share(workers, now)
+    this.#newConnections.share(workers, now)
+    this.#maxCalls = shareOf(concurrency, workers)
+    this.#maxConnections = shareOf(connections, workers)
+    this.ingress.change(shareOf(ingress, workers))
+    this.egress.change(shareOf(egress, workers))
+  }
+
+  /** Whether calls are counted by connection. */
+  get limitsStreams(): boolean {
+    return this.maxStreams !== Number.POSITIVE_INFINITY
   }
 
   get activeCalls(): number {
@@ -44,31 +68,40 @@ export class TenantLimiter {
       this.#activeCalls === 0 &&
       this.#activeConnections === 0 &&
       this.#calls.idle(now) &&
+      this.#newConnections.idle(now) &&
       this.ingress.idle(now) &&
       this.egress.idle(now)
     )
   }
 
-  /** Begins a call; false where as many are under way as may be. `endCall` follows each true. */
-  beginCall(): boolean {
-    if (this.#activeCalls >= this.#maxCalls) return false
+  /** Begins a call, or says why not. `endCall` follows each that began. */
+  beginCall(): Refusal | undefined {
+    if (this.#activeCalls >= this.#maxCalls) return TOO_MANY_CALLS
     this.#activeCalls++
-    return true
+    return undefined
   }
 
   endCall(): void {
     this.#activeCalls--
   }
 
-  /** Takes one call from the rate: 0, or the milliseconds until one fits. `now` is monotonic, in ms. */
-  takeCall(now: number): number {
+  /** Takes one call from the rate, or says why not. `now` is monotonic, in ms. */
+  takeCall(now: number): Refusal | undefined {
     return this.#calls.take(now)
   }
 
-  openConnection(): boolean {
-    if (this.#activeConnections >= this.#maxConnections) return false
+  /** What is left of the rate of calls; undefined where there is no such rate. */
+  rateFields(now: number): RateFields | undefined {
+    return this.#calls.unlimited ? undefined : this.#calls.fields(now)
+  }
+
+  /** Opens a connection, or says why not. `closeConnection` follows each that was opened. */
+  openConnection(now: number): Refusal | undefined {
+    if (this.#activeConnections >= this.#maxConnections) return TOO_MANY_CONNECTIONS
+    const refusal = this.#newConnections.take(now)
+    if (refusal !== undefined) return refusal
     this.#activeConnections++
-    return true
+    return undefined
   }
 
   closeConnection(): void {
@@ -76,54 +109,16 @@ export class TenantLimiter {
   }
 }
 
-/**
- * GCRA, the generic cell rate algorithm (ITU-T I.371): one number for the whole limit. `burst` calls may come at once,
- * then one an interval.
- */
-export class RateLimit {
-  readonly #intervalMs: number
-  readonly #toleranceMs: number
-  #theoreticalArrival = 0
-
-  constructor(perSecond: number | undefined, burst: number) {
-    this.#intervalMs = perSecond === undefined ? 0 : 1_000 / perSecond
-    this.#toleranceMs = this.#intervalMs * Math.max(1, burst)
-  }
-
-  idle(now: number): boolean {
-    return this.#theoreticalArrival <= now
-  }
-
-  /** 0 where the call fits, else the milliseconds until it would; a refused call takes nothing. */
-  take(now: number): number {
-    if (this.#intervalMs === 0) return 0
-    const arrival = Math.max(this.#theoreticalArrival, now) + this.#intervalMs
-    const excess = arrival - now - this.#toleranceMs
-    // Sums of intervals are not exact; a millionth of a millisecond is no excess.
-    if (excess > 1e-6) return excess
-    this.#theoreticalArrival = arrival
-    return 0
-  }
+/** The limits of a tenant, and those of the service where it has none of its own. */
+export function limitsOver(limits: LimitsConfig, defaults: LimitsConfig): LimitsConfig {
+  return { ...defaults, ...limits }
 }
 
-/** Holds bytes to a bandwidth by saying how long the source of them should rest. */
-export class Pacer {
-  readonly #bytesPerMs: number
-  #paidUntil = 0
+function shareOf(limit: number | undefined, workers: number): number {
+  return limit === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(limit / workers))
+}
 
-  /** Infinity for no limit. */
-  constructor(bytesPerSecond: number) {
-    this.#bytesPerMs = bytesPerSecond / 1_000
-  }
-
-  idle(now: number): boolean {
-    return this.#paidUntil <= now - BANDWIDTH_BURST_MS
-  }
-
-  /** Adds bytes that have passed; returns for how many ms no more should be read. */
-  spend(bytes: number, now: number): number {
-    if (this.#bytesPerMs === Number.POSITIVE_INFINITY) return 0
-    this.#paidUntil = Math.max(this.#paidUntil, now - BANDWIDTH_BURST_MS) + bytes / this.#bytesPerMs
-    return Math.max(0, this.#paidUntil - now)
-  }
+/** Of what is there only so many times; nobody can tell when there is room again. */
+export function limitOf(code: Refusal['code'], limit: string): Refusal {
+  return { code, limit, retryAfterMs: 0 }
 }

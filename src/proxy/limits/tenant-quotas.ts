@@ -1,13 +1,8 @@
 /** All quotas of one tenant in one worker, by what they count. */
-import type { QuotaAccount, QuotaVerdict } from './quota-account.ts'
-
-/** Why something may not pass, and until when. */
-export interface QuotaRefusal {
-  readonly code: Exclude<QuotaVerdict, undefined>
-  readonly retryAfterMs: number
-  /** In milliseconds since the epoch; only where the quota is used up. */
-  readonly resetAt?: number
-}
+import { calendarWindow } from '../../core/calendar-window.ts'
+import type { QuotaAccount } from './quota-account.ts'
+import { limitText, policyText } from './rate-fields.ts'
+import type { Refusal } from './refusal.ts'
 
 export class TenantQuotas {
   /** Whether it matters which operation a call is. */
@@ -32,7 +27,7 @@ export class TenantQuotas {
   }
 
   /** Takes a call of `operation` from the quotas; all of them or, where one refuses, none. `now` is monotonic. */
-  takeCall(operation: number, now: number): QuotaRefusal | undefined {
+  takeCall(operation: number, now: number): Refusal | undefined {
     const ofOperation = this.#operations[operation] ?? []
     const refusal =
       refusalOf(this.#calls, now) ?? refusalOf(ofOperation, now) ?? refusalOf(this.#bytes, now)
@@ -49,7 +44,7 @@ export class TenantQuotas {
   }
 
   /** Whether a tunnel may begin. */
-  refuseTunnel(now: number): QuotaRefusal | undefined {
+  refuseTunnel(now: number): Refusal | undefined {
     return refusalOf(this.#bytes, now)
   }
 
@@ -67,12 +62,22 @@ export class TenantQuotas {
   }
 }
 
-function refusalOf(accounts: readonly QuotaAccount[], now: number): QuotaRefusal | undefined {
+function refusalOf(accounts: readonly QuotaAccount[], now: number): Refusal | undefined {
   for (const account of accounts) {
     const code = account.verdict(now)
-    if (code === 'quota_exhausted')
-      return { code, retryAfterMs: account.resetInMs(now), resetAt: account.resetAt }
-    if (code !== undefined) return { code, retryAfterMs: 0 }
+    if (code === 'quota_exhausted') return exhausted(account, now)
+    if (code !== undefined) return { code, limit: 'quota', retryAfterMs: 0 }
   }
   return undefined
+}
+
+function exhausted(account: QuotaAccount, now: number): Refusal {
+  const { quota, resetAt } = account
+  const { name, amount, per, of } = quota
+  const retryAfterMs = account.resetInMs(now)
+  const { start, end } = calendarWindow(per, resetAt - 1)
+  const unit = of === 'calls' || of.startsWith('operation:') ? undefined : 'content-bytes'
+  const policy = policyText({ name, quota: amount, windowMs: end - start, unit })
+  const rate = { limit: limitText(name, 0, retryAfterMs), policy }
+  return { code: 'quota_exhausted', limit: 'quota', retryAfterMs, resetAt, rate }
 }

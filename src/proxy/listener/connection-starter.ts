@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net'
 import type { ProxyHeader } from '../../codec/proxy-protocol.ts'
 import { type ArrivalClaims, NO_CLAIMS } from '../credential/call-evidence.ts'
+import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore } from './arrival.ts'
 import { Forwarding, type ForwardingOptions } from './forwarding.ts'
@@ -124,8 +125,9 @@ export class ConnectionStarter {
     }
     if (handshakes !== undefined && !handshakes.take(socket, addresses)) return
     const postgres = protocol !== 'http'
+    const needName = handshakes !== undefined && (handshakes.needName || this.#countsHandshakes)
     const looks = handshakes
-      ? postgres || directory.hasPassthrough || handshakes.needName
+      ? postgres || directory.hasPassthrough || needName
       : postgres && scope.mode === 'shared' && directory.hasPassthrough
     if (!looks) {
       if (handshakes === undefined) this.#forwarding.start(socket, addresses, undefined)
@@ -134,7 +136,7 @@ export class ConnectionStarter {
     }
     new TlsOpening(this.#context, socket, this.#connections, {
       ends: handshakes !== undefined,
-      needName: handshakes?.needName === true,
+      needName,
       postgres,
       done: opening => this.#opened(socket, addresses, opening),
     }).start()
@@ -149,7 +151,7 @@ export class ConnectionStarter {
   #opened(socket: Socket, addresses: Addresses, opening: Opening): void {
     switch (opening.kind) {
       case 'handshake':
-        this.handshakes?.begin(socket, opening.serverName)
+        this.#beginHandshake(socket, addresses, opening.serverName)
         return
       case 'plain':
         this.#forwarding.start(socket, addresses, undefined)
@@ -161,6 +163,31 @@ export class ConnectionStarter {
       case 'refused':
         this.#refuseOpening(socket, opening)
     }
+  }
+
+  /** Whether handshakes of some tenant are limited: only then it matters whose one is. */
+  get #countsHandshakes(): boolean {
+    const { limits, directory } = this.#context
+    return limits.handshakes !== undefined || directory.hasHandshakeLimits
+  }
+
+  /** Nothing has been computed for the client by now, and nothing is where its tenant has had as many as it may. */
+  #beginHandshake(socket: Socket, addresses: Addresses, serverName: string): void {
+    const tenant = this.#countsHandshakes ? this.#ownerOf(addresses, serverName) : undefined
+    const { handshakeLimits, stats, clock } = this.#context
+    if (tenant === undefined || handshakeLimits.take(tenant, clock.monotonic())) {
+      this.handshakes?.begin(socket, serverName)
+      return
+    }
+    stats.limited(tenant.id, 'handshakes')
+    this.handshakes?.refuse(socket, 'tenant_limit')
+    socket.destroy()
+  }
+
+  #ownerOf({ claims }: Addresses, serverName: string): Tenant | undefined {
+    const { directory } = this.#context
+    const owner = claims.addressOwner ?? claims.linkOwner
+    return owner === undefined ? directory.byHost(serverName) : directory.byId(owner)
   }
 
   #refuseOpening(socket: Socket, { why, alert }: Opening & { kind: 'refused' }): void {

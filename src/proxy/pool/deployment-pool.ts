@@ -14,7 +14,7 @@ import { Balancer } from './balancer.ts'
 import { Endpoint } from './endpoint.ts'
 import { EndpointSet } from './endpoint-set.ts'
 import { Http2Upstream, type Http2UpstreamObserver } from './http2-upstream.ts'
-import { policyOf } from './policy.ts'
+import { type PoolLimits, policyOf } from './policy.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { UpstreamConnection, type UpstreamUser } from './upstream-connection.ts'
 import { WaitQueue } from './wait-queue.ts'
@@ -52,6 +52,7 @@ export interface PoolOptions {
   readonly tls: TlsOptions | undefined
   /** Number of workers that share the caps. */
   readonly workers: number
+  readonly limits?: PoolLimits | undefined
   /** There are other endpoints, or one is in another state. */
   readonly moved?: () => void
 }
@@ -61,7 +62,9 @@ export class DeploymentPool implements TimerOwner {
   readonly tenantField: HeaderField
   readonly #context: WorkerContext
   readonly #tenant: string
-  readonly #policy: DeploymentPolicy
+  readonly #deployment: DeploymentConfig
+  readonly #limits: PoolLimits | undefined
+  #policy: DeploymentPolicy
   readonly #proxyProtocol: 1 | 2 | undefined
   readonly #endpoints: EndpointSet
   readonly #balancer: Balancer
@@ -74,9 +77,12 @@ export class DeploymentPool implements TimerOwner {
   #servesSoon = false
   #closed = false
 
-  constructor(context: WorkerContext, { tenant, deployment, tls, workers, moved }: PoolOptions) {
-    const policy = policyOf(deployment, workers)
+  constructor(context: WorkerContext, options: PoolOptions) {
+    const { tenant, deployment, tls, workers, limits, moved } = options
+    const policy = policyOf(deployment, workers, limits)
     this.#context = context
+    this.#deployment = deployment
+    this.#limits = limits
     this.#tenant = tenant
     this.tenantField = new HeaderField('x-amt-tenant', tenant, INDEXED)
     this.#policy = policy
@@ -97,6 +103,13 @@ export class DeploymentPool implements TimerOwner {
       changed: () => this.#endpointsChanged(),
     })
     this.#balancer.use(this.#endpoints.all)
+  }
+
+  /** So many workers share the caps from now on; what is open and what waits stays. */
+  share(workers: number): void {
+    this.#policy = policyOf(this.#deployment, workers, this.#limits)
+    this.#queue.most = this.#policy.queue.calls
+    if (this.#queue.size > 0) this.#serveSoon()
   }
 
   /** Whether connections begin with a PROXY header, so that one that may become a tunnel has to be its client's own. */

@@ -14,13 +14,14 @@ interface Link<T, Need> extends Place<T, Need> {
 }
 
 export class WaitQueue<T, Need> {
-  readonly #max: number
+  /** Beyond it nobody joins; who is there stays. */
+  most: number
   readonly #links = new Map<T, Link<T, Need>>()
   #first: Link<T, Need> | undefined
   #last: Link<T, Need> | undefined
 
-  constructor(max: number) {
-    this.#max = max
+  constructor(most: number) {
+    this.most = most
   }
 
   get size(): number {
@@ -33,7 +34,7 @@ export class WaitQueue<T, Need> {
 
   /** False where it is full. Nobody may join twice. */
   join(place: Place<T, Need>): boolean {
-    if (this.#links.size >= this.#max) return false
+    if (this.#links.size >= this.most) return false
     const link: Link<T, Need> = { ...place, previous: this.#last, next: undefined }
     if (this.#last === undefined) this.#first = link
     else this.#last.next = link

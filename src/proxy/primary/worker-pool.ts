@@ -86,6 +86,8 @@ export class WorkerPool {
     const failures = births.filter(birth => 'problems' in birth)
     if (failures.length === 0) {
       if (this.#phase === 'starting') this.#phase = 'running'
+      // One may have died since it was ready.
+      if (this.ready < this.#slots.length) this.#shareLimits()
       return {
         ok: true,
         bound: distinct(births.flatMap(birth => ('bound' in birth ? birth.bound : []))),
@@ -206,6 +208,7 @@ export class WorkerPool {
       case 'ready':
         slot.state = 'ready'
         this.#options.onReady(slot.number, message.producer)
+        if (this.#phase === 'running') this.#shareLimits()
         this.#births.get(slot)?.({ bound: message.bound })
         return
       case 'failed':
@@ -221,6 +224,14 @@ export class WorkerPool {
       case 'report':
         this.#options.onReport(slot.number, message)
     }
+  }
+
+  /** The limits of tenants are divided among those that serve. */
+  #shareLimits(): void {
+    const { ready } = this
+    if (ready === 0) return
+    for (const slot of this.#slots)
+      if (slot.state === 'ready') slot.send({ kind: 'serving', workers: ready })
   }
 
   #startWorker(slot: WorkerSlot): void {
@@ -265,6 +276,7 @@ export class WorkerPool {
       'worker died and is replaced',
     )
     this.#options.onRestart()
+    if (this.#phase === 'running') this.#shareLimits()
     if (delayMs === 0) this.#fork(slot)
     else slot.restart = setTimeout(() => this.#fork(slot), delayMs)
   }

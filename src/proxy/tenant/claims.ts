@@ -21,6 +21,8 @@ export const CLAIM_TABLES = [
   'issuers',
   /** Tenants that end TLS themselves. Key: the id. */
   'passthrough',
+  /** Tenants that have a limit of TLS handshakes of their own. Key: the id. */
+  'handshakeLimits',
 ] as const
 
 export type ClaimTable = (typeof CLAIM_TABLES)[number]
@@ -51,6 +53,8 @@ export function claimsOf(config: TenantConfig): Claim[] {
   for (const { issuer } of config.jwt) claims.push({ table: 'issuers', key: issuer })
   for (const credential of config.credentials) claims.push(claimOf(credential))
   if (config.passthrough) claims.push({ table: 'passthrough', key: config.id })
+  if (config.limits.handshakes !== undefined)
+    claims.push({ table: 'handshakeLimits', key: config.id })
   return claims
 }
 

@@ -156,6 +156,11 @@ export class TenantDirectory {
     return !this.#hasNone('passthrough')
   }
 
+  /** Whether some tenant has a limit of TLS handshakes of its own: then it matters whom one is begun for. */
+  get hasHandshakeLimits(): boolean {
+    return !this.#hasNone('handshakeLimits')
+  }
+
   *tenants(): Generator<Tenant> {
     for (const [, tenant] of this.#tables.ids.entries(this.#version)) yield tenant
   }

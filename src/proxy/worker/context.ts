@@ -15,6 +15,7 @@ import type { ExchangePool } from '../forward/exchange-pool.ts'
 import type { ForwardedFields } from '../forward/fields.ts'
 import type { WorkerConfig } from '../ipc.ts'
 import type { UsageJournal } from '../journal/usage-journal.ts'
+import type { HandshakeLimits } from '../limits/handshake-limits.ts'
 import type { QuotaDesk } from '../limits/quota-desk.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
@@ -41,6 +42,7 @@ export interface WorkerContext {
   readonly authenticator: Authenticator
   readonly runtimes: TenantRuntimes
   readonly quotas: QuotaDesk
+  readonly handshakeLimits: HandshakeLimits
   readonly accessLog: AccessLog | undefined
   readonly fields: ForwardedFields
   /** Of this proxy, in `via`. */

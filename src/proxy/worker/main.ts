@@ -96,6 +96,9 @@ function receive(message: PrimaryMessage): void {
       // One after the other, also where one of them takes long.
       taken = taken.then(() => takeTenants(message))
       return
+    case 'serving':
+      worker?.shareLimits(message.workers)
+      return
     case 'quota-answers':
       worker?.quotaAnswers(message.answers)
       return

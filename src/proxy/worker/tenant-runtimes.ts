@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DeploymentConfig } from '../../config/schema.ts'
-import { TenantLimiter } from '../limits/tenant-limiter.ts'
+import { limitsOver, TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import { DeploymentPool } from '../pool/deployment-pool.ts'
 import { HealthChecker } from '../pool/health-checker.ts'
@@ -31,7 +31,7 @@ export class TenantRuntimes {
   /** Those whose endpoints may be in another state than the primary was told; whoever tells it takes them out. */
   readonly moved = new Set<TenantRuntime>()
   readonly #context: () => WorkerContext
-  readonly #workers: number
+  #workers: number
   /** By tenant index. */
   readonly #runtimes: (TenantRuntime | undefined)[] = []
   readonly #all = new Set<TenantRuntime>()
@@ -48,6 +48,15 @@ export class TenantRuntimes {
     if (runtime === undefined || runtime.tenant !== tenant) return this.#renew(tenant, runtime)
     runtime.used = true
     return runtime
+  }
+
+  /** So many workers share the limits of all tenants from now on. */
+  share(workers: number, now: number): void {
+    this.#workers = workers
+    for (const { limiter, pool } of this.#all) {
+      limiter.share(workers, now)
+      pool.share(workers)
+    }
   }
 
   /** Tenants with a runtime. */
@@ -102,10 +111,18 @@ export class TenantRuntimes {
       ? upstreamTls(deployment)
       : undefined
     const workers = this.#workers
+    const { upstreamConnections, pending } = limitsOver(limits, context.limits)
     const moved = (): void => {
       if (this.#all.has(runtime)) this.moved.add(runtime)
     }
-    const pool = new DeploymentPool(context, { tenant: tenant.id, deployment, tls, workers, moved })
+    const pool = new DeploymentPool(context, {
+      tenant: tenant.id,
+      deployment,
+      tls,
+      workers,
+      limits: { upstreamConnections, pending },
+      moved,
+    })
     const runtime: TenantRuntime = {
       tenant,
       pool,

@@ -28,6 +28,7 @@ import type {
 } from '../ipc.ts'
 import type { JournalDisk } from '../journal/journal-disk.ts'
 import { UsageJournal } from '../journal/usage-journal.ts'
+import { HandshakeLimits } from '../limits/handshake-limits.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
 import { type GivenTls, ListenerSet } from '../listener/listener-set.ts'
 import type { TlsMaterial } from '../listener/tls-material.ts'
@@ -159,7 +160,9 @@ export class Worker {
       if (directory.byId(tenant.id) === undefined) quotas.forget(tenant.id)
       runtimes.end(tenant)
     }
-    if (!sameLimits) runtimes.endAll()
+    if (sameLimits) return
+    runtimes.endAll()
+    context.handshakeLimits.reset()
   }
 
   /** For handshakes from now on; those that cannot be used leave the former in place. */
@@ -170,6 +173,14 @@ export class Worker {
 
   applyTickets(secrets: readonly TicketSecrets[]): void {
     this.#listeners.useTickets(secrets)
+  }
+
+  /** So many workers serve: each has that share of the limits of all tenants. */
+  shareLimits(workers: number): void {
+    const { clock, runtimes, handshakeLimits } = this.#context
+    clock.refresh()
+    runtimes.share(workers, clock.monotonic())
+    handshakeLimits.share(workers)
   }
 
   quotaAnswers(answers: readonly QuotaAnswer[]): void {
@@ -308,6 +319,7 @@ function createContext(
       log: logger,
     }),
     runtimes: new TenantRuntimes(() => context, workers),
+    handshakeLimits: new HandshakeLimits(() => context.limits, workers),
     quotas: new QuotaDesk({
       clock,
       failure: config.mixer.quotaFailure,

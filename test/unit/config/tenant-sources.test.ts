@@ -74,7 +74,7 @@ ${line({ id: '${NONE}' })}
   })
   t.same(load(directory), [
     'tenants.d/bad.yaml:1:1: deployment: is missing; it must be a map of keys (The deployment of the application that serves this tenant and no other)',
-    'tenants.d/bad.yaml:2:1: adress: is not a key here; did you mean address?; allowed: id, address, hosts, credentials, jwt, deployment, passthrough, connect, limits, quotas, disabled',
+    'tenants.d/bad.yaml:2:1: adress: is not a key here; did you mean address?; allowed: id, address, hosts, credentials, jwt, deployment, passthrough, connect, limits, weight, quotas, disabled',
     'tenants.d/syntax.yaml:2:1: YAML: flow sequence in block collection must be sufficiently indented and end with a ]',
     'lines.jsonl:1:60: id: must be 1 to 63 of a-z, 0-9 and "-", not "Bad"',
     'lines.jsonl:2:1: must be one tenant as JSON on one line',

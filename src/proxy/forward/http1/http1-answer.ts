@@ -86,7 +86,7 @@ export class Http1AnswerWriter implements AnswerWriter {
         : ''
       : 'connection: close\r\n'
     this.#outbox.text(
-      `${statusLine(answer)}${answer.fields.lines}${lines}${connection}x-request-id: ${requestId}\r\n\r\n`,
+      `${statusLine(answer)}${answer.fields.lines}${lines}${connection}${rateLines(answer)}x-request-id: ${requestId}\r\n\r\n`,
     )
   }
 
@@ -129,6 +129,11 @@ export class Http1AnswerWriter implements AnswerWriter {
   endTunnel(): void {
     this.#outbox.end()
   }
+}
+
+function rateLines({ rate }: CallAnswer): string {
+  if (rate === undefined) return ''
+  return `ratelimit: ${rate.limit}\r\nratelimit-policy: ${rate.policy}\r\n`
 }
 
 function statusLine({ status, reason }: CallAnswer): string {

@@ -338,7 +338,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   /** Answers a message that never became a call. */
   reject(code: ErrorCode, close: boolean): void {
     this.context.stats.rejected(code, this.downstream.listener.index)
-    const answer = { requestId: '', close, head: false, grpc: false, retryAfterMs: 0 }
+    const answer = { requestId: '', close, head: false, grpc: false }
     this.answer.refuse(code, answer)
     this.#dropInput()
     this.#ending = true
@@ -348,6 +348,10 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
 
   /** HTTP/1.1 has no words beside the answer. */
   lastWord(): void {}
+
+  endConnection(): void {
+    this.#ending = true
+  }
 
   /** The exchange is through with its call. */
   callDone(keepAlive: boolean): void {

@@ -23,6 +23,13 @@ const STATUSES: readonly HeaderField[] = Array.from(
   { length: 600 },
   (_, status) => new HeaderField(':status', String(status), INDEXED),
 )
+/** Of an error as a message of HTTP, those that a call of gRPC gets, too. */
+const GRPC_FIELDS: ReadonlySet<string> = new Set([
+  'x-request-id',
+  'retry-after',
+  'ratelimit',
+  'ratelimit-policy',
+])
 const GRPC_CONTENT = new HeaderField('content-type', 'application/grpc', INDEXED)
 
 export class Http2AnswerWriter<Owner> implements AnswerWriter {
@@ -74,12 +81,14 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
   }
 
   begin(answer: CallAnswer, { requestId }: CallRequest): void {
-    const { kind, length, declaredLength, trailer, fields } = answer
+    const { kind, length, declaredLength, trailer, fields, rate } = answer
     const list = this.#begin(answer.status)
     for (const field of fields.list) list.push(field)
     const octets = kind === BODY_LENGTH ? length : declaredLength
     if (octets >= 0) list.push(lengthField(octets))
     if (trailer !== '') list.push(fieldOf('trailer', trailer))
+    if (rate !== undefined)
+      list.push(fieldOf('ratelimit', rate.limit), fieldOf('ratelimit-policy', rate.policy))
     list.push(new HeaderField(REQUEST_ID, requestId, PLAIN))
     this.#session.respond(this.#stream, list, kind === BODY_NONE ? WHOLE : HEAD)
   }
@@ -125,7 +134,7 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
     list.push(GRPC_CONTENT, fieldOf('grpc-status', String(grpc)))
     list.push(fieldOf('grpc-message', grpcMessageText(title)))
     for (const [name, value] of errorMessage(code, answer).fields)
-      if (name === 'x-request-id' || name === 'retry-after') list.push(fieldOf(name, value))
+      if (GRPC_FIELDS.has(name)) list.push(fieldOf(name, value))
     this.#session.respond(this.#stream, list, WHOLE)
   }
 

@@ -284,6 +284,10 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     else if (!this.#whole || this.#stream.localOpen) session.reset(this.#stream, NO_ERROR)
   }
 
+  endConnection(): void {
+    this.#connection.drain()
+  }
+
   callDone(): void {
     this.#serving = false
     this.watch.rest()

@@ -8,7 +8,6 @@ const PLAIN: ErrorAnswer = {
   close: false,
   head: false,
   grpc: false,
-  retryAfterMs: 0,
 }
 
 await test('answers with problem details', async t => {
@@ -35,12 +34,19 @@ await test('answers with problem details', async t => {
 
 await test('says when to come again', async t => {
   const retryAfter = (code: ErrorCode, retryAfterMs: number): string | undefined =>
-    /^retry-after: (.*)\r$/m.exec(errorText(code, { ...PLAIN, retryAfterMs }))?.[1]
+    /^retry-after: (.*)\r$/m.exec(errorText(code, { ...PLAIN, limited: { retryAfterMs } }))?.[1]
   t.equal(retryAfter('rate_limited', 0.001), '1', 'whole seconds, never too early')
   t.equal(retryAfter('rate_limited', 1_000), '1')
   t.equal(retryAfter('rate_limited', 1_001), '2')
   t.equal(retryAfter('upstream_connect', 0), '1')
   t.equal(retryAfter('unroutable', 0), undefined)
+})
+
+await test('says what a rate has left, and what there is of it', async t => {
+  const rate = { limit: '"requests";r=0;t=1', policy: '"requests";q=100;w=1' }
+  const text = errorText('rate_limited', { ...PLAIN, limited: { retryAfterMs: 10, rate } })
+  t.match(text, 'ratelimit: "requests";r=0;t=1\r\nratelimit-policy: "requests";q=100;w=1\r\n')
+  t.notMatch(errorText('tenant_overloaded', PLAIN), 'ratelimit')
 })
 
 await test('every error is a valid answer of its status, with a reason', async t => {

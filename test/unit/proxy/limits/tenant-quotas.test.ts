@@ -75,7 +75,9 @@ await test('a refusal says when the quota begins anew', async t => {
   quotas?.takeCall(READ, lab.clock.monotonic())
   t.same(quotas?.takeCall(READ, lab.clock.monotonic()), {
     code: 'quota_exhausted',
+    limit: 'quota',
     retryAfterMs: 3_000_000,
+    rate: { limit: '"q0";r=0;t=3000', policy: '"q0";q=1;w=3600' },
     resetAt: Date.parse('2026-11-25T13:00:00Z'),
   })
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { limitFields } from '../../../../src/config/tenant-schema.ts'
+import { limitFields } from '../../../../src/config/limits-schema.ts'
 import { CHUNK_CHARS } from '../../../../src/proxy/ipc.ts'
 import { tenantMessages } from '../../../../src/proxy/primary/tenant-stream.ts'
 

@@ -1,0 +1,39 @@
+/**
+ * What a client is told of a rate: `ratelimit` and `ratelimit-policy` (draft-ietf-httpapi-ratelimit-headers-10), which are
+ * lists of structured fields (RFC 9651), one item a policy.
+ */
+
+/** The largest integer of structured fields (RFC 9651 §3.3.1). */
+const MOST = 999_999_999_999_999
+
+export interface RateFields {
+  /** Value of `ratelimit`: what is left of it, and until when. */
+  readonly limit: string
+  /** Value of `ratelimit-policy`: what there is in all. */
+  readonly policy: string
+}
+
+export interface RatePolicy {
+  /** In ASCII without `"` and `\`. */
+  readonly name: string
+  /** How much there is in a window. */
+  readonly quota: number
+  readonly windowMs: number
+  /** What is counted, where it is not requests. */
+  readonly unit?: 'content-bytes' | undefined
+}
+
+/** The value of `ratelimit-policy`. A window is in whole seconds, and not shorter than it is: nobody is promised too much. */
+export function policyText({ name, quota, windowMs, unit }: RatePolicy): string {
+  const units = unit === undefined ? '' : `;qu="${unit}"`
+  return `"${name}";q=${Math.min(MOST, quota)}${units};w=${wholeSeconds(windowMs)}`
+}
+
+/** The value of `ratelimit`: `remaining` of the policy `name` is left, and there is more in `resetMs`. */
+export function limitText(name: string, remaining: number, resetMs: number): string {
+  return `"${name}";r=${remaining};t=${wholeSeconds(resetMs)}`
+}
+
+function wholeSeconds(ms: number): number {
+  return Math.ceil(ms / 1_000)
+}

@@ -1,0 +1,15 @@
+/** Why a limit of a tenant refuses something, and what the client is told of it. */
+import type { ErrorCode } from '../../core/errors.ts'
+import type { RateFields } from './rate-fields.ts'
+
+export interface Refusal {
+  readonly code: ErrorCode
+  /** As metrics name it: a key of `limits`, or `quota`. */
+  readonly limit: string
+  /** Until it would fit; 0 where nobody can tell. */
+  readonly retryAfterMs: number
+  /** When a quota begins anew, in milliseconds since the epoch. */
+  readonly resetAt?: number | undefined
+  /** Of the rate or quota that refused. */
+  readonly rate?: RateFields | undefined
+}
