@@ -78,7 +78,7 @@ export class HpackDecoder {
       else fields[count++] = field
     }
     // Not emptied first: V8 would give its memory back and take new for each block.
-    if (fields.length !== count) fields.length = count
+    while (fields.length > count) fields.pop()
     this.tooLarge = !whole
     return valid
   }

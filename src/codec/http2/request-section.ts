@@ -79,7 +79,7 @@ export class RequestSection {
     for (let index = 0; index < list.length && error === undefined; index++)
       error = this.#take(list[index] as HeaderField)
     // Not emptied first: V8 would give its memory back and take new for each section.
-    if (this.fields.length !== this.#count) this.fields.length = this.#count
+    while (this.fields.length > this.#count) this.fields.pop()
     return error
   }
 

@@ -30,7 +30,7 @@ export class ResponseSection {
     let valid = true
     for (let at = 1; at < list.length && valid; at++) valid = this.#take(list[at] as HeaderField)
     // Not emptied first: V8 would give its memory back and take new for each section.
-    if (this.fields.length !== this.#count) this.fields.length = this.#count
+    while (this.fields.length > this.#count) this.fields.pop()
     return valid
   }
 

@@ -92,7 +92,27 @@ function linesOf(list: readonly HeaderField[]): string {
   return lines
 }
 
-function listOf(lines: string): HeaderField[] {
+/** Sections that came lately, by their length, and what they are. */
+const MOST_SECTIONS = 16
+const MOST_SECTION_CHARS = 2_048
+const SECTIONS: { lines: string; list: readonly HeaderField[] }[] = Array.from(
+  { length: MOST_SECTIONS },
+  () => ({ lines: '', list: [] }),
+)
+
+/** Answers of a deployment say the same but for the second of their date: then one comparison tells it. */
+function listOf(lines: string): readonly HeaderField[] {
+  const section = SECTIONS[lines.length % MOST_SECTIONS] as (typeof SECTIONS)[number]
+  if (section.lines === lines) return section.list
+  const list = newListOf(lines)
+  if (lines.length <= MOST_SECTION_CHARS && list.every(({ indexing }) => indexing === INDEXED)) {
+    section.lines = flatCopy(lines) ?? lines
+    section.list = list
+  }
+  return list
+}
+
+function newListOf(lines: string): HeaderField[] {
   const list: HeaderField[] = []
   for (let at = 0; at < lines.length; ) {
     const end = lines.indexOf('\r\n', at)
@@ -102,10 +122,7 @@ function listOf(lines: string): HeaderField[] {
   return list
 }
 
-/**
- * Lines that came lately, and the fields that they are: most answers of a deployment say what the one before has said. Whoever
- * fills it with others makes us work them out again, no more.
- */
+/** The same of single lines. Whoever fills it with others makes us work them out again, no more. */
 const LINES = new Map<string, HeaderField>()
 const MOST_LINES = 512
 const MOST_LINE_CHARS = 256
