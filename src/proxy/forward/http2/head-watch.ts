@@ -2,8 +2,7 @@
  * Watches that what a client of HTTP/2 begins to say it also ends: its greeting, a frame, a header block. An octet now and
  * then would hold the connection for as long as it likes. DATA is not watched here: the body of each call is, by itself.
  */
-import { Timer, type TimerOwner } from '../../../core/timer-wheel.ts'
-import type { WorkerContext } from '../../worker/context.ts'
+import { Timer, type TimerOwner, type TimerWheel } from '../../../core/timer-wheel.ts'
 
 /** What it looks at; of a session. */
 export interface Progress {
@@ -13,19 +12,31 @@ export interface Progress {
   readonly begun: number
 }
 
+interface HeadWatchContext {
+  readonly clock: { monotonic(): number }
+  readonly wheel: TimerWheel
+}
+
+export interface HeadWatchOptions {
+  /** How long it may take, in milliseconds. */
+  readonly time: number
+  /** It has taken longer. */
+  readonly late: () => void
+}
+
 export class HeadWatch implements TimerOwner {
-  readonly #context: WorkerContext
+  readonly #context: HeadWatchContext
   readonly #progress: Progress
-  readonly #late: () => void
+  readonly #options: HeadWatchOptions
   readonly #timer = new Timer(this)
   #midway = false
   #since = 0
   #begun = 0
 
-  constructor(context: WorkerContext, progress: Progress, late: () => void) {
+  constructor(context: HeadWatchContext, progress: Progress, options: HeadWatchOptions) {
     this.#context = context
     this.#progress = progress
-    this.#late = late
+    this.#options = options
   }
 
   /** Something has arrived, or nothing yet. */
@@ -40,7 +51,7 @@ export class HeadWatch implements TimerOwner {
     this.#since = clock.monotonic()
     this.#begun = this.#progress.begun
     // One that runs from an earlier time is not moved, which would cost more: it looks again.
-    if (!this.#timer.armed) this.#arm(this.#context.config.timeouts.header)
+    if (!this.#timer.armed) this.#arm(this.#options.time)
   }
 
   #arm(ms: number): void {
@@ -50,14 +61,13 @@ export class HeadWatch implements TimerOwner {
 
   timerExpired(): void {
     if (!this.#midway) return
-    const { clock, config } = this.#context
     if (this.#begun !== this.#progress.begun) {
       this.#begin()
       return
     }
-    const left = config.timeouts.header - (clock.monotonic() - this.#since)
+    const left = this.#since + this.#options.time - this.#context.clock.monotonic()
     if (left > 0) this.#arm(left)
-    else this.#late()
+    else this.#options.late()
   }
 
   close(): void {

@@ -83,7 +83,10 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
       streams: maxConnectionStreams,
       moved: () => this.#farewellMoved(),
     })
-    this.#heads = new HeadWatch(context, this.session, () => this.#giveUp('header_timeout'))
+    this.#heads = new HeadWatch(context, this.session, {
+      time: context.config.timeouts.header,
+      late: () => this.#giveUp('header_timeout'),
+    })
     open.add(this)
     socket.on('end', () => this.#clientEnded())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.

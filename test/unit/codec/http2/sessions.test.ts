@@ -613,6 +613,14 @@ const ATTACKS: Readonly<Record<string, readonly [bytes: (turn: number) => Buffer
       turn => headers(1 + 2 * turn, true, [field(':method', 'GET')]),
       ENHANCE_YOUR_CALM,
     ],
+    'requests that are too large': [
+      turn =>
+        headers(1 + 2 * turn, true, [
+          ...requestFields(),
+          ...Array.from({ length: 100 }, (_, index) => field(`x-${index}`, 'y')),
+        ]),
+      ENHANCE_YOUR_CALM,
+    ],
     'ping flood (CVE-2019-9512)': [() => frame(6, 0, Buffer.alloc(8)), ENHANCE_YOUR_CALM],
     'resource loop of priorities (CVE-2019-9513)': [
       turn => frame(2, 1 + 2 * (turn % 1_000), Buffer.from('0000000010', 'hex')),
