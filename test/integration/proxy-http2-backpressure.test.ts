@@ -227,6 +227,34 @@ await http2Test(
   },
 )
 
+await http2Test(
+  'what is kept for a tenant is bounded by its calls at once, over all of its connections',
+  async (t, lab, http2) => {
+    const deployment = await flooding(http2)
+    const proxy = await lab.proxy({
+      tenants: [
+        {
+          id: 'acme',
+          hosts: ['acme.test'],
+          limits: { concurrency: FEW },
+          deployment: { endpoints: [deployment.url] },
+        },
+      ],
+    })
+    const calls: FrameStream[] = []
+    for (let connection = 0; connection < FEW; connection++) {
+      const client = await http2.client(proxy, undefined, 'public', { granting: 'never' })
+      for (let call = 0; call < FEW; call++) calls.push(request(client, { path: '/slow' }))
+    }
+    for (const call of calls) await call.until(() => call.status !== 0)
+    t.equal(calls.filter(({ status }) => status === 200).length, FEW)
+    const streams = deployment.streams.map(({ stream }) => stream)
+    t.equal(streams.length, FEW)
+    await settled(() => sum(streams))
+    stopped(t, streams)
+  },
+)
+
 for (const [from, version] of [
   ['HTTP/2', 2],
   ['HTTP/1.1', 1],
