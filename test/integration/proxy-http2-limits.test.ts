@@ -167,3 +167,32 @@ await mixTest(
   },
   { takes, acme: { limits: { connections: 1 } } },
 )
+
+await mixTest(
+  'a deployment that takes its leave before it came to most calls gets each of these again, and no budget is touched',
+  async (t, scene) => {
+    const { application, sessions } = scene.acme
+    const client = await scene.http2Client()
+    const first = application.opened()
+    const calls = [client.call(as('acme', { path: '/open' }))]
+    const read = await first
+    const late: (() => void)[] = []
+    application.on('open', ({ response }) => late.push(() => response.end('late')))
+    for (let call = 0; call < 30; call++) calls.push(client.call(as('acme', { path: '/open' })))
+    await eventually(() => late.length === 30)
+    // As a server does that has read on and throws away what came behind the last call that it takes.
+    sessions[0]?.goaway(0, 1)
+    await eventually(() => late.length === 60)
+    t.equal(sessions.length, 2, 'on a connection of their own')
+    for (const answer of late) answer()
+    read.response.end('read')
+    t.same(
+      (await Promise.all(calls)).map(({ body }) => body.toString()),
+      ['read', ...Array.from({ length: 30 }, () => 'late')],
+    )
+    t.same(scene.proxy.limited(), {})
+    // Node does not read the end of a connection that it has taken leave of.
+    sessions[0]?.destroy()
+  },
+  { takes: ({ downstream, upstream }) => downstream === 2 && upstream === 2 },
+)

@@ -477,11 +477,11 @@ export class Exchange implements PoolUser, StreamedCall {
   }
 
   /** The deployment has not looked at the call: it may be sent again, unless its body is too long to be kept. */
-  upstreamRefused(): void {
+  upstreamRefused(inGoodOrder: boolean): void {
     this.#upstreamGone()
     if (this.#phase !== 'forwarding') return
     const maySend = this.#body.repeatable && ++this.#attempts < MAX_REFUSED_ATTEMPTS
-    if (!maySend || !this.#tryAgain()) this.fail('upstream_reset')
+    if (!maySend || !this.#tryAgain(inGoodOrder)) this.fail('upstream_reset')
   }
 
   /**
@@ -499,12 +499,13 @@ export class Exchange implements PoolUser, StreamedCall {
   }
 
   /** False where the pool does not allow it. */
-  #tryAgain(): boolean {
+  #tryAgain(inGoodOrder = false): boolean {
     const { runtime } = this.#account
     const former = this.#connection
     if (runtime === undefined || former === undefined) return false
-    const { clock } = this.#caller.context
-    const upstream = runtime.pool.retry(this, former, clock.monotonic())
+    const { pool } = runtime
+    const now = this.#caller.context.clock.monotonic()
+    const upstream = inGoodOrder ? pool.move(this, former, now) : pool.retry(this, former, now)
     if (upstream === undefined) return false
     this.#phase = 'connecting'
     this.#adopt(upstream)

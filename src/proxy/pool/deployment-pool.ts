@@ -174,6 +174,15 @@ export class DeploymentPool implements TimerOwner {
     return upstream
   }
 
+  /**
+   * A place instead of one on a connection that was closed in good order before it came to the call. That is no retry: the
+   * deployment gets no call twice, and all calls of a connection may be in that position at once.
+   */
+  move(user: PoolUser, former: Upstream, now: number): Upstream | undefined {
+    const endpoint = this.#balancer.choose(now)
+    return endpoint?.http2 === true ? this.#share(user, endpoint) : this.retry(user, former, now)
+  }
+
   /** The same for a tunnel. */
   reconnect(
     user: PoolUser,

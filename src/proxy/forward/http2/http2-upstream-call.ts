@@ -34,8 +34,8 @@ export interface StreamedCall extends AnsweredCall, PoolUser {
   /** What has come for now was passed on; false where the deployment should rest. */
   answerRead(): boolean
   answerEnds(trailers: MessageFields, clean: boolean): void
-  /** The deployment has not looked at the call: it may be sent again. */
-  upstreamRefused(): void
+  /** The deployment has not looked at the call: it may be sent again. `inGoodOrder`: not because there are too many. */
+  upstreamRefused(inGoodOrder: boolean): void
 }
 
 export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender {
@@ -125,7 +125,8 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
   #refuseLater(): void {
     const upstream = this.#upstream
     queueMicrotask(() => {
-      if (this.#upstream === upstream && this.#stream === undefined) this.#call.upstreamRefused()
+      if (this.#upstream === upstream && this.#stream === undefined)
+        this.#call.upstreamRefused(true)
     })
   }
 
@@ -143,6 +144,7 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
 
   endTunnel(): void {
     this.end(NO_FIELDS)
+    this.#touch()
     queueMicrotask(() => this.#endTunnelIfOver())
   }
 
@@ -244,7 +246,8 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
 
   streamReset(code: number, untouched: boolean): void {
     this.#over()
-    if (untouched) this.#call.upstreamRefused()
+    // REFUSED_STREAM may mean that it has too much to do.
+    if (untouched) this.#call.upstreamRefused(code === NO_ERROR)
     else
       this.#call.upstreamClosed(FAULTS_OF_OURS.has(code) ? 'upstream_malformed' : 'upstream_reset')
   }
