@@ -199,9 +199,11 @@ async function configure(
   counts: Counts,
 ): Promise<Record<string, unknown>[]> {
   return Promise.all(
-    tenants.map(async tenant => {
+    tenants.map(async (tenant, index) => {
       const port = await loadDeployment(t, tenant.id, counts)
-      return tenantConfig(tenant, [`http://127.0.0.1:${port}`])
+      // With clients of both versions in front of each, all mixes of versions are under load.
+      tenant.http2 = index % 2 === 1
+      return tenantConfig(tenant, [`${tenant.http2 ? 'h2c' : 'http'}://127.0.0.1:${port}`])
     }),
   )
 }

@@ -24,8 +24,9 @@ export interface LedgerCount {
   readonly egress: number
 }
 
-/** What the proxy adds to the head of an answer is less. */
+/** What the proxy adds to the head of an answer is less, and the headers of frames where it frames an answer anew. */
 const ADDED_HEAD_BYTES = 1_024
+const ADDED_FRAME_BYTES = 3_072
 const NOTHING: LedgerCount = { calls: 0, ingress: 0, egress: 0 }
 
 export function keyOf(tenant: string, operation: string, listener: string): string {
@@ -63,10 +64,7 @@ export class Counts {
     return this.#compare(ledger, (key, count) => ({
       calls: [count.received, count.served],
       ingress: [Math.max(count.answered, count.took), count.sent],
-      egress: [
-        count.got,
-        count.gave + (key.includes(' tunnel ') ? 0 : ADDED_HEAD_BYTES * count.served),
-      ],
+      egress: [count.got, count.gave + addedBytes(key) * count.served],
     }))
   }
 
@@ -97,4 +95,9 @@ export class Counts {
 
 function within(value: number, least: number, most: number): boolean {
   return least <= value && value <= most
+}
+
+function addedBytes(key: string): number {
+  if (key.includes(' tunnel ')) return 0
+  return key.includes(' stream') ? ADDED_HEAD_BYTES + ADDED_FRAME_BYTES : ADDED_HEAD_BYTES
 }

@@ -5,14 +5,15 @@ import { type ConnectionOptions, connect as connectSecurely } from 'node:tls'
 const PATIENCE_MS = 5_000
 
 export class LoadSocket {
-  readonly #socket: Socket
+  /** For whoever reads it by other means. */
+  readonly socket: Socket
   #take: (chunk: Buffer) => void = () => {}
   #look: () => void = () => {}
   /** No more will come. */
   over = false
 
   private constructor(socket: Socket) {
-    this.#socket = socket
+    this.socket = socket
     const end = (): void => {
       this.over = true
       this.#look()
@@ -49,7 +50,7 @@ export class LoadSocket {
   }
 
   write(bytes: Buffer): void {
-    if (!this.#socket.destroyed) this.#socket.write(bytes)
+    if (!this.socket.destroyed) this.socket.write(bytes)
   }
 
   /** False when the connection ends before `holds`, which is looked at with each arrival. */
@@ -65,8 +66,8 @@ export class LoadSocket {
 
   /** Ends this side, and waits for the end of the other. */
   async end(): Promise<void> {
-    this.#socket.end()
+    this.socket.end()
     await this.until(() => this.over)
-    this.#socket.destroy()
+    this.socket.destroy()
   }
 }

@@ -11,8 +11,18 @@ import { type Count, type Counts, keyOf } from './counts.ts'
 import { LoadAnswers } from './load-answers.ts'
 import { TUNNEL_MARK } from './load-deployment.ts'
 import { LoadSocket } from './load-socket.ts'
+import { callByStreams, type StreamKind } from './load-streams.ts'
 
-export const OPERATIONS = ['keep', 'pipeline', 'post', 'chunked', 'download', 'upgrade'] as const
+export const OPERATIONS = [
+  'keep',
+  'pipeline',
+  'post',
+  'chunked',
+  'download',
+  'upgrade',
+  'streams',
+  'stream-download',
+] as const
 const KINDS = [...OPERATIONS, 'tunnel'] as const
 type Kind = (typeof KINDS)[number]
 
@@ -58,7 +68,10 @@ export class Load {
   ) {
     this.#counts = counts
     this.#places = places
-    const clients = tenants.flatMap(tenant => KINDS.map(kind => ({ tenant, kind })))
+    const clients = tenants.flatMap(tenant =>
+      // HTTP/2 has no upgrades.
+      KINDS.filter(kind => kind !== 'upgrade' || !tenant.http2).map(kind => ({ tenant, kind })),
+    )
     this.#clients = Promise.all(
       clients.map(async (client, index) =>
         this.#run({ ...client, random: SeededRandom.fork(seed, index) }),
@@ -100,10 +113,12 @@ export class Load {
     // A tunnel is for whoever the certificate or the address says; a call says it by its key.
     const proof = kind === 'tunnel' ? { ca, ...tenant.certificate } : { ca }
     const plain = kind === 'tunnel' ? 'private' : 'public'
+    const protocols = isStreams(kind) ? { ALPNProtocols: ['h2'] } : {}
     const where: NetConnectOpts & ConnectionOptions = secure
       ? {
           ...this.#places.tls,
           ...proof,
+          ...protocols,
           servername: 'localhost',
           checkServerIdentity: () => undefined,
         }
@@ -115,8 +130,12 @@ export class Load {
   }
 
   async #visit(client: Client, socket: LoadSocket, listener: string): Promise<void> {
-    const count = this.#counts.at(keyOf(client.tenant.id, client.kind, listener))
-    if (client.kind === 'tunnel')
+    const { kind } = client
+    const count = this.#counts.at(keyOf(client.tenant.id, kind, listener))
+    if (isStreams(kind)) {
+      const [counts, stopping] = [this.#counts, () => this.#stopping]
+      await callByStreams(socket, { ...client, kind, listener, counts, stopping })
+    } else if (client.kind === 'tunnel')
       await this.#tunnel(client, socket, { count, letter: listener.slice(0, 1) })
     else await this.#calls(client, socket, { count, listener })
     await socket.end()
@@ -174,6 +193,10 @@ export class Load {
   }
 }
 
+function isStreams(kind: Kind): kind is StreamKind {
+  return kind === 'streams' || kind === 'stream-download'
+}
+
 function send(socket: LoadSocket, count: Count, bytes: Buffer): void {
   count.sent += bytes.length
   socket.write(bytes)
@@ -200,6 +223,8 @@ function request({ kind, tenant, random }: Client, listener: string): Buffer {
     case 'pipeline':
     case 'download':
     case 'tunnel':
+    case 'streams':
+    case 'stream-download':
       return head('GET', '')
   }
 }

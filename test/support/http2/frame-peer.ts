@@ -73,6 +73,8 @@ export class FramePeer implements FrameSink {
   sent = 0
   received = 0
   sendWindow: number = DEFAULT_WINDOW
+  /** What was said with it, for whoever looks for a reason. */
+  farewell = ''
   goneAway: { readonly lastStreamId: number; readonly code: number } | undefined
   /** Every GOAWAY that came, in order. */
   readonly goneAways: { readonly lastStreamId: number; readonly code: number }[] = []
@@ -96,6 +98,7 @@ export class FramePeer implements FrameSink {
   #input: Buffer = Buffer.alloc(0)
   #preface: number
   #block: Block | undefined
+  #strayBlock: Buffer = Buffer.alloc(0)
   #next = 1
   #last = 0
   #returned = 0
@@ -227,6 +230,11 @@ export class FramePeer implements FrameSink {
     this.connection(frame(GOAWAY, 0, uint32(lastStreamId, code)))
   }
 
+  /** The other end has said that it does not look at this one of our streams. */
+  ignores({ id }: FrameStream): boolean {
+    return this.goneAway !== undefined && id > this.goneAway.lastStreamId
+  }
+
   /** The last stream of the other end. */
   get lastStreamId(): number {
     return this.#last
@@ -295,16 +303,30 @@ export class FramePeer implements FrameSink {
       return
     }
     let stream = this.streams.get(streamId)
-    if (stream === undefined && this.#role === 'server' && type === HEADERS)
+    if (this.#role === 'server' && type === HEADERS && streamId > this.#last)
       stream = this.#stream(streamId)
     if (stream === undefined) {
       this.stray += bytes.length
-      if (type === DATA) this.#returnWindow(payload.length)
+      this.#strayFrame(type, flags, payload)
       return
     }
     this.#last = Math.max(this.#last, streamId)
     stream.received += bytes.length
     this.#streamFrame(stream, { type, flags, payload })
+  }
+
+  /** Of a stream that is forgotten: what the connection needs of it. */
+  #strayFrame(type: number, flags: number, payload: Buffer): void {
+    if (type === DATA) this.#returnWindow(payload.length)
+    if (type !== HEADERS && type !== CONTINUATION) return
+    const fragment =
+      type === HEADERS
+        ? withoutPadding(payload, flags, (flags & WITH_PRIORITY) === 0 ? 0 : 5)
+        : payload
+    this.#strayBlock = Buffer.concat([this.#strayBlock, fragment])
+    if ((flags & END_HEADERS) === 0) return
+    this.#decoder.decode(this.#strayBlock, 0, this.#strayBlock.length)
+    this.#strayBlock = Buffer.alloc(0)
   }
 
   #streamFrame(
@@ -362,7 +384,9 @@ export class FramePeer implements FrameSink {
         return
       case GOAWAY:
         this.goneAway = { lastStreamId: payload.readUInt32BE(0), code: payload.readUInt32BE(4) }
+        this.farewell = payload.toString('latin1', 8)
         this.goneAways.push(this.goneAway)
+        for (const stream of this.streams.values()) stream.wake()
         return
       case WINDOW_UPDATE:
         this.sendWindow += payload.readUInt32BE(0)

@@ -45,6 +45,9 @@ const LARGEST_FRAME = 16_384
 const WINDOW_UPDATE_OCTETS = FRAME_HEADER_OCTETS + 4
 const RESET_OCTETS = FRAME_HEADER_OCTETS + 4
 
+/** How a side ends: with the flag of its last data, in a frame of its own, or with trailers. */
+type Ending = 'no' | 'flag' | 'frame' | Fields
+
 interface Piece {
   bytes: Buffer
   readonly frame: number
@@ -79,7 +82,7 @@ export class FrameStream {
   readonly #granting: Granting
   #sendWindow: number
   readonly #queue: Piece[] = []
-  #ending: 'no' | 'flag' | 'frame' | Fields = 'no'
+  #ending: Ending = 'no'
   /** Octets that the other end may have sent in all, and has; padding counts. */
   #granted: number
   #flowed = 0
@@ -157,10 +160,15 @@ export class FrameStream {
     if (shape.end === true) this.#endLocal()
   }
 
-  /** As windows allow. */
-  write(bytes: Buffer, { frame: octets = LARGEST_FRAME, padding = 0 }: DataShape = {}): void {
+  /** As windows allow; `ending` as `end` has it, with the last of these bytes. */
+  write(
+    bytes: Buffer,
+    { frame: octets = LARGEST_FRAME, padding = 0 }: DataShape = {},
+    ending: Ending = 'no',
+  ): void {
     const most = LARGEST_FRAME - (padding > 0 ? padding + 1 : 0)
     if (bytes.length > 0) this.#queue.push({ bytes, frame: Math.min(octets, most), padding })
+    if (ending !== 'no') this.#ending = ending
     this.pump()
   }
 
