@@ -1,6 +1,7 @@
 /**
  * No byte of one tenant ever reaches another one, and nothing is counted wrong: the whole of proxy and mixer as processes,
- * under very many random exchanges that go well, badly, and as badly as both sides can make them.
+ * under very many random exchanges over HTTP/1.1, HTTP/2 and tunnels, in front of deployments that speak HTTP/1.1, h2c and
+ * h2, that go well, badly, and as badly as both sides can make them.
  *
  * `AMT_EXCHANGES` is how many (100,000), `AMT_SEED` repeats the choices of a run.
  */
@@ -11,7 +12,7 @@ import { request } from 'undici'
 import type { UsageWindow } from '../../src/contracts/usage-query.ts'
 import { createMixerClient } from '../../src/runtime/mixer-client.ts'
 import { startAmt } from '../support/cross-tenant/amt-processes.ts'
-import { OPERATIONS } from '../support/cross-tenant/call-plan.ts'
+import { describePlan, OPERATIONS } from '../support/cross-tenant/call-plan.ts'
 import { MarkedDeployment } from '../support/cross-tenant/marked-deployment.ts'
 import { makeOutages } from '../support/cross-tenant/outages.ts'
 import { Run } from '../support/cross-tenant/run.ts'
@@ -30,6 +31,7 @@ import {
 } from '../support/cross-tenant/tenants.ts'
 import { visitByTunnel } from '../support/cross-tenant/tunnel-visit.ts'
 import { Visit } from '../support/cross-tenant/visit.ts'
+import { Http2Visit } from '../support/cross-tenant/visit-http2.ts'
 import { type Bound, World } from '../support/cross-tenant/world.ts'
 import { freePorts } from '../support/free-ports.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
@@ -39,6 +41,10 @@ const EXCHANGES = Number(process.env['AMT_EXCHANGES'] ?? 100_000)
 const SEED = Number(process.env['AMT_SEED'] ?? Date.now() % 2 ** 31)
 const TENANTS = 20
 const CLIENTS = 64
+/** Their share of the visits that make calls; each has more of them than one over HTTP/1.1. */
+const HTTP2_VISITS = 0.35
+/** What the deployments of a tenant speak, by the number of the tenant. */
+const SPOKEN = ['http', 'h2c', 'http', 'h2'] as const
 const DEADLINE_MS = 240_000
 /** Nothing ends for so long: it never will. */
 const STALLED_MS = 30_000
@@ -75,9 +81,12 @@ async function setUp(t: Test, run: Run): Promise<Service> {
   for (const [index, tenant] of fixtures.tenants.entries()) {
     // Not where anything else takes a port in an outage; every third tenant has two endpoints.
     const host = tenant.address.replace(/\.(\d+)$/, (_, last) => `.${Number(last) + 100}`)
+    const version = SPOKEN[index % SPOKEN.length] as (typeof SPOKEN)[number]
+    tenant.http2 = version !== 'http'
+    const secret = await fixtures.issueServer(host)
     const endpoints = Array.from(
       { length: index % 3 === 0 ? 2 : 1 },
-      () => new MarkedDeployment(run, tenant, host),
+      () => new MarkedDeployment(run, tenant, host, { version, secret }),
     )
     for (const endpoint of endpoints) {
       await endpoint.listen()
@@ -107,6 +116,7 @@ async function setUp(t: Test, run: Run): Promise<Service> {
         tenantConfig(
           tenant,
           (deployments.get(tenant) ?? []).map(({ url }) => url),
+          deployments.get(tenant)?.[0]?.url.startsWith('h2:') ? fixtures.caFile : undefined,
         ),
       ),
       mixer: { url: mixerUrl, token: TOKEN, journal: join(folder, 'journal') },
@@ -128,6 +138,7 @@ async function makeVisits(world: World): Promise<void> {
     while (!run.over) {
       const random = SeededRandom.fork(SEED, visits++)
       if (random.chance(0.05)) await visitByTunnel(world, random)
+      else if (random.chance(HTTP2_VISITS)) await Http2Visit.make(world, random)
       else await Visit.make(world, random)
     }
   }
@@ -251,6 +262,11 @@ await test(`${EXCHANGES} random exchanges over ${TENANTS} tenants with aborts, p
     [],
   )
 
+  t.comment(
+    `${run.suspects.length} calls were turned away by deployments and could not be repeated`,
+  )
+  t.same(run.unexplained.map(describePlan), [], 'each of them was')
+
   const client = createMixerClient({ url: mixerUrl, token: TOKEN })
   const answer = await client.usage({ by: ['tenant', 'operation', 'listener'] })
   await client.close()
@@ -268,9 +284,9 @@ await test(`${EXCHANGES} random exchanges over ${TENANTS} tenants with aborts, p
     0,
   )
   const settled = inOutages + sumOf(rejected, /^upstream_connect /)
-  const planned = sumOf(run.kinds, /^in an outage$/)
+  const planned = sumOf(run.kinds, /in an outage$/)
   t.ok(
-    within(settled, [planned, planned + sumOf(run.kinds, /^abort|^broken/)]),
+    within(settled, [planned, planned + sumOf(run.kinds, /abort|broken|reset|abandoned/)]),
     `${settled} of ${planned} calls in outages`,
   )
   t.equal(await mixer.stop(), 0)

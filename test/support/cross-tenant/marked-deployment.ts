@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer } from 'node:tls'
+import { createServer as createTlsServer, TLSSocket } from 'node:tls'
 import { FramePeer } from '../http2/frame-peer.ts'
 import type { Secret, Upstream } from '../http2/held-deployment.ts'
 import { SeededRandom } from '../seeded-random.ts'
@@ -111,8 +111,7 @@ export class MarkedDeployment {
     this.#server?.close(() => resolve())
     for (const socket of this.#sockets) {
       // Behind a FIN that is on its way Node 26.10 loses the handle of a socket that is reset.
-      if (how === 'reset' && !socket.writableEnded && this.#spoken.version !== 'h2')
-        socket.resetAndDestroy()
+      if (how === 'reset' && !socket.writableEnded) cut(socket)
       else socket.destroy()
     }
     await promise
@@ -257,7 +256,7 @@ class Conversation {
     this.#writeInPieces(plan, whole.subarray(0, Math.floor(whole.length * part)), () => {
       if (plan.stream !== undefined) this.#startStream(plan)
       else if (death !== undefined) this.#die(plan)
-      else if (plan.answer.framing === 'close') this.#socket.end()
+      else if (plan.answer.framing === 'close') this.#end()
       else this.#state = 'head'
     })
   }
@@ -285,7 +284,7 @@ class Conversation {
     const bytes = new MarkedBytes(this.#tenant.marker, plan.nonce, 'answer').next(fromDeployment)
     this.#writeInPieces(plan, bytes.subarray(0, Math.floor(bytes.length * part)), () => {
       if (plan.death !== undefined) this.#die(plan)
-      else if (deploymentEnds === 'at once' || this.#peerEnded) this.#socket.end()
+      else if (deploymentEnds === 'at once' || this.#peerEnded) this.#end()
       this.#written = true
     })
     if (this.#input.length > 0) this.#step()
@@ -296,7 +295,7 @@ class Conversation {
     const socket = this.#socket
     // With FIN a body that the end of the connection ends would be whole.
     if (plan.death?.how === 'reset' || plan.answer.framing === 'close')
-      socket.write('', () => socket.resetAndDestroy())
+      socket.write('', () => cut(socket))
     else socket.end(() => socket.destroy())
   }
 
@@ -312,7 +311,14 @@ class Conversation {
         this.#violation(`gets ${this.#expected?.offset} bytes of a stream of ${expected}`)
     }
     this.#peerEnded = true
-    if (this.#state !== 'stream' || this.#written) this.#socket.end()
+    if (this.#state !== 'stream' || this.#written) this.#end()
+  }
+
+  /** Not within an arrival: a TLS socket of Node loses the records that it has not told of yet. */
+  #end(): void {
+    const socket = this.#socket
+    if (socket instanceof TLSSocket) setImmediate(() => socket.end())
+    else socket.end()
   }
 
   #violation(text: string): false {
@@ -321,4 +327,10 @@ class Conversation {
     this.#socket.destroy()
     return false
   }
+}
+
+/** With a reset, where that can be: Node has none for a socket with TLS. */
+function cut(socket: Socket): void {
+  if (socket instanceof TLSSocket) socket.destroy()
+  else socket.resetAndDestroy()
 }

@@ -16,7 +16,8 @@ const REFUSED = 0.01
 const GOES_AWAY = 0.003
 /** What the proxy may write for each frame of a deployment, beside its data. */
 const FRAME_OVERHEAD = 12
-const MOST_FRAMES = 2_000
+/** Smaller ones are an attack, where they are many. */
+const LEAST_FRAME = 256
 
 export interface StreamHost {
   readonly run: Run
@@ -133,15 +134,16 @@ class MarkedStream {
     const length: Fields =
       answer.framing === 'length' ? [['content-length', String(answer.size)]] : []
     const head: Fields = [[':status', String(plan.status)], ...identity, ...length]
-    const bodiless = method === 'HEAD' || answer.framing === 'none'
-    if (bodiless && death === undefined) {
-      this.#section(head, true)
+    const empty = answer.framing === 'length' && answer.size === 0
+    const bodiless = method === 'HEAD' || answer.framing === 'none' || empty
+    if (bodiless) {
+      // With its head such an answer is whole for whoever reads no further, whatever follows.
+      if (death === undefined) this.#section(head, true)
+      else this.#die()
       return
     }
     this.#section(head)
-    const data = new MarkedBytes(this.#tenant.marker, plan.nonce, 'answer').next(
-      bodiless ? 0 : answer.size,
-    )
+    const data = new MarkedBytes(this.#tenant.marker, plan.nonce, 'answer').next(answer.size)
     const part = typeof death?.when === 'number' ? death.when : 1
     await this.#pieces(data.subarray(0, Math.floor(data.length * part)))
     if (death !== undefined) this.#die()
@@ -154,7 +156,7 @@ class MarkedStream {
     const size = Math.max(1, Math.ceil(data.length / pieces))
     for (let at = 0; at < data.length && !this.#stream.over; at += size) {
       const piece = data.subarray(at, at + size)
-      const frame = Math.max(1, answer.chunk, Math.ceil(data.length / MOST_FRAMES))
+      const frame = Math.max(LEAST_FRAME, answer.chunk)
       this.#plan.answerSent += piece.length + Math.ceil(piece.length / frame) * FRAME_OVERHEAD
       this.#stream.write(piece, { frame })
       if (at + size < data.length) await new Promise(resolve => setImmediate(resolve))

@@ -15,6 +15,8 @@ export class Run {
   /** How many of each kind there were. */
   readonly kinds = new Map<string, number>()
   readonly violations: string[] = []
+  /** Calls that had to end as planned and did not, which only their deployment's turning them away can explain. */
+  readonly suspects: CallPlan[] = []
   /** What is under way now: each says where it stands. */
   readonly underWay = new Set<() => string>()
   #nonces = 0
@@ -53,6 +55,11 @@ export class Run {
   violation(text: string): void {
     if (this.violations.length < MAX_VIOLATIONS) this.violations.push(text)
     this.#wake()
+  }
+
+  /** Of the suspects, those that nobody has turned away. Asked when all is over. */
+  get unexplained(): CallPlan[] {
+    return this.suspects.filter(plan => !plan.turnedAway)
   }
 
   /** Registers a call, so that its deployment knows what to do with it. */

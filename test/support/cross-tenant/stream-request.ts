@@ -6,7 +6,8 @@ import { type CallPlan, trailerOf } from './call-plan.ts'
 import { MarkedBytes } from './marked-bytes.ts'
 import type { Proof, Way } from './places.ts'
 
-const MOST_FRAMES = 2_000
+/** Smaller ones are an attack, where they are many. */
+const LEAST_FRAME = 256
 
 export interface StreamRequest {
   readonly stream: FrameStream
@@ -23,10 +24,12 @@ export function writeRequest(
   { way, proof, random, part = 1 }: { way: Way; proof: Proof; random: SeededRandom; part?: number },
 ): StreamRequest {
   const { body } = plan
-  const bodiless = body.framing === 'none' || (body.size === 0 && !plan.trailers && part === 1)
+  // Where nothing says how long it is, an empty body is one still: its end is in a frame of its own.
+  const empty = body.framing === 'length' && body.size === 0 && part === 1
+  const bodiless = body.framing === 'none' || empty
   const stream = peer.request(headOf(plan, way, proof), {
     end: bodiless,
-    fragment: random.chance(0.05) ? random.between(1, 60) : 16_000,
+    fragment: random.chance(0.05) ? random.between(200, 400) : 16_000,
     padding: random.chance(0.05) ? random.below(256) : 0,
     priority: random.chance(0.05),
   })
@@ -62,15 +65,17 @@ async function writeBody(
   const { body } = plan
   const data = new MarkedBytes(plan.tenant.marker, plan.nonce, 'request').next(body.size)
   const all = data.subarray(0, Math.floor(data.length * part))
-  const frame = Math.max(1, body.chunk, Math.ceil(all.length / MOST_FRAMES))
+  const frame = Math.max(LEAST_FRAME, body.chunk)
   const shape = { frame, padding: random.chance(0.05) ? random.below(256) : 0 }
   const pieces = random.chance(0.2) ? random.between(2, 5) : 1
-  const how = random.pick(['flag', 'frame'] as const)
+  // Where its length says that the body is whole, its call may be over before a frame that says it once more.
+  const how = body.framing === 'length' ? 'flag' : random.pick(['flag', 'frame'] as const)
+  const ending = plan.trailers ? [trailerOf(plan)] : how
   for (let at = 0, piece = pieces; piece > 0 && !stream.over; piece--) {
-    const end = piece === 1 ? all.length : at + random.below(all.length - at + 1)
-    stream.write(all.subarray(at, end), shape)
+    // Something is left for the last one, which says that it is.
+    const end = piece === 1 ? all.length : at + random.below(all.length - at)
+    stream.write(all.subarray(at, end), shape, piece === 1 && part === 1 ? ending : 'no')
     at = end
     if (piece > 1) await new Promise(resolve => setImmediate(resolve))
   }
-  if (part === 1) stream.end(plan.trailers ? [trailerOf(plan)] : how)
 }

@@ -77,7 +77,7 @@ export class Http2Visit {
     readSlowly(peer, SeededRandom.fork(random.uint32(), 0))
     const visit = new Http2Visit(world, { way, weights }, random.uint32(), peer)
     const describe = (): string =>
-      `HTTP/2 on ${way.listener}, port ${peer.socket.localPort}: ${[...visit.#doing].join('; ')}`
+      `HTTP/2 on ${way.listener}, port ${peer.socket.localPort}: ${[...visit.#doing].join('; ')}; ${visit.#open()}`
     run.underWay.add(describe)
     await visit.#use(random)
     run.underWay.delete(describe)
@@ -99,13 +99,24 @@ export class Http2Visit {
     else await this.#leave()
   }
 
+  /** What its streams wait for, for the message that they wait too long. */
+  #open(): string {
+    return [...this.#peer.streams.values()]
+      .filter(stream => !stream.over)
+      .map(
+        ({ id, status, dataReceived, unsent, localEnded, remoteEnded, sections }) =>
+          `${id} ${JSON.stringify({ status, dataReceived, unsent, localEnded, remoteEnded, sections })}`,
+      )
+      .join(', ')
+  }
+
   async #leave(): Promise<void> {
     const peer = this.#peer
     this.#doing.add('closing')
     await peer.barrier()
     const { run } = this.#world
     if (peer.goneAway !== undefined && peer.goneAway.code !== 0)
-      run.violation(`a connection ends with ${JSON.stringify(peer.goneAway)}`)
+      run.violation(`a connection ends with ${peer.farewell}, ${JSON.stringify(peer.goneAway)}`)
     const stray = [...peer.streams.values()].reduce((sum, stream) => sum + stream.stray, peer.stray)
     if (stray > 0) run.violation(`${stray} octets on streams that are over, or never were`)
     await peer.close()
@@ -197,12 +208,13 @@ export class Http2Visit {
           ingress: stream.sent,
           egress: stream.received,
         })
-    } else if (plan.turnedAway && outcome.kind === 'error') {
+    } else if (tenant.http2 && outcome.kind === 'error') {
+      run.suspects.push(plan)
       await this.#finish(stream)
       tally.addLater(key, () => expectedOfStream([0, 1], stream))
     } else
       run.violation(
-        `a call on ${this.#way.listener} ends with ${JSON.stringify(outcome)}, reset ${stream.resetByPeer}, ${JSON.stringify(this.#peer.goneAway)}: ${describePlan(plan)}`,
+        `a call on ${this.#way.listener} ends with ${JSON.stringify(outcome)}, reset ${stream.resetByPeer}, ${this.#peer.farewell}: ${describePlan(plan)}`,
       )
   }
 

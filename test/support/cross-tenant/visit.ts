@@ -190,7 +190,8 @@ export class Visit {
     const { run, tally } = this.#world
     leave(plan.tenant)
     run.end(1)
-    if (outcome.kind === 'error' && plan.turnedAway) {
+    if (outcome.kind === 'error' && plan.tenant.http2) {
+      run.suspects.push(plan)
       tally.addLater(keyOf(plan.tenant.id, plan.operation), () => ({
         calls: [0, 1],
         connections: [0, 0],
