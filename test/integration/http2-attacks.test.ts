@@ -45,7 +45,7 @@ import {
 import { served } from '../support/http2/recording-deployment.ts'
 import { RawClient } from '../support/raw-client.ts'
 
-file.setTimeout(300_000)
+file.setTimeout(600_000)
 
 /** Far more than any of them may need: who gets to send all of it was not stopped. */
 const TURNS = 400_000

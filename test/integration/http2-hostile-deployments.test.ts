@@ -36,7 +36,7 @@ import { frame, uint32 } from '../support/http2/frames.ts'
 import { block, headers, literal, remembered, requestPairs } from '../support/http2/raw-fields.ts'
 import { RawClient } from '../support/raw-client.ts'
 
-file.setTimeout(300_000)
+file.setTimeout(600_000)
 
 const TURNS = 200_000
 const CALLS = 5

@@ -20,7 +20,7 @@ import type { AttackPeer } from '../support/http2/attack-peer.ts'
 import { frame, uint32 } from '../support/http2/frames.ts'
 import { headers, requestPairs } from '../support/http2/raw-fields.ts'
 
-file.setTimeout(300_000)
+file.setTimeout(600_000)
 
 /** Short, so that tests are; each of them far from the others, so that one can tell which it was. */
 const CONFIG = {
