@@ -26,6 +26,7 @@ export interface Draft {
   readonly exports: Config['exports'] | undefined
   readonly http1: Config['http1'] | undefined
   readonly http2: Config['http2'] | undefined
+  readonly overload: Config['overload'] | undefined
   readonly admin: Config['admin'] | undefined
 }
 

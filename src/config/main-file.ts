@@ -73,6 +73,7 @@ function checkSections(
     exports: section(shape.exports, others.exports),
     http1: section(shape.http1, others.http1),
     http2: section(shape.http2, others.http2),
+    overload: section(shape.overload, others.overload),
     admin: section(shape.admin, others.admin),
   }
   return { config: result.data, draft }

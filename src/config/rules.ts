@@ -23,6 +23,7 @@ export function checkService(draft: Draft, tenants: TenantCensus, verdicts: Verd
   checkRetention(draft, verdicts)
   checkExports(draft, verdicts)
   checkCaps(draft, verdicts)
+  checkOverload(draft, verdicts)
   checkFiles(draft, verdicts)
 }
 
@@ -70,6 +71,24 @@ function checkCaps(draft: Draft, verdicts: Verdicts): void {
       place,
       'must not be larger than http2.connectionWindow, which all streams of a connection share',
     )
+  }
+}
+
+/** What a worker does about its shortage, in this order: the mildest comes first. */
+const OVERLOAD_STEPS = [
+  'shrinkBuffers',
+  'stopKeepAlive',
+  'refuseCalls',
+  'refuseConnections',
+] as const
+
+function checkOverload({ root, overload }: Draft, verdicts: Verdicts): void {
+  if (overload === undefined) return
+  for (const [index, step] of OVERLOAD_STEPS.entries()) {
+    const milder = OVERLOAD_STEPS[index - 1]
+    if (milder === undefined || overload[step] >= overload[milder]) continue
+    const place = placeIn(root, 'overload', step)
+    verdicts.problem(place, `must not be less than overload.${milder}, which is milder`)
   }
 }
 

@@ -16,6 +16,7 @@ import type { jwtIssuer, tenantJwtIssuer } from './jwt-schema.ts'
 import { serviceLimits, type tenantLimits } from './limits-schema.ts'
 import { listenerSchema } from './listener-schema.ts'
 import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
+import { overload } from './overload-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
 import { ledgerRetention } from './retention-schema.ts'
@@ -138,6 +139,9 @@ export const configSchema = z.strictObject({
   http2: http2
     .prefault({})
     .describe('How HTTP/2 is spoken: caps, windows, and how long a connection lives.'),
+  overload: overload
+    .prefault({})
+    .describe('When a worker is busy or short of something, and what it does about it.'),
   timeouts: timeouts.prefault({}).describe('How long things may take.'),
   minimumRate: minimumRate
     .prefault({})

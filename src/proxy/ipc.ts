@@ -8,6 +8,8 @@ import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
 import type { TlsMaterial } from './listener/tls-material.ts'
 import type { TicketSecrets } from './listener/tls-tickets.ts'
+import type { OverloadStep, Resource } from './overload/load-monitor.ts'
+import type { ShedReason } from './overload/tenant-share.ts'
 
 /** What the primary tells a worker of the configuration once and for all; the tenants come by themselves. */
 export type WorkerConfig = Omit<Config, 'tenants'>
@@ -158,6 +160,8 @@ export interface WorkerReport {
   }[]
   /** Highest since the last report. */
   readonly eventLoopLagMs: number
+  readonly overload: OverloadFigures
+  readonly shed: readonly ShedCount[]
   readonly journal: JournalFigures
   /** How often a quota let something through only because the mixer cannot be asked. */
   readonly quotaOpened: number
@@ -205,6 +209,29 @@ export interface TokenIssuerFigures {
   readonly refused: Readonly<TokenFaults>
   /** Known tokens that were dropped for want of room. */
   readonly dropped: number
+}
+
+/** How busy a worker is, and what it does about it. Parts are of what there may be. */
+export interface OverloadFigures extends Readonly<Record<Resource, number>> {
+  readonly steps: readonly {
+    readonly step: OverloadStep
+    /** Whether it is in force: absolute. */
+    readonly on: boolean
+    /** How often it came to that since the last report. */
+    readonly begun: number
+  }[]
+  /** Both on average of the last quarter of a second, about. */
+  readonly lagMs: number
+  readonly cpu: number
+  /** Calls that wait for their turn: absolute. */
+  readonly queued: number
+}
+
+/** Calls of a tenant that were refused because the worker had too much to do. */
+export interface ShedCount {
+  readonly tenant: string
+  readonly reason: ShedReason
+  readonly count: number
 }
 
 export interface JournalFigures {

@@ -49,6 +49,16 @@ export function emptyReport(): WorkerReport {
     },
     endpoints: [],
     eventLoopLagMs: 0,
+    overload: {
+      steps: [],
+      lagMs: 0,
+      cpu: 0,
+      queued: 0,
+      memory: 0,
+      descriptors: 0,
+      accept_queue: 0,
+    },
+    shed: [],
     journal: {
       producer: 'a-worker',
       sequence: 0,

@@ -337,7 +337,9 @@ export class CallAccount {
   #end(flag: string, egress: number): void {
     if (!this.#open) return
     this.#countUpTo(egress)
-    const { meter, stats, clock } = this.#context
+    const { meter, stats, clock, overload } = this.#context
+    if (overload.level > 0 && this.runtime !== undefined)
+      overload.charge(this.runtime, this.#ingress + egress)
     const now = clock.monotonic()
     const codeClass = codeClassOf(this.#status, this.grpc?.status)
     if (this.#row !== undefined) {

@@ -72,6 +72,11 @@ export class ConnectionAccount {
     return this.#row
   }
 
+  /** Of the tenant that it is counted for. */
+  get runtime(): TenantRuntime | undefined {
+    return this.#runtime
+  }
+
   /** Counts the connection for `tenant` if it is nobody's yet, unless a limit of that tenant refuses it. */
   open(tenant: Tenant, routability: Routability): Refusal | undefined {
     if (this.#row !== undefined) return undefined

@@ -13,6 +13,7 @@ export class ExchangePool {
   readonly #context: () => WorkerContext
   readonly #free: Exchange[] = []
   #idle: Exchange | undefined
+  #most = MAX_FREE
 
   /** `context` is asked with the first connection. */
   constructor(context: () => WorkerContext) {
@@ -32,8 +33,14 @@ export class ExchangePool {
     return exchange
   }
 
+  /** Lets go of those that are kept and keeps no more, or does so again. */
+  shrink(on: boolean): void {
+    this.#most = on ? 0 : MAX_FREE
+    this.#free.length = 0
+  }
+
   /** Takes it back; its call is over. */
   give(exchange: Exchange): void {
-    if (this.#free.length < MAX_FREE) this.#free.push(exchange)
+    if (this.#free.length < this.#most) this.#free.push(exchange)
   }
 }

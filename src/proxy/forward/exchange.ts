@@ -4,11 +4,13 @@
  * call apart.
  *
  * A call goes through these phases: checking (credential) → connecting → forwarding → idle, or discarding where it was
- * refused and the rest of its body is still to come; an upgrade ends in tunnelling. Bytes are the business of the two
+ * refused and the rest of its body is still to come; an upgrade ends in tunnelling. In a busy worker it may be queued before
+ * it is connecting. Bytes are the business of the two
  * sides, numbers of the account; this is where they are put together.
  */
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { ErrorCode } from '../../core/errors.ts'
+import type { QueuedCall } from '../overload/tenant-share.ts'
 import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
 import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
@@ -34,14 +36,21 @@ import { routeCall } from './route-call.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 import { UpstreamCalls } from './upstream-calls.ts'
 
-type Phase = 'idle' | 'checking' | 'connecting' | 'forwarding' | 'discarding' | 'tunnelling'
+type Phase =
+  | 'idle'
+  | 'checking'
+  | 'queued'
+  | 'connecting'
+  | 'forwarding'
+  | 'discarding'
+  | 'tunnelling'
 
 /** The rest of a refused call's body is read up to here, so that the connection can go on. */
 const MAX_DISCARD_BYTES = 64 * 1024
 /** How often a call is sent that deployments refuse to look at. */
 const MAX_REFUSED_ATTEMPTS = 3
 
-export class Exchange implements PoolUser, StreamedCall {
+export class Exchange implements PoolUser, QueuedCall, StreamedCall {
   readonly request: CallRequest
   /** Who is served; set by `serve`, and used by nothing that an exchange without a call is asked. */
   #caller!: Caller
@@ -157,7 +166,36 @@ export class Exchange implements PoolUser, StreamedCall {
       }
       this.#refuse(refusal.code, refusal)
     } else if (request.hopsLeft === 0) this.#answerAsLastHop()
+    else if (this.#caller.context.overload.level > 0) this.#awaitTurn()
     else this.#connect()
+  }
+
+  /** The worker is busy: its tenants take turns. */
+  #awaitTurn(): void {
+    const { runtime } = this.#account
+    const { overload, config } = this.#caller.context
+    if (runtime === undefined) return
+    switch (overload.enter(this, runtime)) {
+      case 'admitted':
+        this.#connect()
+        return
+      case 'queued':
+        this.#phase = 'queued'
+        this.#caller.watch.wait('response', config.timeouts.response)
+        return
+      case 'shed':
+        this.#refuse('overloaded', overload.comeAgain)
+    }
+  }
+
+  admitted(): void {
+    this.#connect()
+    this.#caller.pump()
+  }
+
+  shed(): void {
+    this.#refuse('overloaded', this.#caller.context.overload.comeAgain)
+    this.#caller.pump()
   }
 
   #connect(): void {
@@ -349,6 +387,8 @@ export class Exchange implements PoolUser, StreamedCall {
     this.#upstream?.endpoint.health.answered(answer.status, context.clock.monotonic())
     this.#account.answer(answer.status, answer.fields)
     if (answer.endsByClose(this.request.version) || context.draining) this.#keepAlive = false
+    if (context.overload.stopsKeepAlive && context.overload.endsConnectionOf(this.#account.runtime))
+      this.#keepAlive = false
     // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
     if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
     if (this.#body.done) watch.wait('answer', context.config.timeouts.idle)
@@ -433,7 +473,9 @@ export class Exchange implements PoolUser, StreamedCall {
   #letUpstreamGo(whole: boolean, runtime = this.#account.runtime): void {
     const upstream = this.#upstream
     if (upstream === undefined) {
-      runtime?.pool.abandon(this)
+      if (runtime === undefined) return
+      if (this.#phase === 'queued') this.#caller.context.overload.leave(this, runtime)
+      else runtime.pool.abandon(this)
       return
     }
     this.#upstream = undefined

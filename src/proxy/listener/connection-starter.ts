@@ -59,6 +59,10 @@ export class ConnectionStarter {
       socket.destroy()
       return
     }
+    if (this.#context.overload.refusesConnections) {
+      this.#refusals.refuse(socket, 'overloaded')
+      return
+    }
     const peer = plainAddress(socket.remoteAddress)
     if (proxyProtocol === 'required') {
       this.#readHeader(socket, peer)

@@ -201,6 +201,16 @@ export class ListenerSet {
     })
   }
 
+  /** That are listened at; with `bind: each` also while no address is. */
+  get ports(): ReadonlySet<number> {
+    const ports = new Set<number>()
+    for (const { config, socket } of this.#listeners) {
+      if (config.mode === 'private' && config.port > 0) ports.add(config.port)
+      else if (socket !== undefined) ports.add(portOf(socket.address))
+    }
+    return ports
+  }
+
   async #listen(listener: Listener): Promise<string[]> {
     const { config, starter } = listener
     const { host, port } = placeOf(config)
@@ -241,6 +251,10 @@ function placeOf(config: ListenerConfig): { host: string | undefined; port: numb
   const colon = config.address.lastIndexOf(':')
   const host = config.address.slice(0, colon).replace(/^\[|\]$/g, '')
   return { host, port: Number(config.address.slice(colon + 1)) }
+}
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(':') + 1))
 }
 
 /** Whether a connection can be a tenant's there by its address or a private link. */

@@ -2,7 +2,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 
 /** What the kernel may hold for us while a turn of the event loop is long. */
-const BACKLOG = 1_024
+export const BACKLOG = 1_024
 
 export interface ListeningSocket {
   readonly server: Server

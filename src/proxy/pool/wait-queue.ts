@@ -32,6 +32,11 @@ export class WaitQueue<T, Need> {
     return this.#first
   }
 
+  /** All of them in their order; one may leave while it is looked at. */
+  *[Symbol.iterator](): Generator<T> {
+    for (let link = this.#first; link !== undefined; link = link.next) yield link.who
+  }
+
   /** False where it is full. Nobody may join twice. */
   join(place: Place<T, Need>): boolean {
     if (this.#links.size >= this.most) return false

@@ -3,7 +3,7 @@
  * goes when the worker goes, so that a crash leaves no connection that is open for ever.
  */
 import type { Clock } from '../../core/clock.ts'
-import type { ConnectionCount, JournalFigures, WorkerReport } from '../ipc.ts'
+import type { ConnectionCount, JournalFigures, OverloadFigures, WorkerReport } from '../ipc.ts'
 import { Peak } from './metric-tables.ts'
 
 const LAG_PERIOD_MS = 15_000
@@ -26,6 +26,7 @@ interface WorkerState {
   readonly lagMs: Peak
   journal: JournalFigures | undefined
   tokenIssuers: number
+  overload: OverloadFigures | undefined
 }
 
 export class LiveState {
@@ -57,6 +58,7 @@ export class LiveState {
     state.lagMs.observe(report.eventLoopLagMs, this.#clock.monotonic())
     state.journal = report.journal
     state.tokenIssuers = report.tokenIssuers.live
+    state.overload = report.overload
   }
 
   forget(slot: number): void {
@@ -107,6 +109,12 @@ export class LiveState {
     for (const [slot, { lagMs }] of this.#workers) yield [slot, lagMs.value(now)]
   }
 
+  /** How busy each worker is. */
+  *overloads(): Generator<readonly [slot: number, figures: OverloadFigures]> {
+    for (const [slot, { overload }] of this.#workers)
+      if (overload !== undefined) yield [slot, overload]
+  }
+
   /** Issuers of tokens that workers keep, each worker its own. */
   tokenIssuers(): number {
     let issuers = 0
@@ -137,6 +145,7 @@ export class LiveState {
         lagMs: new Peak(LAG_PERIOD_MS),
         journal: undefined,
         tokenIssuers: 0,
+        overload: undefined,
       }
       this.#workers.set(slot, state)
     }

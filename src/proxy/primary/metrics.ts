@@ -13,6 +13,7 @@ import {
   type MetricReader,
   type Sample,
 } from './metric-tables.ts'
+import { OverloadMetrics } from './overload-metrics.ts'
 import { ALLOCATION_RESULTS, type AllocationResult } from './quota-relay.ts'
 import { TlsMetrics } from './tls-metrics.ts'
 import { TokenMetrics } from './token-metrics.ts'
@@ -54,6 +55,7 @@ export class ProxyMetrics {
   readonly tls: TlsMetrics
   readonly #journal: JournalMetrics
   readonly #tokens: TokenMetrics
+  readonly #overload: OverloadMetrics
   readonly #expositions: Expositions
   #configErrors = 0
   #workerRestarts = 0
@@ -67,12 +69,17 @@ export class ProxyMetrics {
     for (const result of ['hit', 'miss', 'reject']) this.#jwtCache.add({ result }, 0)
     this.#journal = new JournalMetrics(options.live)
     this.#tokens = new TokenMetrics(options.live)
+    this.#overload = new OverloadMetrics({
+      live: options.live,
+      labelOf: tenant => this.#labelOf(tenant),
+    })
     this.tls = new TlsMetrics({ now: options.now })
     this.#expositions = new Expositions([
       ...this.#trafficReaders(),
       ...this.#stateReaders(),
       ...this.#journal.readers(),
       ...this.#tokens.readers(),
+      ...this.#overload.readers(),
       ...(options.others ?? []),
       ...this.tls.readers(),
     ])
@@ -113,6 +120,7 @@ export class ProxyMetrics {
     }
     this.#journal.record(report.journal)
     this.#tokens.record(report.tokenIssuers)
+    this.#overload.record(report)
     this.tls.record(report)
     for (const result of ['hit', 'miss', 'reject'] as const) {
       this.#jwtCache.add({ result }, report.jwtCache[result])

@@ -14,10 +14,12 @@ export class ReadBuffers {
   readonly shared: Buffer = Buffer.allocUnsafeSlow(SHARED_BYTES)
   readonly #free: Buffer[] = []
   #given = 0
+  /** Whether memory is short. */
+  #shrunk = false
 
   /** A buffer for one connection alone, or undefined where there are too many. */
   take(): Buffer | undefined {
-    if (this.#given >= MAX_LARGE) return undefined
+    if (this.#given >= MAX_LARGE || this.#shrunk) return undefined
     this.#given++
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(LARGE_BYTES)
   }
@@ -25,7 +27,13 @@ export class ReadBuffers {
   /** Takes it back; nothing may read into it or write from it any more. */
   give(buffer: Buffer): void {
     this.#given--
-    this.#free.push(buffer)
+    if (!this.#shrunk) this.#free.push(buffer)
+  }
+
+  /** Lets go of what nobody uses and gives out no more, or does so again. */
+  shrink(on: boolean): void {
+    this.#shrunk = on
+    this.#free.length = 0
   }
 
   /** It is lost: somebody may still use it. */

@@ -20,6 +20,7 @@ import type { QuotaDesk } from '../limits/quota-desk.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
+import type { Overload } from '../overload/overload.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { HostMemo } from '../tenant/host-memo.ts'
 import type { ReadBuffers } from '../wire/read-buffers.ts'
@@ -43,6 +44,8 @@ export interface WorkerContext {
   readonly runtimes: TenantRuntimes
   readonly quotas: QuotaDesk
   readonly handshakeLimits: HandshakeLimits
+  /** Asked where its `level` is not 0. */
+  readonly overload: Overload
   readonly accessLog: AccessLog | undefined
   readonly fields: ForwardedFields
   /** Of this proxy, in `via`. */

@@ -4,6 +4,7 @@ import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:
 import type { DeploymentConfig } from '../../config/schema.ts'
 import { limitsOver, TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
+import type { TenantShare } from '../overload/tenant-share.ts'
 import { DeploymentPool } from '../pool/deployment-pool.ts'
 import { HealthChecker } from '../pool/health-checker.ts'
 import type { Tenant } from '../tenant/tenant.ts'
@@ -20,6 +21,10 @@ export interface TenantRuntime {
   /** Undefined for a tenant without. */
   readonly quotas: TenantQuotas | undefined
   readonly health: HealthChecker | undefined
+  /** Part of a busy worker, against the weights of other tenants. */
+  readonly weight: number
+  /** Of a worker that is or was busy. */
+  share: TenantShare | undefined
   /** Whether it was asked for since it was last looked at. */
   used: boolean
   /** What the primary was last told of its endpoints; -1 for nothing. */
@@ -62,6 +67,11 @@ export class TenantRuntimes {
   /** Tenants with a runtime. */
   get size(): number {
     return this.#all.size
+  }
+
+  /** All tenants with a runtime. */
+  get all(): Iterable<TenantRuntime> {
+    return this.#all
   }
 
   /** Whether there is one for this tenant now. */
@@ -129,6 +139,8 @@ export class TenantRuntimes {
       limiter: new TenantLimiter(limits, context.limits, workers),
       quotas: context.quotas.quotasOf(tenant),
       health: healthChecker(context, tenant, pool),
+      weight: weightOf(tenant),
+      share: undefined,
       used: true,
       toldHealthy: -1,
       toldEjected: -1,
@@ -151,6 +163,13 @@ export class TenantRuntimes {
     tenant.release()
     this.#context().meter.forget(tenant)
   }
+}
+
+const DEFAULT_WEIGHT = 1
+
+function weightOf({ config }: Tenant): number {
+  const { weight = DEFAULT_WEIGHT } = config
+  return weight
 }
 
 function healthChecker(

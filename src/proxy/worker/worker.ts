@@ -44,6 +44,7 @@ import { TurnWrites } from '../wire/turn-writes.ts'
 import type { WorkerContext } from './context.ts'
 import { EndpointCensus } from './endpoint-census.ts'
 import { TenantRuntimes } from './tenant-runtimes.ts'
+import { createOverload, LoadWatch } from './worker-overload.ts'
 
 /**
  * Reports are for metrics: what is billed is in the journal by then. Each wakes the primary, which on a machine with few
@@ -94,6 +95,7 @@ export class Worker {
   readonly #census: EndpointCensus
   readonly #lag = monitorEventLoopDelay({ resolution: 10 })
   readonly #intervals: NodeJS.Timeout[] = []
+  readonly #workers: number
   /** A change whose last piece is not there yet. */
   #pending: PendingChange | undefined
   #started = false
@@ -103,6 +105,7 @@ export class Worker {
     this.#context = createContext(deps, options)
     this.#listeners = new ListenerSet(this.#context, options.tls)
     this.#census = new EndpointCensus(this.#context.runtimes)
+    this.#workers = options.workers
   }
 
   /** Binds everything or nothing. */
@@ -116,11 +119,15 @@ export class Worker {
       return { reason: 'listen', problems }
     }
     const { wheel, clock } = this.#context
+    const { ports } = this.#listeners
+    const load = new LoadWatch(this.#context, { tickMs: TICK_MS, workers: this.#workers, ports })
     this.#lag.enable()
     this.#intervals.push(
       setInterval(() => {
         clock.synchronize()
-        wheel.advance(clock.monotonic())
+        const now = clock.monotonic()
+        load.look(now)
+        wheel.advance(now)
       }, TICK_MS),
       setInterval(() => this.reportNow(), REPORT_MS),
     )
@@ -190,7 +197,8 @@ export class Worker {
 
   /** Sends what was counted since the last report. */
   reportNow(): void {
-    const { meter, stats, clock, authenticator, quotas, accessLog, journal } = this.#context
+    const { meter, stats, clock, authenticator, quotas, accessLog, journal, overload } =
+      this.#context
     clock.synchronize()
     const usage = meter.take()
     // The time of idle connections, too, which no traffic brings there.
@@ -207,6 +215,7 @@ export class Worker {
       tokenIssuers: authenticator.takeIssuerFigures(clock.now()),
       endpoints: this.#census.changes(clock.monotonic()),
       eventLoopLagMs,
+      ...overload.take(),
       journal: journal.takeFigures(),
       quotaOpened: quotas.takeOpened(),
       ...authenticator.takeKeyUses(),
@@ -326,6 +335,7 @@ function createContext(
       operations: meter.operations,
       send: askQuota,
     }),
+    overload: createOverload(config, clock, () => context),
     accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
     fields,
     pseudonym: pseudonymOf(config.service.name, instance),

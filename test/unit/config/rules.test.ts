@@ -146,6 +146,14 @@ tenants:
     ],
   },
   {
+    name: 'the milder steps against overload come first',
+    yaml: `${LISTENERS}overload: { stopKeepAlive: 70%, refuseCalls: 90%, refuseConnections: 85% }\n`,
+    problems: [
+      '3:28: overload.stopKeepAlive: must not be less than overload.shrinkBuffers, which is milder',
+      '3:70: overload.refuseConnections: must not be less than overload.refuseCalls, which is milder',
+    ],
+  },
+  {
     name: 'listeners have names of their own',
     yaml: `listeners:
   - { name: a, mode: shared, address: 127.0.0.1:8080 }

@@ -165,6 +165,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     caller.place = this.#callers.push(caller) - 1
     stream.owner = caller
     caller.begin(stream, section, endStream)
+    const { overload } = this.context
+    if (overload.stopsKeepAlive && overload.endsConnectionOf(this.account.runtime)) this.drain()
     this.#farewell.began(this.session.begun)
   }
 

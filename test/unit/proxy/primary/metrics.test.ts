@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import type { ConnectionCount, JournalFigures } from '../../../../src/proxy/ipc.ts'
+import type { ConnectionCount, JournalFigures, WorkerReport } from '../../../../src/proxy/ipc.ts'
 import { DURATION_BUCKETS_MS } from '../../../../src/proxy/ipc.ts'
 import { LiveState } from '../../../../src/proxy/primary/live-state.ts'
 import { ProxyMetrics } from '../../../../src/proxy/primary/metrics.ts'
@@ -53,10 +53,54 @@ await test('every pinned metric is announced from the beginning', async t => {
     amt_config_errors_total: 'counter',
     amt_worker_restarts_total: 'counter',
     amt_event_loop_lag_seconds: 'gauge',
+    amt_overload_step: 'gauge',
+    amt_overload_steps_total: 'counter',
+    amt_overload_pressure: 'gauge',
+    amt_overload_queued_calls: 'gauge',
+    amt_shed_total: 'counter',
   }
   for (const [name, type] of Object.entries(types)) {
     t.ok(body.includes(`# TYPE ${name} ${type}\n`), name)
   }
+})
+
+await test('overload: what each worker does and is short of at the moment, and whose calls were refused for it', async t => {
+  const { metrics, live } = setUp(1)
+  const { overload } = emptyReport()
+  const report: WorkerReport = {
+    ...emptyReport(),
+    overload: {
+      ...overload,
+      steps: [
+        { step: 'fair', on: true, begun: 1 },
+        { step: 'refuse_calls', on: false, begun: 2 },
+      ],
+      cpu: 0.97,
+      memory: 0.5,
+      queued: 12,
+    },
+    shed: [
+      { tenant: 'acme', reason: 'queue_full', count: 3 },
+      { tenant: 'globex', reason: 'heaviest', count: 4 },
+    ],
+  }
+  for (const worker of [1, 2]) {
+    live.record(worker, report)
+    metrics.record(report)
+  }
+  live.forget(2)
+  const series = await scrape(metrics)
+  t.equal(series.get('amt_overload_step{worker="1",step="fair"}'), 1)
+  t.equal(series.get('amt_overload_step{worker="1",step="refuse_calls"}'), 0)
+  t.equal(series.get('amt_overload_step{worker="2",step="fair"}'), undefined)
+  t.equal(series.get('amt_overload_steps_total{step="refuse_calls"}'), 4)
+  t.equal(series.get('amt_overload_steps_total{step="refuse_connections"}'), 0)
+  t.equal(series.get('amt_overload_pressure{worker="1",resource="cpu"}'), 0.97)
+  t.equal(series.get('amt_overload_pressure{worker="1",resource="memory"}'), 0.5)
+  t.equal(series.get('amt_overload_queued_calls{worker="1"}'), 12)
+  t.equal(series.get('amt_shed_total{tenant="acme",reason="queue_full"}'), 6)
+  t.equal(series.get('amt_shed_total{tenant="acme",reason="heaviest"}'), 0)
+  t.equal(series.get('amt_shed_total{tenant="_other",reason="heaviest"}'), 8)
 })
 
 await test('reports of workers are summed', async t => {
