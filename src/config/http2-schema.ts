@@ -31,7 +31,9 @@ export const http2 = z.strictObject({
     .describe('How much of a body may be under way to the proxy, or wait in it, on one stream.'),
   connectionWindow: sizeBetween(64 * KIB, 64 * MIB)
     .prefault(sizeText(DEFAULT_SESSION.sessionWindow))
-    .describe('How much may be under way on all streams of a connection together; at least `streamWindow`.'),
+    .describe(
+      'How much may be under way on all streams of a connection together; at least `streamWindow`.',
+    ),
   maxHeaderList: sizeBetween(4 * KIB, 256 * KIB)
     .prefault(sizeText(DEFAULT_SESSION.headers.listSize))
     .describe(

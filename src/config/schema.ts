@@ -20,6 +20,7 @@ import { overload } from './overload-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
 import { quotaFailure, quotas } from './quota-schema.ts'
 import { ledgerRetention } from './retention-schema.ts'
+import { sources } from './sources-schema.ts'
 import type { spiffe } from './spiffe-schema.ts'
 import { tenantSchema } from './tenant-schema.ts'
 
@@ -70,6 +71,11 @@ const timeouts = z.strictObject({
   idle: duration()
     .prefault('5m')
     .describe('How long a connection, tunnel or begun answer without traffic is kept.'),
+  probe: offOr(duration())
+    .prefault('60s')
+    .describe(
+      'A client from which nothing came for so long is asked by TCP whether it is there, and closed where it does not answer for ten seconds; or off.',
+    ),
   call: offOr(duration())
     .default(0)
     .describe(
@@ -134,6 +140,11 @@ export const configSchema = z.strictObject({
     .default([])
     .describe('More tenants, watched; a change applies without a restart.'),
   limits: serviceLimits.prefault({}).describe('Limits of every tenant that has none of its own.'),
+  sources: sources
+    .prefault({})
+    .describe(
+      'Limits of every source address, an IPv4 address or a /64 of IPv6; `trustedProxies` have none.',
+    ),
   quotas: quotas.default([]).describe('How much every tenant may use in a window.'),
   http1: http1.prefault({}).describe('How HTTP/1.1 is read: caps, and what becomes of paths.'),
   http2: http2

@@ -67,6 +67,10 @@ export const ERRORS = {
   rate_limited: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'too many calls' },
   tenant_overloaded: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many calls of this tenant at once' },
   too_many_connections: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many connections' },
+  source_connections: { source: 'downstream', http: 429, grpc: 8, flag: 'UO', title: 'too many connections from this address' },
+  source_connection_rate: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'too many new connections from this address' },
+  source_handshakes: { source: 'downstream', http: 429, grpc: 8, flag: 'UO', title: 'too many TLS handshakes of this address at once' },
+  source_credentials: { source: 'downstream', http: 503, grpc: 14, flag: 'UAEX', title: 'too many credentials from this address are not valid' },
   quota_exhausted: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'the quota of this tenant is used up' },
   quota_unavailable: { source: 'proxy', http: 503, grpc: 14, flag: 'RLSE', title: 'the quota of this tenant cannot be checked at the moment' },
   // Deployments.

@@ -165,6 +165,8 @@ export interface WorkerReport {
   readonly journal: JournalFigures
   /** How often a quota let something through only because the mixer cannot be asked. */
   readonly quotaOpened: number
+  /** Source addresses that were forgotten for want of room, with some of a rate used up. */
+  readonly sourcesForgotten: number
   /** API keys that were used since the last report; of very many only some, the others come with the next reports. */
   readonly keyUses: readonly KeyUse[]
   /** Uses of API keys that nobody will hear of, because too many others wait to be reported. */

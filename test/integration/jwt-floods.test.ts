@@ -1,10 +1,8 @@
 /** Bad tokens from one address, through a whole proxy: what becomes of it, of its known tokens, and of others. */
-import { once } from 'node:events'
-import net from 'node:net'
 import type { Test } from 'tap'
 import { DEFAULT_JWT_OPTIONS } from '../../src/proxy/credential/jwt-options.ts'
 import { answering } from '../support/manual-deployment.ts'
-import { Peer } from '../support/peer.ts'
+import type { Peer } from '../support/peer.ts'
 import {
   codeOf,
   fieldsOf,
@@ -36,21 +34,6 @@ async function world(
   })
 }
 
-/** A client with an address of its own. */
-async function clientFrom(lab: ProxyLab, proxy: RunningProxy, localAddress: string): Promise<Peer> {
-  const port = proxy.port('public')
-  const socket = net.connect({
-    port,
-    host: '127.0.0.1',
-    localAddress,
-    noDelay: true,
-    allowHalfOpen: true,
-  })
-  const peer = lab.own(new Peer(socket))
-  await once(socket, 'connect')
-  return peer
-}
-
 async function call(client: Peer, text: string): Promise<string> {
   await client.send(`GET / HTTP/1.1\r\nhost: nobody.test\r\nauthorization: Bearer ${text}\r\n\r\n`)
   const { status, head, body } = await readAnswer(client)
@@ -73,20 +56,18 @@ const fresh = (jti: string): string => token({ claims: { jti } })
 await proxyTest(
   'a flood of bad tokens from one address is answered 503, others are served',
   async (t, lab) => {
-    const proxy = await world(t, lab)
-    const [bad, good] = [
-      await clientFrom(lab, proxy, '127.0.0.3'),
-      await clientFrom(lab, proxy, '127.0.0.2'),
-    ]
+    const proxy = await world(t, lab, { sources: { badCredentials: 'off' } })
+    const bad = await lab.clientFrom(proxy, '127.0.0.3')
     const known = fresh('known')
     t.equal(await call(bad, known), 'acme')
     const counts = await flood(bad)
     const checked = counts['401 credential_invalid'] ?? 0
-    const unchecked = counts['503 credential_check_unavailable'] ?? 0
+    const unchecked = counts['503 source_credentials'] ?? 0
     t.equal(checked + unchecked, FLOOD, 'one or the other')
     t.ok(checked >= PLACES, `${checked} were checked`)
     t.ok(unchecked > 0, `${unchecked} were not`)
     t.equal(await call(bad, known), 'acme', 'a known token of the same address')
+    const good = await lab.clientFrom(proxy, '127.0.0.2')
     t.equal(await call(good, fresh('new')), 'acme', 'a new one of another')
     proxy.worker.reportNow()
     const reported = proxy
@@ -96,8 +77,31 @@ await proxyTest(
   },
 )
 
+await proxyTest(
+  'bad tokens that are not checked count as well: their connection ends, known tokens go on',
+  async (t, lab) => {
+    const proxy = await world(t, lab)
+    const known = fresh('known')
+    const good = await lab.clientFrom(proxy, '127.0.0.3')
+    t.equal(await call(good, known), 'acme')
+    const bad = await lab.clientFrom(proxy, '127.0.0.3')
+    let calls = 0
+    for (let ends = false; !ends && calls < FLOOD; calls += 1) {
+      const text = token({ key: evil, claims: { jti: `bad-${calls}` } })
+      await bad.send(`GET / HTTP/1.1\r\nhost: x.test\r\nauthorization: Bearer ${text}\r\n\r\n`)
+      const { status, head } = await readAnswer(bad)
+      if (status !== 401 && status !== 503) t.fail(`answered ${status}`)
+      ends = fieldsOf(head, 'connection').includes('close')
+    }
+    t.ok(calls > PLACES && calls < FLOOD, `${calls} calls`)
+    await bad.until(() => bad.ended, 'the end of the connection')
+    t.ok(proxy.rejected('source_credentials') > 0)
+    t.equal(await call(good, known), 'acme', 'on another connection of the same address')
+  },
+)
+
 await proxyTest('a trusted proxy speaks for many, and is no source', async (t, lab) => {
   const proxy = await world(t, lab, { trustedProxies: ['127.0.0.4'] })
-  const counts = await flood(await clientFrom(lab, proxy, '127.0.0.4'))
+  const counts = await flood(await lab.clientFrom(proxy, '127.0.0.4'))
   t.same(counts, { '401 credential_invalid': FLOOD })
 })

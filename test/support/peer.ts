@@ -167,8 +167,9 @@ export class Peer {
 }
 
 /** A new connection to a port of this machine. */
-export async function connectPeer(port: number, host = '127.0.0.1'): Promise<Peer> {
-  const socket = net.connect({ port, host, noDelay: true, allowHalfOpen: true })
+/** `from`: an address of this machine, where it is not to be any. */
+export async function connectPeer(port: number, host = '127.0.0.1', from?: string): Promise<Peer> {
+  const socket = net.connect({ port, host, localAddress: from, noDelay: true, allowHalfOpen: true })
   const peer = new Peer(socket)
   await once(socket, 'connect')
   return peer

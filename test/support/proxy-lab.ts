@@ -48,6 +48,11 @@ export class ProxyLab {
     return this.own(await connectPeer(proxy.port(listener), host))
   }
 
+  /** The same with an address of its own. */
+  async clientFrom(proxy: RunningProxy, from: string): Promise<Peer> {
+    return this.own(await connectPeer(proxy.port('public'), '127.0.0.1', from))
+  }
+
   async clientAt(port: number, host: string): Promise<Peer> {
     return this.own(await connectPeer(port, host))
   }

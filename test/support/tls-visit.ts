@@ -20,12 +20,15 @@ export async function visit(
   port: number,
   {
     call = 'GET / HTTP/1.1\r\nhost: acme.test\r\nconnection: close\r\n\r\n',
+    from,
     ...options
   }: tls.ConnectionOptions & {
     readonly call?: string
+    /** An address of this machine, where it is not to be any. */
+    readonly from?: string
   },
 ): Promise<Visit> {
-  const raw = net.connect({ port, host: '127.0.0.1', noDelay: true })
+  const raw = net.connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true })
   raw.on('error', () => {})
   const socket = tls.connect({ servername: 'acme.test', ...options, socket: raw })
   let session: Buffer | undefined

@@ -70,6 +70,7 @@ export function emptyReport(): WorkerReport {
       failingSince: null,
     },
     quotaOpened: 0,
+    sourcesForgotten: 0,
     keyUses: [],
     keyUsesDropped: 0,
   }

@@ -11,8 +11,8 @@ export interface AdmissionLimits {
   readonly owner: number
 }
 
-/** Which limit a check met. */
-export type AdmissionRefusal = 'worker' | 'source' | 'issuer'
+/** Which limit a check met; `suspect`: that of a source that has lost places. */
+export type AdmissionRefusal = 'worker' | 'source' | 'suspect' | 'issuer'
 
 /** Sources that have lost places; the one that lost its first longest ago is forgotten for the next. */
 const MAX_SUSPECTS = 8_192
@@ -46,7 +46,8 @@ export class CheckAdmission {
   enter(source: string, owner: string, nowMs: number): AdmissionRefusal | undefined {
     if (this.#total >= this.#limits.total) return 'worker'
     const ofSource = source === '' ? 0 : (this.#sources.get(source) ?? 0)
-    if (source !== '' && ofSource >= this.#placesOf(source, nowMs)) return 'source'
+    if (source !== '' && ofSource >= this.#placesOf(source, nowMs))
+      return this.#suspects.has(source) ? 'suspect' : 'source'
     const ofOwner = this.#owners.get(owner) ?? 0
     // A source that asks for nothing else gets in: many tokens of one source must not keep all others from an issuer.
     if (ofOwner >= this.#limits.owner && (source === '' || ofSource > 0)) return 'issuer'

@@ -307,8 +307,9 @@ export class JwtChecker {
   }
 
   #leaveUnchecked(reason: AdmissionRefusal | 'keys'): JwtFailure {
-    this.#unchecked[reason] += 1
-    return this.#count('credential_check_unavailable', 'miss')
+    this.#unchecked[reason === 'suspect' ? 'source' : reason] += 1
+    const result = reason === 'suspect' ? 'source_credentials' : 'credential_check_unavailable'
+    return this.#count(result, 'miss')
   }
 
   #count<R extends Tenant | JwtFailure | 'foreign'>(result: R, accepted: 'hit' | 'miss'): R {

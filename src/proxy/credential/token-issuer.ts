@@ -18,6 +18,7 @@ export type JwtFailure =
   | 'credential_invalid'
   | 'credential_expired'
   | 'credential_check_unavailable'
+  | 'source_credentials'
 
 /** What is wrong with a token. Callers are not told; metrics are. */
 export type TokenFault = keyof TokenFaults

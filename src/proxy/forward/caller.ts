@@ -27,6 +27,8 @@ export interface Caller {
   lastWord(whole: boolean): void
   /** The connection is of no more use: it ends behind this call. */
   endConnection(): void
+  /** The same at once: calls that are on their way are not looked at any more. */
+  sendAway(): void
   /** The call is over; `keepAlive`: its connection may carry another one. */
   callDone(keepAlive: boolean): void
   /** The deployment has ended what had become a tunnel: what it sent last still arrives. */

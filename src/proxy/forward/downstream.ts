@@ -5,6 +5,7 @@ import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { Routability } from '../../core/routability.ts'
 import type { CallEvidence } from '../credential/call-evidence.ts'
 import type { Refusal } from '../limits/refusal.ts'
+import type { Source } from '../limits/sources.ts'
 import type { TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import { normalizeAddress } from '../tenant/ip-address.ts'
@@ -23,6 +24,8 @@ export interface Downstream {
   readonly socket: Duplex
   readonly listener: ListenerScope
   readonly peerAddress: string
+  /** Whose limits it counts for; undefined where it speaks for many. */
+  readonly source?: Source | undefined
   /** Both ends of the client's connection, where a PROXY header named them; else they are those of `socket`. */
   readonly ends: ConnectionEnds | undefined
   /** Whether the client came over TLS, be it that it ended here or at a balancer that says so. */

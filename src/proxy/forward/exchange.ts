@@ -15,6 +15,7 @@ import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
 import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { AnswerWriter } from './answer-writer.ts'
+import { sendAwayFor } from './bad-credentials.ts'
 import { CallAccount } from './call-account.ts'
 import type { CallAnswer } from './call-answer.ts'
 import { CallRequest } from './call-request.ts'
@@ -616,6 +617,7 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
   #refuse(code: ErrorCode, limited?: LimitedBy): void {
     const { context, downstream } = this.#caller
     context.stats.rejected(code, downstream.listener.index)
+    if (sendAwayFor(this.#caller, code)) this.#keepAlive = false
     this.#answerError(code, limited)
     this.#account.refuse(code)
     this.#finishOrDiscard()

@@ -129,6 +129,7 @@ export class AddressSockets implements TimerOwner {
     const result = await listenOn({
       host,
       port,
+      probe: this.#context.config.timeouts.probe,
       accept,
       failed: error => this.#context.logger.error({ err: error, listener: name }, LISTENER_FAILED),
     })

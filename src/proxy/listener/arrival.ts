@@ -3,6 +3,7 @@ import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { ProxyFacts } from '../../codec/proxy-tlv.ts'
 import type { ArrivalClaims } from '../credential/call-evidence.ts'
 import type { ClientCertificate } from '../credential/client-certificate.ts'
+import type { Source } from '../limits/sources.ts'
 
 /** Something that can be told that the worker ends, or that its tenants have changed. */
 export interface Drainable {
@@ -21,6 +22,8 @@ export interface Addresses {
   readonly ends?: ConnectionEnds | undefined
   /** What else a PROXY header says. */
   readonly facts?: ProxyFacts
+  /** Whose limits the connection counts for; undefined for those of `trustedProxies`. */
+  readonly source?: Source | undefined
 }
 
 /** What a handshake told. */

@@ -6,6 +6,8 @@
 import type { Socket } from 'node:net'
 import type { ProxyHeader } from '../../codec/proxy-protocol.ts'
 import { type ArrivalClaims, NO_CLAIMS } from '../credential/call-evidence.ts'
+import { sourceOf } from '../credential/check-admission.ts'
+import type { Source, SourceRefusal } from '../limits/sources.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore } from './arrival.ts'
@@ -109,13 +111,32 @@ export class ConnectionStarter {
     }
   }
 
-  /** Where the address decides, nothing that the client could say helps at an address of nobody. */
-  #arrived(socket: Socket, addresses: Addresses): void {
+  /**
+   * The limits of where it comes from are first: they cost least. Where the address decides, nothing that the client could
+   * say helps at an address of nobody.
+   */
+  #arrived(socket: Socket, arrival: Addresses): void {
+    const source = this.#enter(socket, arrival.peer)
+    if (typeof source === 'string') {
+      this.#refusals.refuse(socket, source)
+      return
+    }
+    const addresses = source === undefined ? arrival : { ...arrival, source }
     const { addressOwner, linkOwner } = addresses.claims
     const nobodys = addressOwner === undefined && linkOwner === undefined
     if (nobodys && this.#options.scope.mode === 'private')
       this.#refusals.refuse(socket, 'unroutable')
     else this.#open(socket, addresses)
+  }
+
+  /** Those that we trust speak for many, and are no source. */
+  #enter(socket: Socket, peer: string): Source | SourceRefusal | undefined {
+    if (this.#options.trusted.has(peer)) return undefined
+    const { sources, clock } = this.#context
+    const source = sources.enter(sourceOf(peer), clock.monotonic())
+    if (typeof source !== 'string')
+      socket.once('close', () => sources.leave(source, clock.monotonic()))
+    return source
   }
 
   /** Before TLS is ended it must be known that it is to be ended here. */

@@ -132,7 +132,7 @@ export class Forwarding {
 
   #downstream(
     socket: Socket,
-    { peer, claims, ends, facts }: Addresses,
+    { peer, claims, ends, facts, source }: Addresses,
     secure: Secure | undefined,
     http: boolean,
   ): Downstream {
@@ -144,6 +144,7 @@ export class Forwarding {
       socket,
       listener: scope,
       peerAddress: peer,
+      source,
       ends,
       secure: isSecure,
       trusted: isTrusted,

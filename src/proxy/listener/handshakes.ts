@@ -59,6 +59,11 @@ export class Handshakes {
       socket.destroy()
       return false
     }
+    if (addresses.source?.beginHandshake() === false) {
+      this.#context.stats.rejected('source_handshakes', this.#options.listener)
+      socket.destroy()
+      return false
+    }
     const handshake = new Handshake(socket, addresses)
     this.#running.set(socket, handshake)
     this.#connections.add(handshake)
@@ -153,6 +158,7 @@ export class Handshakes {
     this.#running.delete(socket)
     this.#connections.delete(handshake)
     this.#context.wheel.cancel(handshake.timer)
+    handshake.addresses.source?.endHandshake()
     return handshake
   }
 }

@@ -217,6 +217,7 @@ export class ListenerSet {
     const result = await listenOn({
       host,
       port,
+      probe: this.#context.config.timeouts.probe,
       accept: socket => starter.accept(socket),
       failed: error =>
         this.#context.logger.error({ err: error, listener: config.name }, LISTENER_FAILED),

@@ -14,6 +14,8 @@ export interface ListenOptions {
   /** All addresses of the machine where it is undefined: of both families, or of IPv4 where there is no other. */
   readonly host: string | undefined
   readonly port: number
+  /** ms of silence after which a client is asked by TCP whether it is there; 0 is never. */
+  readonly probe: number
   readonly accept: (socket: Socket) => void
   /** What goes wrong later. */
   readonly failed: (error: Error) => void
@@ -23,8 +25,17 @@ export interface ListenOptions {
 export function listenOn(
   options: ListenOptions,
 ): Promise<ListeningSocket | { readonly error: Error }> {
-  const { host, port, accept, failed } = options
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept)
+  const { host, port, probe, accept, failed } = options
+  const server = createServer(
+    {
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: probe > 0,
+      // In whole seconds below; 0 of them would be those of the system.
+      keepAliveInitialDelay: Math.max(1_000, probe),
+    },
+    accept,
+  )
   return new Promise(resolve => {
     const refuse = (error: Error): void => resolve({ error })
     server.once('error', refuse)

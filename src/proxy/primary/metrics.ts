@@ -61,6 +61,7 @@ export class ProxyMetrics {
   #workerRestarts = 0
   #quotaOpened = 0
   #keyUsesDropped = 0
+  #sourcesForgotten = 0
 
   constructor(options: MetricsOptions) {
     this.#options = options
@@ -127,6 +128,7 @@ export class ProxyMetrics {
     }
     this.#quotaOpened += report.quotaOpened
     this.#keyUsesDropped += report.keyUsesDropped
+    this.#sourcesForgotten += report.sourcesForgotten
   }
 
   /** A worker's ask for a part of a quota was answered. */
@@ -240,6 +242,12 @@ export class ProxyMetrics {
         'amt_api_key_uses_dropped_total',
         'Uses of API keys that are missing from their time of last use.',
         () => this.#keyUsesDropped,
+      ),
+      single(
+        'counter',
+        'amt_sources_forgotten_total',
+        'Source addresses that were forgotten for want of room, with some of a rate used up.',
+        () => this.#sourcesForgotten,
       ),
       single(
         'gauge',

@@ -17,6 +17,7 @@ import type { WorkerConfig } from '../ipc.ts'
 import type { UsageJournal } from '../journal/usage-journal.ts'
 import type { HandshakeLimits } from '../limits/handshake-limits.ts'
 import type { QuotaDesk } from '../limits/quota-desk.ts'
+import type { Sources } from '../limits/sources.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
@@ -46,6 +47,8 @@ export interface WorkerContext {
   readonly handshakeLimits: HandshakeLimits
   /** Asked where its `level` is not 0. */
   readonly overload: Overload
+  /** Where connections come from, on all listeners. */
+  readonly sources: Sources
   readonly accessLog: AccessLog | undefined
   readonly fields: ForwardedFields
   /** Of this proxy, in `via`. */

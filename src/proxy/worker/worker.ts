@@ -30,6 +30,7 @@ import type { JournalDisk } from '../journal/journal-disk.ts'
 import { UsageJournal } from '../journal/usage-journal.ts'
 import { HandshakeLimits } from '../limits/handshake-limits.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
+import { Sources } from '../limits/sources.ts'
 import { type GivenTls, ListenerSet } from '../listener/listener-set.ts'
 import type { TlsMaterial } from '../listener/tls-material.ts'
 import type { TicketSecrets } from '../listener/tls-tickets.ts'
@@ -184,10 +185,11 @@ export class Worker {
 
   /** So many workers serve: each has that share of the limits of all tenants. */
   shareLimits(workers: number): void {
-    const { clock, runtimes, handshakeLimits } = this.#context
+    const { clock, runtimes, handshakeLimits, sources } = this.#context
     clock.refresh()
     runtimes.share(workers, clock.monotonic())
     handshakeLimits.share(workers)
+    sources.share(workers)
   }
 
   quotaAnswers(answers: readonly QuotaAnswer[]): void {
@@ -197,7 +199,7 @@ export class Worker {
 
   /** Sends what was counted since the last report. */
   reportNow(): void {
-    const { meter, stats, clock, authenticator, quotas, accessLog, journal, overload } =
+    const { meter, stats, clock, authenticator, quotas, sources, accessLog, journal, overload } =
       this.#context
     clock.synchronize()
     const usage = meter.take()
@@ -218,6 +220,7 @@ export class Worker {
       ...overload.take(),
       journal: journal.takeFigures(),
       quotaOpened: quotas.takeOpened(),
+      sourcesForgotten: sources.takeForgotten(),
       ...authenticator.takeKeyUses(),
     })
     accessLog?.flush()
@@ -336,6 +339,7 @@ function createContext(
       send: askQuota,
     }),
     overload: createOverload(config, clock, () => context),
+    sources: new Sources(config.sources, workers),
     accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
     fields,
     pseudonym: pseudonymOf(config.service.name, instance),

@@ -353,6 +353,10 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.#ending = true
   }
 
+  sendAway(): void {
+    this.#ending = true
+  }
+
   /** The exchange is through with its call. */
   callDone(keepAlive: boolean): void {
     if (!keepAlive || this.context.draining) this.#ending = true

@@ -68,11 +68,20 @@ export class Farewell implements TimerOwner {
 
   /** A PING was answered. */
   ponged(octets: Buffer): void {
-    if (this.#step === 'announced' && octets.equals(FAREWELL_PING)) this.#end()
+    if (this.#step === 'announced' && octets.equals(FAREWELL_PING)) this.finish()
+  }
+
+  /** Second step, whether the first was taken or not; nothing happens where it was. */
+  finish(): void {
+    if (this.#step === 'said') return
+    this.#step = 'said'
+    this.#deps.wheel.cancel(this.#timer)
+    this.#session.endAfterStreams()
+    this.#options.moved()
   }
 
   timerExpired(): void {
-    if (this.#step !== 'none') this.#end()
+    if (this.#step !== 'none') this.finish()
     else {
       this.begin()
       this.#options.moved()
@@ -81,14 +90,6 @@ export class Farewell implements TimerOwner {
 
   close(): void {
     this.#deps.wheel.cancel(this.#timer)
-  }
-
-  #end(): void {
-    if (this.#step === 'said') return
-    this.#step = 'said'
-    this.#deps.wheel.cancel(this.#timer)
-    this.#session.endAfterStreams()
-    this.#options.moved()
   }
 
   #wait(ms: number): void {

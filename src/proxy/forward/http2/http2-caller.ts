@@ -288,6 +288,10 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     this.#connection.drain()
   }
 
+  sendAway(): void {
+    this.#connection.sendAway()
+  }
+
   callDone(): void {
     this.#serving = false
     this.watch.rest()

@@ -311,6 +311,11 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.transport.touch()
   }
 
+  /** At once, without the round trip: streams that are on their way are the client's to send again. */
+  sendAway(): void {
+    this.#farewell.finish()
+  }
+
   /** Once the client knows which stream is the last one, the connection ends behind it. */
   #farewellMoved(): void {
     this.transport.touch()
