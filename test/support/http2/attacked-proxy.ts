@@ -45,7 +45,11 @@ export class AttackedProxy {
   static async start(t: Test, config: Record<string, unknown>): Promise<AttackedProxy> {
     // Without what tap puts into every Node: it would be measured as well.
     const { NODE_OPTIONS: _, ...env } = process.env
-    const child = fork(CHILD, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = fork(CHILD, {
+      env,
+      execArgv: [],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
     child.send(config)
     const ready = await answer(child, 'ready')
     const proxy = new AttackedProxy(child, ready.bound)
