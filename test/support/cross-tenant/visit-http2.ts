@@ -70,7 +70,7 @@ export class Http2Visit {
   ): Promise<void> {
     const { run } = world
     const options: FramePeerOptions = {
-      window: random.pick([65_535, 65_535, 8_000, 400]),
+      window: random.pick([65_535, 65_535, 8_000, 2_000]),
       granting: random.pick(['needed', 'always'] as const),
     }
     const peer = await FramePeer.connect(way.place, options)
