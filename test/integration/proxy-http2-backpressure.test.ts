@@ -255,6 +255,22 @@ await http2Test(
   },
 )
 
+await http2Test(
+  'a client with no window for the rest of a refusal does not keep its stream for it',
+  async (t, lab, http2) => {
+    const proxy = await lab.proxy({
+      minimumRate: { request: '1KiB/s', response: '1KiB/s', window: '200ms' },
+    })
+    const client = await http2.client(proxy, undefined, 'public', { granting: 'never', window: 2 })
+    const refused = request(client, { authority: 'nobody.test' })
+    await refused.until(() => refused.over)
+    t.equal(refused.status, 401)
+    t.equal(refused.dataReceived, 2)
+    t.equal(refused.resetByPeer, 2)
+    t.equal(proxy.rejected('read_too_slow'), 1)
+  },
+)
+
 for (const [from, version] of [
   ['HTTP/2', 2],
   ['HTTP/1.1', 1],

@@ -250,9 +250,20 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     this.#readGuard ??= new RateGuard(this.context, this.context.config.minimumRate.response, {
       moved: () => this.#stream.sent,
       heldUp: () => false,
-      tooSlow: () => this.exchange.fail('read_too_slow'),
+      tooSlow: () => this.#readTooSlow(),
     })
     this.#readGuard.watch()
+  }
+
+  /** Also what is left of a call that is over, or the stream and its connection would stay for as long as the client likes. */
+  #readTooSlow(): void {
+    if (this.#serving) {
+      this.exchange.fail('read_too_slow')
+      return
+    }
+    this.context.stats.rejected('read_too_slow', this.downstream.listener.index)
+    this.destroy()
+    this.#connection.transport.touch()
   }
 
   /** The windows of the client let more go. */
