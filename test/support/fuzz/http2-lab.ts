@@ -34,7 +34,12 @@ const READER: SessionOptions = {
 
 /** What is wrong with bytes that the proxy has sent, or ''. */
 function sentFault(bytes: Buffer, role: 'server' | 'client'): string {
-  const { must, at } = ruling(bytes, { role, streams: MANY, options: READER })
+  const { must, at } = ruling(bytes, {
+    role,
+    streams: MANY,
+    options: READER,
+    takesIdleResets: true,
+  })
   return must.length === 0 ? '' : `the proxy sent ${at} to a ${role}`
 }
 
@@ -51,9 +56,11 @@ async function judgingDeployment(): Promise<JudgingDeployment> {
   const faults: string[] = []
   let requests = 0
   let received: Buffer[][] = []
+  const closed = new WeakSet<Buffer[]>()
   const { port, close } = await listen(socket => {
     const chunks: Buffer[] = []
     received.push(chunks)
+    socket.on('close', () => closed.add(chunks))
     const session: ServerSession<undefined> = new ServerSession<undefined>(
       {
         request: stream => {
@@ -97,7 +104,7 @@ async function judgingDeployment(): Promise<JudgingDeployment> {
     forget: () => {
       faults.length = 0
       // A connection that goes on is judged from its beginning, for as long as it is not too long.
-      received = received.filter(chunks => chunks.length < 200)
+      received = received.filter(chunks => !closed.has(chunks) && chunks.length < 200)
     },
     close,
   }

@@ -50,6 +50,8 @@ export interface Reader {
   /** Streams that a client began: 1, 3, 5, … */
   readonly streams: number
   readonly options: SessionOptions
+  /** A PRIORITY of another size is answered with a reset, also on a stream that is idle (as h2spec wants it). */
+  readonly takesIdleResets?: boolean
 }
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
@@ -166,8 +168,9 @@ class Judge {
       case 'CONTINUATION':
         return this.#continuation(frame)
       case 'RST_STREAM':
-        if (this.#isIdle(streamId)) return ['PROTOCOL_ERROR']
-        return []
+        return this.#isIdle(streamId) && this.#reader.takesIdleResets !== true
+          ? ['PROTOCOL_ERROR']
+          : []
       case 'SETTINGS':
         return (flags & 1) === 0 ? this.#settings(payload) : []
       case 'PUSH_PROMISE':
