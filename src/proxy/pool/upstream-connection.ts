@@ -137,6 +137,8 @@ export class UpstreamConnection implements Receiver, Sender {
     this.user = undefined
     this.reused = true
     this.inbox.sate()
+    // The end of an answer may come out of TLS although its client had it rest for what came before.
+    if (this.inbox.paused) this.inbox.resume()
     this.#context.wheel.arm(this.#timer, ms, now)
   }
 

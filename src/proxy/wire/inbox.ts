@@ -75,6 +75,10 @@ export class Inbox implements Lender, HandleReader {
     this.#small = true
   }
 
+  get paused(): boolean {
+    return this.#paused
+  }
+
   pause(): void {
     this.#paused = true
     this.#startOrStop()
