@@ -552,7 +552,9 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
     if (upstream === undefined) return false
     this.#phase = 'connecting'
     this.#adopt(upstream)
-    this.flushUpstream()
+    // What came of the body meanwhile has a taker now.
+    if (upstream.connected) this.#caller.pump()
+    else this.flushUpstream()
     return true
   }
 
