@@ -324,29 +324,36 @@ await mixTest('a deployment that resets in its answer ends that call alone', asy
   t.equal((await client.call(as('acme', { path: '/report' }))).status, 200)
 })
 
-await mixTest('a client that gives a call up ends it at the deployment', async (t, scene) => {
-  const client = await scene.client()
-  const open = (path: string): { destroy: () => void } => {
-    const call = as('acme', { path })
-    if (client.version === 1) {
-      const request = (client as Http1Client).open(call)
-      request.end()
-      return { destroy: () => void request.destroy() }
+await mixTest(
+  'a client that gives a call up ends it at the deployment',
+  async (t, scene) => {
+    const client = await scene.client()
+    const open = (path: string): { destroy: () => void } => {
+      const call = as('acme', { path })
+      if (client.version === 1) {
+        const request = (client as Http1Client).open(call)
+        request.end()
+        return { destroy: () => void request.destroy() }
+      }
+      const stream = (client as Http2Client).open(call)
+      stream.end()
+      return { destroy: () => stream.close(8) }
     }
-    const stream = (client as Http2Client).open(call)
-    stream.end()
-    return { destroy: () => stream.close(8) }
-  }
-  const opened = scene.acme.application.opened()
-  const call = open('/open')
-  const { gone } = await opened
-  call.destroy()
-  t.equal(await gone, scene.mix.upstream === 2 ? 8 : -1, 'CANCEL, or the end of the connection')
-  await eventually(() => scene.proxy.totals().calls === 1)
-  t.equal(scene.proxy.totals().calls, 1, 'it is counted')
-  const next = await scene.client()
-  t.equal((await next.call(as('acme', { path: '/report' }))).status, 200)
-})
+    const opened = scene.acme.application.opened()
+    const call = open('/open')
+    const { gone } = await opened
+    call.destroy()
+    t.equal(await gone, scene.mix.upstream === 2 ? 8 : -1, 'CANCEL, or the end of the connection')
+    await eventually(() => scene.proxy.totals().calls === 1)
+    t.equal(scene.proxy.totals().calls, 1, 'it is counted')
+    const next = await scene.client()
+    t.equal((await next.call(as('acme', { path: '/report' }))).status, 200)
+  },
+  {
+    // Of HTTP/1.1 the end of a connection is no word on a request that is whole.
+    takes: ({ downstream }) => downstream === 2,
+  },
+)
 
 await mixTest('errors are problems in JSON, and the connection goes on', async (t, scene) => {
   const client = await scene.client()
