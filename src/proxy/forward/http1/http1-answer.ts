@@ -1,5 +1,4 @@
 /** Writes answers for a client of HTTP/1.1. Framing and connection fields are always written anew. */
-import { chunkEnd, chunkHead } from '../../../codec/http1/chunked.ts'
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from '../../../codec/http1/framing.ts'
 import type { ErrorCode } from '../../../core/errors.ts'
 import type { Lender, Outbox } from '../../wire/outbox.ts'
@@ -8,6 +7,7 @@ import type { CallAnswer } from '../call-answer.ts'
 import type { CallRequest } from '../call-request.ts'
 import { type ErrorAnswer, errorText } from '../error-response.ts'
 import type { MessageFields } from '../message-fields.ts'
+import { BodyWriter } from './body-writer.ts'
 
 export interface DownstreamFraming {
   readonly lines: string
@@ -62,8 +62,7 @@ export class Http1AnswerWriter implements AnswerWriter {
   /** HTTP/1.1 has no windows: all is in the outbox at once. */
   readonly heldUp = false
   readonly #outbox: Outbox
-  /** Of the answer that is under way. */
-  #chunked = false
+  readonly #body = new BodyWriter()
 
   constructor(outbox: Outbox) {
     this.#outbox = outbox
@@ -79,7 +78,7 @@ export class Http1AnswerWriter implements AnswerWriter {
 
   begin(answer: CallAnswer, { version, requestId }: CallRequest, keepAlive: boolean): void {
     const { chunked, lines } = downstreamFraming(answer, version)
-    this.#chunked = chunked
+    this.#body.begin(this.#outbox, chunked)
     const connection = keepAlive
       ? version === 0
         ? 'connection: keep-alive\r\n'
@@ -91,19 +90,15 @@ export class Http1AnswerWriter implements AnswerWriter {
   }
 
   data(bytes: Buffer, start: number, end: number, lender: Lender): void {
-    const outbox = this.#outbox
-    if (this.#chunked) outbox.text(chunkHead(end - start))
-    outbox.bytes(bytes, start, end, lender)
-    if (this.#chunked) outbox.text('\r\n')
+    this.#body.data(bytes, start, end, lender)
   }
 
   lastData(bytes: Buffer, start: number, end: number, lender: Lender): void {
-    this.data(bytes, start, end, lender)
+    this.#body.data(bytes, start, end, lender)
   }
 
   end(trailers: MessageFields): void {
-    if (this.#chunked) this.#outbox.text(chunkEnd(trailers.lines))
-    this.#chunked = false
+    this.#body.end(trailers)
   }
 
   refuse(code: ErrorCode, answer: ErrorAnswer): void {
@@ -118,7 +113,7 @@ export class Http1AnswerWriter implements AnswerWriter {
   }
 
   openTunnel(answer: CallAnswer, { requestId }: CallRequest): void {
-    this.#chunked = false
+    this.#body.begin(this.#outbox, false)
     const { upgrade, fields } = answer
     const options = upgrade === '' ? '' : `connection: upgrade\r\nupgrade: ${upgrade}\r\n`
     this.#outbox.text(

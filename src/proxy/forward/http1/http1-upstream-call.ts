@@ -5,7 +5,6 @@
  */
 import { randomBytes } from 'node:crypto'
 import { BodyReader, type BodySink } from '../../../codec/http1/body.ts'
-import { chunkEnd, chunkHead } from '../../../codec/http1/chunked.ts'
 import { INCOMPLETE, INVALID } from '../../../codec/http1/field-section.ts'
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE, FRAMING_BITS } from '../../../codec/http1/framing.ts'
 import type { ResponseHead } from '../../../codec/http1/response-head.ts'
@@ -20,6 +19,7 @@ import type { CallRequest } from '../call-request.ts'
 import { MessageFields } from '../message-fields.ts'
 import type { AnsweredCall, UpstreamCall } from '../upstream-call.ts'
 import { acceptOf, keyLines, WEBSOCKET } from '../websocket.ts'
+import { BodyWriter } from './body-writer.ts'
 import { requestHeadText } from './http1-request.ts'
 import { opensTunnel } from './protocol-switch.ts'
 
@@ -52,8 +52,7 @@ export class Http1UpstreamCall implements UpstreamCall {
   #connection!: UpstreamConnection
   #pool!: DeploymentPool
   #request!: CallRequest
-  /** Whether the body of the request goes in chunks. */
-  #chunked = false
+  readonly #requestBody = new BodyWriter()
   #switched = false
   /** Of a WebSocket that the client has asked for by HTTP/2, which has no such key; else ''. */
   #webSocketKey = ''
@@ -101,7 +100,7 @@ export class Http1UpstreamCall implements UpstreamCall {
 
   begin(request: CallRequest, tenant: string): void {
     const { endpoint, outbox } = this.#connection
-    this.#chunked = request.kind === BODY_CHUNKED
+    this.#requestBody.begin(outbox, request.kind === BODY_CHUNKED)
     if (request.version === 2 && request.upgrade === WEBSOCKET)
       this.#webSocketKey = randomBytes(16).toString('base64')
     const lines = this.#webSocketKey === '' ? '' : keyLines(this.#webSocketKey, request)
@@ -110,19 +109,15 @@ export class Http1UpstreamCall implements UpstreamCall {
   }
 
   data(bytes: Buffer, start: number, end: number, lender: Lender): void {
-    const { outbox } = this.#connection
-    if (this.#chunked) outbox.text(chunkHead(end - start))
-    outbox.bytes(bytes, start, end, lender)
-    if (this.#chunked) outbox.text('\r\n')
+    this.#requestBody.data(bytes, start, end, lender)
   }
 
   lastData(bytes: Buffer, start: number, end: number, lender: Lender): void {
-    this.data(bytes, start, end, lender)
+    this.#requestBody.data(bytes, start, end, lender)
   }
 
   end(trailers: MessageFields): void {
-    if (this.#chunked) this.#connection.outbox.text(chunkEnd(trailers.lines))
-    this.#chunked = false
+    this.#requestBody.end(trailers)
   }
 
   endTunnel(): void {
