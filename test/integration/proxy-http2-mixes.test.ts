@@ -361,7 +361,7 @@ await mixTest('errors are problems in JSON, and the connection goes on', async (
   const asks: [Record<string, string>, number, string][] = [
     [{}, 401, 'unroutable'],
     [{ 'x-api-key': `${key.slice(0, -1)}!` }, 401, 'credential_invalid'],
-    [{ authorization: 'Bearer a.b.c' }, 401, 'unroutable'],
+    [{ authorization: 'Bearer a.b.c' }, 401, 'credential_invalid'],
   ]
   for (const [fields, status, code] of asks) {
     const answer = await client.call({ path: '/report', fields })
