@@ -12,6 +12,12 @@ import { type QueuedCall, type ShedReason, TenantShare } from './tenant-share.ts
 /** So many bytes cost as much as a small call does, some 19 µs: in bulk it is 1.7 GB a CPU second. */
 const BYTES_OF_CALL = 32 * 1024
 
+/**
+ * How often garbage is collected while memory is short, in ms. A worker that refuses what comes allocates nothing, and then V8
+ * does not look for what nobody uses any more: it would refuse for ever.
+ */
+const COLLECT_MS = 5_000
+
 export interface OverloadOptions {
   readonly config: OverloadConfig
   /** Monotonic, in ms. */
@@ -22,6 +28,8 @@ export interface OverloadOptions {
   readonly runtimes: () => Iterable<TenantRuntime>
   /** Large buffers and spares are let go, or may be had again. */
   readonly shrink: (on: boolean) => void
+  /** Collects garbage. */
+  readonly collect: () => void
 }
 
 export class Overload {
@@ -45,6 +53,7 @@ export class Overload {
   }
   #refusesCalls = false
   #shrinks = false
+  #collectedAt = Number.NEGATIVE_INFINITY
   /** Calls under way of a tenant of weight 1 that has as much as all have on average. */
   #evenPart = 0
   /** By tenant, then by reason; emptied with each report. */
@@ -82,6 +91,7 @@ export class Overload {
       this.#shrinks = !this.#shrinks
       this.#options.shrink(this.#shrinks)
     }
+    if (this.#shrinks) this.#collect()
     if (this.stopsKeepAlive || this.#refusesCalls) this.#measure()
     this.level = monitor.level
   }
@@ -135,6 +145,13 @@ export class Overload {
       overload: { steps, lagMs, cpu, queued: this.queued, memory, descriptors, accept_queue },
       shed,
     }
+  }
+
+  #collect(): void {
+    const now = this.#options.now()
+    if (now - this.#collectedAt < COLLECT_MS) return
+    this.#collectedAt = now
+    this.#options.collect()
   }
 
   #measure(): void {

@@ -1,4 +1,5 @@
 /** Overload protection of a worker, put together: what looks at its load, and what it has that can be made smaller. */
+import { collectGarbage } from '../../runtime/collect-garbage.ts'
 import type { TurnClock } from '../../runtime/turn-clock.ts'
 import type { WorkerConfig } from '../ipc.ts'
 import { BACKLOG } from '../listener/listening-socket.ts'
@@ -26,6 +27,7 @@ export function createOverload(
       context().readBuffers.shrink(on)
       context().exchanges.shrink(on)
     },
+    collect: collectGarbage,
   })
 }
 

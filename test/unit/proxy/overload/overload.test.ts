@@ -19,13 +19,14 @@ function runtimeOf(id: string, activeCalls: number, weight = 1): TenantRuntime {
 }
 
 function setUp(...runtimes: TenantRuntime[]) {
-  const state = { now: 0, shrunk: [] as boolean[] }
+  const state = { now: 0, shrunk: [] as boolean[], collected: [] as number[] }
   const overload = new Overload({
     config: overloadSchema.parse({}),
     now: () => state.now,
     nextTurn: () => {},
     runtimes: () => runtimes,
     shrink: on => state.shrunk.push(on),
+    collect: () => state.collected.push(state.now),
   })
   const be = (figures: Partial<LoadFigures>): void => {
     state.now += 50
@@ -80,6 +81,14 @@ await test('buffers are shrunk once, and may grow again once', t => {
   for (let tick = 0; tick < 40; tick += 1) be({})
   t.same(state.shrunk, [true, false])
   t.equal(overload.level, 0)
+  t.end()
+})
+
+await test('garbage is collected where memory is short, and now and then while it stays so', t => {
+  const { state, be } = setUp()
+  be({ memory: 0.7 })
+  for (let tick = 0; tick < 201; tick += 1) be({ memory: 0.97 })
+  t.same(state.collected, [100, 5_100, 10_100])
   t.end()
 })
 
