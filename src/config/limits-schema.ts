@@ -31,6 +31,11 @@ export const limitFields = {
     .optional()
     .describe('Bytes a second to downstream; paced, not cut. No limit by default.'),
   body: size().optional().describe('Size of a request body; no limit by default.'),
+  buffered: size()
+    .optional()
+    .describe(
+      'Bytes that wait for slow peers, in each worker: with more of them no further call begins.',
+    ),
   upstreamConnections: count()
     .optional()
     .describe(
@@ -51,6 +56,11 @@ export const tenantLimits = z.strictObject(limitFields)
 export const serviceLimits = z.strictObject({
   ...limitFields,
   concurrency: count().default(1_000).describe('Calls of a tenant under way at once.'),
+  buffered: size()
+    .prefault('128MiB')
+    .describe(
+      'Bytes of a tenant that wait for slow peers, in each worker: with more of them no further call begins.',
+    ),
   connections: count().default(10_000).describe('Open downstream connections of a tenant.'),
 })
 

@@ -83,6 +83,7 @@ export class ProxyLab {
     for (const { worker } of this.#proxies) {
       await eventually(() => worker.openConnections === 0)
       t.equal(worker.openConnections, 0, 'the proxy keeps no connection')
+      t.equal(worker.bufferedBytes, 0, 'and counts nothing as kept')
     }
     for (const proxy of this.#proxies) await proxy.close()
     for (const deployment of this.#deployments) {

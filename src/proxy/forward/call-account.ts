@@ -62,6 +62,8 @@ export class CallAccount {
   #operation = 0
   /** Where the call has one of the places that its tenant has on a connection. */
   #streams: ConnectionAccount | undefined
+  /** Of what its tenant keeps for slow peers. */
+  #held = 0
   /** Of which the call has been taken. */
   #quotas: TenantQuotas | undefined
   #row: UsageRow | undefined
@@ -151,6 +153,13 @@ export class CallAccount {
     if (!connection.beginStream(limiter)) return TOO_MANY_STREAMS
     this.#streams = connection
     return undefined
+  }
+
+  /** So many bytes of the call wait for slow peers; they are its tenant's for as long as it runs. */
+  holds(bytes: number): void {
+    if (this.runtime === undefined) return
+    this.runtime.limiter.buffered += bytes - this.#held
+    this.#held = bytes
   }
 
   /** Takes the routed call from the quotas of its tenant; it goes back where the call never reaches a deployment. */
@@ -357,6 +366,7 @@ export class CallAccount {
     this.#open = false
     this.#row = undefined
     if (this.#streams !== undefined) this.#endStream()
+    if (this.#held > 0) this.holds(0)
     this.runtime?.limiter.endCall()
     this.runtime = undefined
     if (!this.wasSent) this.#quotas?.giveCallBack(this.#operation)

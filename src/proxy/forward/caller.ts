@@ -14,6 +14,8 @@ export interface Caller {
   readonly traffic: CallTraffic
   readonly watch: CallWatch
   readonly answer: AnswerWriter
+  /** Bytes of the call that wait: for its client, or for a deployment that is not there yet. */
+  readonly waitingBytes: number
   /** Hands on what was written of the answer; false where there should be no more until `downstreamDrained`. */
   flush(): boolean
   /** The exchange can take more of what has come. */

@@ -60,6 +60,8 @@ export class ConnectionAccount {
   readonly #operation: number
   #runtime: TenantRuntime | undefined
   #row: UsageRow | undefined
+  /** Of what its tenant keeps for slow peers. */
+  #held = 0
   /** Calls under way on it, of tenants for which they are limited; made with the first. */
   #streams: Map<TenantLimiter, number> | undefined
 
@@ -95,6 +97,13 @@ export class ConnectionAccount {
     return undefined
   }
 
+  /** So many bytes wait on the connection for slow peers; they are its tenant's, once it is somebody's. */
+  holds(bytes: number): void {
+    if (this.#runtime === undefined) return
+    this.#runtime.limiter.buffered += bytes - this.#held
+    this.#held = bytes
+  }
+
   /** A call of a tenant begins; false where it has as many on this connection as it may. `endStream` follows each true. */
   beginStream(limiter: TenantLimiter): boolean {
     this.#streams ??= new Map()
@@ -114,6 +123,7 @@ export class ConnectionAccount {
     if (this.#row === undefined) return
     this.#context.meter.close(this.#row)
     this.#context.turnWrites.commitInTurn()
+    this.holds(0)
     this.#runtime?.limiter.closeConnection()
     this.#row = undefined
     this.#runtime = undefined

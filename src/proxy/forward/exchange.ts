@@ -342,6 +342,11 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
     this.#caller.pauseForUpstream(false)
   }
 
+  /** There is more, or less, that a slow client or deployment does not take for now: its caller says when. */
+  bytesWait(): void {
+    this.#account.holds(this.#caller.waitingBytes + (this.#upstream?.waitingBytes ?? 0))
+  }
+
   // === the answer
 
   upstreamData(bytes: Buffer, length: number): boolean {
@@ -625,12 +630,8 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
     this.#finishOrDiscard()
   }
 
-  /** The call may go no further (RFC 9110 §7.6.2): OPTIONS is answered for the proxy; what a TRACE held is told nobody. */
+  /** The call may go no further (RFC 9110 §7.6.2): OPTIONS is answered for the proxy. */
   #answerAsLastHop(): void {
-    if (this.request.method === 'TRACE') {
-      this.#refuse('unsupported_method')
-      return
-    }
     this.#decideKeepAlive()
     this.#answered = true
     this.#caller.answer.answerAsLastHop(this.request, this.#keepAlive)

@@ -1,6 +1,7 @@
 /** Whose a call is, once its credentials are checked, and whether it may go on. */
 import { classify } from '../classify/classify.ts'
 import type { Refusal } from '../limits/refusal.ts'
+import type { Tenant } from '../tenant/tenant.ts'
 import { admit } from './admission.ts'
 import type { CallAccount } from './call-account.ts'
 import type { CallRequest } from './call-request.ts'
@@ -34,7 +35,7 @@ export function routeCall(
   if (verdict.kind === 'refused')
     // Where the address has another owner, the client has to come again to be whose it is now.
     return { code: verdict.error, retryAfterMs: 0, endsConnection: evidence.stranded }
-  if (request.isConnect && !verdict.tenant.config.connect)
+  if (!isServed(request, verdict.tenant))
     return { code: 'unsupported_method', retryAfterMs: 0, endsConnection: false }
   if (context.journal.refusing)
     return {
@@ -46,6 +47,12 @@ export function routeCall(
   if (refusal === undefined) return undefined
   context.stats.limited(verdict.tenant.id, refusal.limit)
   return { ...refusal, endsConnection: ofConnections(refusal) }
+}
+
+/** CONNECT is for those who allow it, and what a TRACE that goes no further held is told nobody. */
+function isServed({ isConnect, hopsLeft, method }: CallRequest, tenant: Tenant): boolean {
+  if (isConnect) return tenant.config.connect
+  return hopsLeft !== 0 || method !== 'TRACE'
 }
 
 /** The connection is still nobody's: more calls on it would be refused, too, and idle ones would be without a limit. */

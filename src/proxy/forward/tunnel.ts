@@ -8,6 +8,7 @@ import type { ErrorCode } from '../../core/errors.ts'
 import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { SocketHandle } from '../../runtime/socket-handle.ts'
+import type { Refusal } from '../limits/refusal.ts'
 import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
 import type { UpstreamConnection } from '../pool/upstream-connection.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
@@ -84,13 +85,8 @@ export class Tunnel implements PoolUser, Receiver, Sender {
       this.#fail('journal_unavailable')
       return
     }
-    const refusal = this.#account.open(tenant, routability)
-    if (refusal !== undefined) {
-      this.#context.stats.limited(tenant.id, refusal.limit)
-      this.#fail(refusal.code)
-      return
-    }
-    if (this.#refuseByQuota()) return
+    if (this.#refuse(this.#account.open(tenant, routability))) return
+    if (this.#refuseByBuffers() || this.#refuseByQuota()) return
     this.#touch()
     const upstream = this.#runtime.pool.connect(this, this.#context.clock.monotonic())
     if (typeof upstream === 'string') {
@@ -112,6 +108,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   #keepEarly(chunk: Buffer): boolean {
     this.#early.push(chunk)
     this.#earlyBytes += chunk.length
+    this.#countWaiting()
     return this.#earlyBytes < MAX_EARLY_BYTES
   }
 
@@ -144,7 +141,9 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     if (sent > 0) this.#countEgress(sent)
     const early = this.#early
     this.#early = []
+    this.#earlyBytes = 0
     for (const chunk of early) this.#send(chunk, chunk.length, OWN_MEMORY)
+    this.#countWaiting()
     if (!this.#upstreamBlocked && !this.#resting) this.#inbox.resume()
     if (this.#downstream.socket.readableEnded) this.#upstream?.end()
   }
@@ -157,17 +156,29 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     upstream.outbox.bytes(bytes, 0, length, lender)
     this.#upstreamBlocked = !upstream.flush()
     if (wait >= 1) this.#rest(wait)
-    if (this.#upstreamBlocked) this.#inbox.pause()
+    if (this.#upstreamBlocked) {
+      this.#inbox.pause()
+      this.#countWaiting()
+    }
     this.#endByQuota()
+  }
+
+  /** What a side that is slow, or not there yet, makes us keep. */
+  #countWaiting(): void {
+    const up = this.#upstreamBlocked ? (this.#upstream?.outbox.unsent ?? 0) : 0
+    const down = this.#downstreamBlocked ? this.#outbox.unsent : 0
+    this.#account.holds(this.#earlyBytes + up + down)
   }
 
   upstreamHeldUp(): void {
     this.#upstreamBlocked = true
+    this.#countWaiting()
     this.#inbox.pause()
   }
 
   upstreamDrained(): void {
     this.#upstreamBlocked = false
+    this.#countWaiting()
     if (!this.#resting) this.#inbox.resume()
   }
 
@@ -176,6 +187,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     this.#outbox.bytes(bytes, 0, length, this.#upstream?.inbox)
     const wait = this.#countEgress(length)
     this.#downstreamBlocked = !this.#outbox.flush()
+    if (this.#downstreamBlocked) this.#countWaiting()
     if (wait >= 1) this.#rest(wait)
     return !this.#endByQuota() && !this.#downstreamBlocked && !this.#resting
   }
@@ -183,11 +195,13 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   /** From downstream, like `drained`. */
   heldUp(): void {
     this.#downstreamBlocked = true
+    this.#countWaiting()
     this.#upstream?.pause()
   }
 
   drained(): void {
     this.#downstreamBlocked = false
+    this.#countWaiting()
     if (!this.#resting) this.#upstream?.resume()
   }
 
@@ -232,9 +246,16 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   }
 
   #refuseByQuota(): boolean {
-    const refusal = this.#runtime.quotas?.refuseTunnel(this.#context.clock.monotonic())
+    return this.#refuse(this.#runtime.quotas?.refuseTunnel(this.#context.clock.monotonic()))
+  }
+
+  #refuseByBuffers(): boolean {
+    return this.#refuse(this.#runtime.limiter.refuseTunnel())
+  }
+
+  #refuse(refusal: Refusal | undefined): boolean {
     if (refusal === undefined) return false
-    this.#context.stats.limited(this.#verdict.tenant.id, 'quota')
+    this.#context.stats.limited(this.#verdict.tenant.id, refusal.limit)
     this.#fail(refusal.code)
     return true
   }

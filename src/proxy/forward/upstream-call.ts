@@ -10,6 +10,8 @@ import type { MessageFields } from './message-fields.ts'
 export interface UpstreamCall {
   readonly endpoint: Endpoint
   readonly connected: boolean
+  /** Bytes of the request that the deployment does not take for now. */
+  readonly waitingBytes: number
   /** Whether it may be refused unseen after it has begun, so that it is worth keeping what was sent. */
   readonly mayRefuse: boolean
   /** Whether the deployment may never have seen the call: the connection had rested, and nothing of an answer has come. */

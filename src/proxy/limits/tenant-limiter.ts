@@ -9,6 +9,7 @@ import type { RateFields } from './rate-fields.ts'
 import type { Refusal } from './refusal.ts'
 
 const TOO_MANY_CALLS: Refusal = limitOf('tenant_overloaded', 'concurrency')
+const TOO_MUCH_BUFFERED: Refusal = limitOf('tenant_overloaded', 'buffered')
 const TOO_MANY_CONNECTIONS: Refusal = limitOf('too_many_connections', 'connections')
 
 export class TenantLimiter {
@@ -18,6 +19,9 @@ export class TenantLimiter {
   readonly maxStreams: number
   readonly ingress: Pacer
   readonly egress: Pacer
+  /** Bytes that wait for slow peers; whoever keeps some adds them, and takes them off when they have left. */
+  buffered = 0
+  readonly #maxBuffered: number
   readonly #limits: LimitsConfig
   readonly #calls: NamedRate
   readonly #newConnections: NamedRate
@@ -39,6 +43,7 @@ export class TenantLimiter {
     this.ingress = new Pacer(shareOf(all.ingress, workers))
     this.egress = new Pacer(shareOf(all.egress, workers))
     this.maxBodyBytes = all.body ?? Number.POSITIVE_INFINITY
+    this.#maxBuffered = all.buffered ?? Number.POSITIVE_INFINITY
     this.maxStreams = all.streams ?? Number.POSITIVE_INFINITY
   }
 
@@ -77,12 +82,18 @@ export class TenantLimiter {
   /** Begins a call, or says why not. `endCall` follows each that began. */
   beginCall(): Refusal | undefined {
     if (this.#activeCalls >= this.#maxCalls) return TOO_MANY_CALLS
+    if (this.buffered > this.#maxBuffered) return TOO_MUCH_BUFFERED
     this.#activeCalls++
     return undefined
   }
 
   endCall(): void {
     this.#activeCalls--
+  }
+
+  /** Why no tunnel may begin. */
+  refuseTunnel(): Refusal | undefined {
+    return this.buffered > this.#maxBuffered ? TOO_MUCH_BUFFERED : undefined
   }
 
   /** Takes one call from the rate, or says why not. `now` is monotonic, in ms. */

@@ -44,6 +44,11 @@ export class StreamOutput<Owner> {
     return this.#kept !== undefined
   }
 
+  /** Bytes that are kept. */
+  get waiting(): number {
+    return this.#kept?.length ?? 0
+  }
+
   get stream(): Http2Stream<Owner> {
     return this.#stream
   }

@@ -74,6 +74,11 @@ export class TenantRuntimes {
     return this.#all
   }
 
+  /** Bytes that wait for slow peers, of all tenants. */
+  get buffered(): number {
+    return [...this.#all].reduce((sum, { limiter }) => sum + limiter.buffered, 0)
+  }
+
   /** Whether there is one for this tenant now. */
   has(runtime: TenantRuntime): boolean {
     return this.#all.has(runtime)

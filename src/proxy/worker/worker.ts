@@ -274,6 +274,11 @@ export class Worker {
     return this.#context.directory.size
   }
 
+  /** Bytes that wait for slow peers, as limits of tenants count them. */
+  get bufferedBytes(): number {
+    return this.#context.runtimes.buffered
+  }
+
   /** Open downstream connections, detection included. */
   get openConnections(): number {
     return this.#listeners.connections.size

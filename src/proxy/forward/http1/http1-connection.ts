@@ -69,6 +69,8 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   readonly #open: OpenConnections
   /** Of a client that does not read; made when there is such a thing. */
   #readGuard: RateGuard | undefined
+  /** Of what its tenant keeps for slow peers: the input that waited when that was last looked at. */
+  #heldInput = 0
   /** Why the socket is not read. */
   #pausedByInput = false
   #pausedByUpstream = false
@@ -110,6 +112,9 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     return this.outbox.total
   }
 
+  /** They are the connection's, whose tenant they are counted for. */
+  readonly waitingBytes = 0
+
   get unsentBytes(): number {
     return this.outbox.unsent
   }
@@ -131,6 +136,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   }
 
   heldUp(): void {
+    this.#countWaiting()
     if (!this.#exchange.tunnelling) this.#watchReader()
     this.#exchange.downstreamHeldUp()
   }
@@ -138,6 +144,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   drained(): void {
     this.context.clock.refresh()
     this.#readGuard?.stop()
+    this.#countWaiting()
     this.#exchange.downstreamDrained()
     this.pump()
   }
@@ -216,6 +223,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.#exchange.flushUpstream()
     this.flush()
     this.#boundWaiting()
+    if (this.#waitingBytes !== this.#heldInput) this.#countWaiting()
     if (this.#overflowed && this.#waitingBytes === 0 && !this.#exchange.active && !this.#ending) {
       this.reject('too_many_pipelined', true)
       return
@@ -230,6 +238,12 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     if (this.#exchange === exchanges.idle) return
     exchanges.give(this.#exchange)
     this.#exchange = exchanges.idle
+  }
+
+  #countWaiting(): void {
+    const { blocked, unsent } = this.outbox
+    this.#heldInput = this.#waitingBytes
+    this.account.holds((blocked ? unsent : 0) + this.#heldInput)
   }
 
   /** What waits behind a call is bounded in calls and in bytes; what comes beyond that is not read. */
@@ -310,6 +324,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   /** Sends what the outbox holds; false where more should wait until it has drained. */
   flush(): boolean {
     if (this.outbox.flush()) return true
+    this.#countWaiting()
     if (!this.#exchange.tunnelling) this.#watchReader()
     return false
   }
@@ -423,6 +438,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   pauseForUpstream(paused: boolean): void {
     if (this.#pausedByUpstream === paused) return
     this.#pausedByUpstream = paused
+    this.#exchange.bytesWait()
     this.#pauseOrResume()
   }
 

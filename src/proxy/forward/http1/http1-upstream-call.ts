@@ -88,6 +88,10 @@ export class Http1UpstreamCall implements UpstreamCall {
     return this.#connection.connected
   }
 
+  get waitingBytes(): number {
+    return this.#connection.outbox.unsent
+  }
+
   get stale(): boolean {
     return this.#connection.reused && !this.begun && this.#partial === undefined
   }

@@ -60,6 +60,11 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
     return this.#output.heldUp
   }
 
+  /** Bytes that the client does not take for now. */
+  get waiting(): number {
+    return this.#output.waiting
+  }
+
   countMessages(messages: GrpcMessageCounter | undefined): void {
     this.#output.messages = messages
   }

@@ -85,6 +85,10 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     return this.#gone ? Number.POSITIVE_INFINITY : 0
   }
 
+  get waitingBytes(): number {
+    return this.answer.waiting + (this.#early?.length ?? 0)
+  }
+
   get blocked(): boolean {
     return this.answer.heldUp
   }
@@ -129,6 +133,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
       // In one piece: many small ones would take a multiple of the memory.
       this.#early ??= new Gathered()
       this.#early.add(Buffer.from(bytes.subarray(start, end)))
+      this.exchange.bytesWait()
       return
     }
     this.#feed(bytes, start, end, last)
@@ -211,6 +216,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
       this.#early = undefined
       const last = this.#ended && this.#trailers === NO_FIELDS
       this.#feed(early.bytes, 0, early.length, last)
+      this.exchange.bytesWait()
     }
     if (!this.#serving) return
     if (this.#ended && this.#early === undefined) this.#end()
@@ -219,6 +225,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   }
 
   pauseForUpstream(paused: boolean): void {
+    if (paused || this.pausedByUpstream) this.exchange.bytesWait()
     this.pausedByUpstream = paused
     this.#pauseOrResume()
   }
@@ -242,6 +249,7 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   flush(): boolean {
     this.#connection.transport.touch()
     if (!this.answer.heldUp) return true
+    this.exchange.bytesWait()
     this.#watchReader()
     return false
   }
@@ -273,7 +281,9 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
   }
 
   streamSent(): void {
-    if (this.#serving) this.exchange.downstreamSent()
+    if (!this.#serving) return
+    this.exchange.bytesWait()
+    this.exchange.downstreamSent()
   }
 
   streamDrained(): void {

@@ -115,6 +115,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   }
 
   heldUp(): void {
+    this.account.holds(this.#waitingBytes)
     this.#readGuard ??= new RateGuard(this.context, this.context.config.minimumRate.response, {
       moved: () => this.#outbox.total - this.#outbox.unsent,
       heldUp: () => false,
@@ -127,7 +128,13 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.context.clock.refresh()
     this.#readGuard?.stop()
     this.transport.drained()
+    this.account.holds(this.#waitingBytes)
     this.#inbox.resume()
+  }
+
+  /** Frames that the client does not take for now. */
+  get #waitingBytes(): number {
+    return this.#outbox.blocked ? this.#outbox.unsent + this.session.waiting : 0
   }
 
   get audible(): boolean {

@@ -85,6 +85,10 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
     return this.#upstream.endpoint
   }
 
+  get waitingBytes(): number {
+    return this.#output.waiting
+  }
+
   get connected(): boolean {
     return this.#upstream.connected
   }

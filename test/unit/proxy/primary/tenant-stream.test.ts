@@ -4,7 +4,7 @@ import { limitFields } from '../../../../src/config/limits-schema.ts'
 import { CHUNK_CHARS } from '../../../../src/proxy/ipc.ts'
 import { tenantMessages } from '../../../../src/proxy/primary/tenant-stream.ts'
 
-const limits = { concurrency: Object.keys(limitFields).length, connections: 1 }
+const limits = { concurrency: Object.keys(limitFields).length, connections: 1, buffered: 1 }
 /** Of the sizes that matter: many fit into a message, two do, one does just so. */
 const texts = fc.array(
   fc
