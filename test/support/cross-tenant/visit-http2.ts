@@ -214,7 +214,7 @@ export class Http2Visit {
       tally.addLater(key, () => expectedOfStream([0, 1], stream))
     } else
       run.violation(
-        `a call on ${this.#way.listener} ends with ${JSON.stringify(outcome)}, reset ${stream.resetByPeer}, ${this.#peer.farewell}: ${describePlan(plan)}`,
+        `a call on ${this.#way.listener} ends with ${JSON.stringify(outcome)}, reset ${stream.resetByPeer}, ${this.#peer.farewell}, ${JSON.stringify(this.#peer.goneAway)}: ${describePlan(plan)}`,
       )
   }
 
