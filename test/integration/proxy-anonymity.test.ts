@@ -4,6 +4,8 @@
  */
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
+import type { Fields } from '../support/http2/frame-stream.ts'
+import { http2Test, outcomeOf, request } from '../support/http2/http2-lab.ts'
 import type { Peer } from '../support/peer.ts'
 import {
   fieldsOf,
@@ -66,7 +68,7 @@ const REFUSALS: Record<string, string> = {
   'another coding': at('a', 'transfer-encoding: gzip, chunked'),
   'no host': call('GET / HTTP/1.1'),
   'another version': call('GET / HTTP/1.7', 'host: a'),
-  'HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+  'almost HTTP/2': 'PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n',
   'another expectation': at('a', 'expect: a miracle'),
   'a long target': at('a').replace('/', `/${'a'.repeat(9_000)}`),
   'a large head': at('a', `b: ${'c'.repeat(40_000)}`),
@@ -138,6 +140,33 @@ await proxyTest('a refused stranger learns nothing of what stands behind', async
       secrets.filter(secret => said.includes(secret)),
       [],
       `${name}: secrets`,
+    )
+  }
+})
+
+await http2Test('a refused stranger learns no more over HTTP/2', async (t, lab, http2) => {
+  const { proxy, secrets } = await hiding(t, lab)
+  const client = await http2.client(proxy, undefined, 'hush-listener')
+  const credentials: Fields[] = [
+    [],
+    [['x-api-key', keyOf('stranger')]],
+    [['authorization', token('hush-tenant').slice('authorization: '.length)]],
+  ]
+  for (const more of credentials) {
+    const stream = request(client, { authority: 'hush-tenant', more })
+    const told = await outcomeOf(stream)
+    t.match(told, /^401 /)
+    const fields = stream.sections.flat()
+    const names = fields.map(([name]) => name).filter(name => name !== ':status')
+    t.same(
+      names.filter(name => !OUR_FIELDS.has(name)),
+      [],
+    )
+    const values = fields.filter(([name]) => name !== 'x-request-id').flat()
+    const said = (values.join(' ') + told).toLowerCase()
+    t.same(
+      secrets.filter(secret => said.includes(secret)),
+      [],
     )
   }
 })
