@@ -22,3 +22,15 @@ await test('workers share the caps, and each has one at least', async t => {
     queue: { calls: 0 },
   })
 })
+
+await test('limits of the tenant hold where they are the lesser ones, and are shared as well', async t => {
+  const deployment = { ...ENDPOINTS, maxConnections: 10, queue: { calls: 20, timeout: 1_000 } }
+  t.match(policyOf(deployment, 2, { upstreamConnections: 4, pending: 30 }), {
+    maxConnections: 2,
+    queue: { calls: 10 },
+  })
+  t.match(policyOf(deployment, 1, { upstreamConnections: 40, pending: 0 }), {
+    maxConnections: 10,
+    queue: { calls: 0 },
+  })
+})
