@@ -123,6 +123,8 @@ async function startProxy(
     listeners: [{ name: 'public', mode: 'shared', protocol: 'http', address: `0.0.0.0:${port}` }],
     tenantSources: [{ file: 'tenants.jsonl' }],
     limits: { concurrency: 100_000 },
+    // What the flood costs is measured, not what it costs once its connections are ended.
+    sources: { badCredentials: 'off' },
     mixer: {
       token: 'token-of-the-benchmark',
       url: `http://127.0.0.1:${mixer}`,

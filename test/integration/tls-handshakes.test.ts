@@ -179,7 +179,11 @@ await proxyTest(
   'no common cipher, no common protocol, plain HTTP and a client that leaves are told apart',
   async (t, lab) => {
     const ca = await TestAuthority.create(t)
-    const proxy = await proxyWith(lab, { certificates: [await ca.server(['acme.test'])] })
+    const proxy = await proxyWith(lab, {
+      certificates: [await ca.server(['acme.test'])],
+      // Elsewhere HTTP/2 is spoken.
+      listener: { protocol: 'tcp' },
+    })
     const port = proxy.port('public')
     await visit(port, {
       ca: ca.cert,

@@ -113,6 +113,8 @@ export class ChaosRun {
           { name: 'private', mode: 'private', port: privatePort, protocol: 'tcp' },
         ],
         authentication: fixtures.authentication,
+        // All calls of wrong tenants are from one address.
+        sources: { badCredentials: 'off' },
         tenants: await configure(t, tenants, counts),
         admin: { address: `${host}:${adminPort}` },
         ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
