@@ -211,6 +211,28 @@ await grpcTest(
   },
 )
 
+await grpcTest(
+  'a stream on which the client is silent is no slow upload',
+  {
+    config: {
+      timeouts: { body: '200ms' },
+      minimumRate: { request: '10KiB/s', window: '200ms' },
+    },
+  },
+  async (t, { client, acme }) => {
+    const { stream, outcome } = client().chat(key('acme'))
+    await acme.opened()
+    stream.write(Buffer.from('one'))
+    await once(stream, 'data')
+    // The wheel turns in ticks of 50 ms: five times what either limit allows.
+    await new Promise(resolve => setTimeout(resolve, 1_000))
+    stream.write(Buffer.from('two'))
+    await once(stream, 'data')
+    stream.end()
+    t.equal((await outcome).code, status.OK)
+  },
+)
+
 /** A deployment that does as it is told, and a client that shows each field: `grpc-js` has deadlines of its own on both ends. */
 async function byHand(
   t: Test,

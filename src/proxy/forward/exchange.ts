@@ -261,8 +261,12 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
   }
 
   #awaitBody(): void {
-    this.#caller.watch.wait('body', this.#caller.context.config.timeouts.body)
-    this.#caller.watch.watchUpload()
+    const { watch, context } = this.#caller
+    const { body, idle } = context.config.timeouts
+    // The stream of a call of gRPC is a conversation: who is silent in it is not slow.
+    const { grpc } = this.request
+    watch.wait('body', grpc ? idle : body)
+    if (!grpc) watch.watchUpload()
   }
 
   // === the body of the request
