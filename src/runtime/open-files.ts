@@ -12,6 +12,15 @@ export function openFilesLimit(): number | undefined {
   }
 }
 
+/** Whether asking for their number costs 4 µs, and not more with each of them. */
+export function openFilesAreCounted(): boolean {
+  try {
+    return statSync('/proc/self/fd').size > 0
+  } catch {
+    return false
+  }
+}
+
 /** How many this process has open; undefined where the system does not say. */
 export function openFiles(): number | undefined {
   try {

@@ -1,16 +1,22 @@
 /** The worker of a running proxy with more to do than it can, by real load of other processes. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
+import type { BoundAddress } from '../../src/proxy/ipc.ts'
+import { amtCommand } from '../support/amt.ts'
 import { type FloodOrder, type FloodOutcome, promptServer } from '../support/flood.ts'
 import { FramePeer } from '../support/http2/frame-peer.ts'
 import { request } from '../support/http2/http2-lab.ts'
-import { readUntil, startAmt } from '../support/running-amt.ts'
+import { Program } from '../support/program.ts'
+import { FIT_FOR_TESTS, MIXER, readUntil, readyLine, startAmt } from '../support/running-amt.ts'
 
 const FLOOD = join(import.meta.dirname, '../support/flood.ts')
 const FLOOD_MS = 4_000
+/** Open files of a worker. */
+const FILES = 400
 
 async function startFlood(t: Test): Promise<{ child: ChildProcess; port: number }> {
   const child = fork(FLOOD, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
@@ -95,6 +101,24 @@ await test('a flooding tenant and a quiet one on a saturated worker: the quiet o
   t.equal((await amt.rejected()).overloaded ?? 0, flood.shed)
 })
 
+/** A call of the quiet tenant: the status of its answer, or that there is none. */
+async function ask(socket: net.Socket): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  socket.once('data', (answer: Buffer) => resolve(answer.toString('latin1', 9, 12)))
+  socket.once('close', () => resolve('closed'))
+  socket.on('error', () => {})
+  socket.write('GET / HTTP/1.1\r\nhost: quiet.test\r\n\r\n')
+  return promise
+}
+
+/** The same on a connection of its own. */
+async function askOnce(port: number): Promise<string> {
+  const socket = net.connect({ port, host: '127.0.0.1' })
+  const status = await ask(socket)
+  socket.destroy()
+  return status
+}
+
 /** Streams with bodies that nobody takes, on connections of HTTP/2 that are made one after the other. */
 async function fill(port: number, connections: number): Promise<FramePeer[]> {
   const body = Buffer.alloc(60_000, 'x')
@@ -134,15 +158,6 @@ await test('a worker never dies of memory before it refuses, serves others meanw
   const { port } = amt.address('public')
   const kept = net.connect({ port, host: '127.0.0.1' })
   t.teardown(() => kept.destroy())
-  /** The status of the answer, or that there is none. */
-  const ask = async (socket: net.Socket): Promise<string> => {
-    const { promise, resolve } = Promise.withResolvers<string>()
-    socket.once('data', (answer: Buffer) => resolve(answer.toString('latin1', 9, 12)))
-    socket.once('close', () => resolve('closed'))
-    socket.on('error', () => {})
-    socket.write('GET / HTTP/1.1\r\nhost: quiet.test\r\n\r\n')
-    return promise
-  }
   t.equal(await ask(kept), '200')
   const peers = await fill(port, 250)
   t.equal(await ask(kept), '200', 'a connection that is there')
@@ -152,16 +167,63 @@ await test('a worker never dies of memory before it refuses, serves others meanw
   for (const peer of peers) peer.abort('reset')
   const begun = performance.now()
   const served = await readUntil(
-    async () => {
-      const socket = net.connect({ port, host: '127.0.0.1' })
-      const status = await ask(socket)
-      socket.destroy()
-      return status
-    },
+    async () => askOnce(port),
     status => status === '200',
     25_000,
   )
   t.comment(`served again after ${performance.now() - begun} ms`)
   t.equal(served, '200')
   t.equal(await ask(kept), '200', 'the worker is still the same')
+})
+
+await test('short of open files a worker refuses connections before it runs out of them, and recovers', {
+  skip: process.platform !== 'linux',
+}, async t => {
+  const quiet = await startDeployment(t)
+  const folder = t.testdir({})
+  const file = join(folder, 'proxy.yaml')
+  await writeFile(
+    file,
+    JSON.stringify({
+      ...FIT_FOR_TESTS,
+      listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' }],
+      tenants: [
+        {
+          id: 'quiet',
+          hosts: ['quiet.test'],
+          deployment: { endpoints: [`http://127.0.0.1:${quiet}`] },
+        },
+      ],
+      mixer: { ...MIXER, url: 'http://127.0.0.1:1' },
+      overload: { lag: 'off', cpu: 'off' },
+      workers: 1,
+    }),
+  )
+  const [name, args] = amtCommand(['proxy', '--config', file])
+  const limited = ['-c', `ulimit -n ${FILES} && exec "$@"`, 'sh', name, ...args]
+  const ready = await readyLine(new Program(t, ['sh', limited]))
+  const [{ address }] = ready.bound as [BoundAddress]
+  const port = Number(address.slice(address.lastIndexOf(':') + 1))
+  const kept = net.connect({ port, host: '127.0.0.1' })
+  t.teardown(() => kept.destroy())
+  t.equal(await ask(kept), '200')
+  const idle: net.Socket[] = []
+  const refused = new Set<net.Socket>()
+  while (idle.length < 2 * FILES && refused.size < 20) {
+    const socket = net.connect({ port, host: '127.0.0.1' })
+    idle.push(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => refused.add(socket))
+    await once(socket, 'connect')
+    await new Promise(resolve => setTimeout(resolve, 2))
+  }
+  t.ok(refused.size >= 20, `${refused.size} of ${idle.length}`)
+  t.ok(idle.length > FILES / 2)
+  t.equal(await ask(kept), '200', 'a connection that is there')
+  for (const socket of idle) socket.destroy()
+  const served = await readUntil(
+    async () => askOnce(port),
+    status => status === '200',
+  )
+  t.equal(served, '200')
 })
