@@ -141,6 +141,22 @@ for (const [what, text] of [
     },
   )
 
+for (const [what, text] of [
+  ['less than a method', 'GET'],
+  ['half a preface of HTTP/2', 'PRI * HT'],
+] as const)
+  await proxyTest(
+    `half-open connections: who ends its side behind ${what}, its first bytes, is closed at once`,
+    async (t, lab) => {
+      const proxy = await lab.forOne(await lab.deployment(), HTTP_ONLY)
+      const client = await lab.client(proxy)
+      await client.send(text)
+      client.end()
+      await eventually(() => proxy.worker.openConnections === 0)
+      t.equal(proxy.worker.openConnections, 0)
+    },
+  )
+
 await http2Test(
   'half-open connections over HTTP/2: whole calls are answered, half ones end, and the connection is closed',
   async (t, lab, http2) => {

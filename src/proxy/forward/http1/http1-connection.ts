@@ -156,7 +156,10 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
       this.#end = first.length
       this.pump()
     }
-    this.inbox.attach(this.downstream.socket, this.outbox.handle)
+    const { socket } = this.downstream
+    this.inbox.attach(socket, this.outbox.handle)
+    // Whoever has read the first bytes has seen the end behind them, and nobody sees it twice.
+    if (socket.readableEnded) this.#receivedEnd()
   }
 
   received(bytes: Buffer, length: number): boolean {
