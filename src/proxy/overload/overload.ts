@@ -18,6 +18,9 @@ const BYTES_OF_CALL = 32 * 1024
  */
 const COLLECT_MS = 5_000
 
+/** A tenant for which less waits is not what takes the memory. */
+const MUCH_BUFFERED = 1024 * 1024
+
 export interface OverloadOptions {
   readonly config: OverloadConfig
   /** Monotonic, in ms. */
@@ -54,8 +57,9 @@ export class Overload {
   #refusesCalls = false
   #shrinks = false
   #collectedAt = Number.NEGATIVE_INFINITY
-  /** Calls under way of a tenant of weight 1 that has as much as all have on average. */
-  #evenPart = 0
+  /** Calls under way, and bytes that wait, of a tenant of weight 1 that has as much as those with any have on average. */
+  #evenCalls = 0
+  #evenBuffered = 0
   /** By tenant, then by reason; emptied with each report. */
   #shed = new Map<string, Map<ShedReason, number>>()
 
@@ -121,10 +125,14 @@ export class Overload {
     return this.stopsKeepAlive && runtime !== undefined && this.isHeavy(runtime)
   }
 
-  /** Whether the tenant has, by its weight, as many calls under way as all have on average, or more; one is never many. */
+  /**
+   * Whether the tenant has, by its weight, as much as tenants have on average, or more: calls under way, of which one is
+   * never many, or bytes that wait for slow peers.
+   */
   isHeavy({ limiter, weight }: TenantRuntime): boolean {
-    const { activeCalls } = limiter
-    return activeCalls > 1 && activeCalls >= this.#evenPart * weight
+    const { activeCalls, buffered } = limiter
+    if (activeCalls > 1 && activeCalls >= this.#evenCalls * weight) return true
+    return buffered >= MUCH_BUFFERED && buffered >= this.#evenBuffered * weight
   }
 
   /** What was counted since the last time, and how it is now. */
@@ -156,13 +164,18 @@ export class Overload {
 
   #measure(): void {
     let calls = 0
-    let weights = 0
+    let callers = 0
+    let bytes = 0
+    let holders = 0
     for (const { limiter, weight } of this.#options.runtimes()) {
-      if (limiter.activeCalls === 0) continue
-      calls += limiter.activeCalls
-      weights += weight
+      const { activeCalls, buffered } = limiter
+      calls += activeCalls
+      if (activeCalls > 0) callers += weight
+      bytes += buffered
+      if (buffered > 0) holders += weight
     }
-    this.#evenPart = weights === 0 ? 0 : calls / weights
+    this.#evenCalls = callers === 0 ? 0 : calls / callers
+    this.#evenBuffered = holders === 0 ? 0 : bytes / holders
   }
 
   #countShed(tenant: string, reason: ShedReason): void {

@@ -14,8 +14,9 @@ const CALM: LoadFigures = {
 }
 const CALL = { admitted: () => {}, shed: () => {} }
 
-function runtimeOf(id: string, activeCalls: number, weight = 1): TenantRuntime {
-  return { tenant: { id }, limiter: { activeCalls }, weight, share: undefined } as TenantRuntime
+function runtimeOf(id: string, activeCalls: number, weight = 1, buffered = 0): TenantRuntime {
+  const limiter = { activeCalls, buffered }
+  return { tenant: { id }, limiter, weight, share: undefined } as TenantRuntime
 }
 
 function setUp(...runtimes: TenantRuntime[]) {
@@ -57,6 +58,18 @@ await test('a tenant alone is refused as well, as it is what takes the memory; o
   be({ memory: 0.91 })
   t.equal(overload.enter(CALL, alone), 'shed')
   t.equal(overload.enter(CALL, runtimeOf('other', 1)), 'admitted')
+  t.end()
+})
+
+await test('a tenant with few calls for which very much waits is among the heaviest', t => {
+  const bulk = runtimeOf('bulk', 1, 1, 50_000_000)
+  const large = runtimeOf('large', 1, 100, 60_000_000)
+  const small = runtimeOf('small', 1, 1, 900_000)
+  const { overload, be } = setUp(bulk, large, small)
+  be({ memory: 0.91 })
+  t.equal(overload.enter(CALL, bulk), 'shed')
+  t.equal(overload.enter(CALL, large), 'admitted', 'it has little for its weight')
+  t.equal(overload.enter(CALL, small), 'admitted')
   t.end()
 })
 
