@@ -42,6 +42,11 @@ export class GrpcMessageCounter {
   /** Of the message: as far as it is known within the prefix, what is missing of it after that. */
   #rest = 0
 
+  /** Whether nothing of a message has come that is not whole yet. */
+  get between(): boolean {
+    return this.#prefix === 0
+  }
+
   /** For another call. */
   reset(): void {
     this.count = 0

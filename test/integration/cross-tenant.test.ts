@@ -45,7 +45,7 @@ const CLIENTS = 64
 const HTTP2_VISITS = 0.35
 /** What the deployments of a tenant speak, by the number of the tenant. */
 const SPOKEN = ['http', 'h2c', 'http', 'h2'] as const
-const DEADLINE_MS = 240_000
+const DEADLINE_MS = 420_000
 /** Nothing ends for so long: it never will. */
 const STALLED_MS = 30_000
 

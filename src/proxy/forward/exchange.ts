@@ -263,10 +263,11 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
   #awaitBody(): void {
     const { watch, context } = this.#caller
     const { body, idle } = context.config.timeouts
-    // The stream of a call of gRPC is a conversation: who is silent in it is not slow.
-    const { grpc } = this.request
-    watch.wait('body', grpc ? idle : body)
-    if (!grpc) watch.watchUpload()
+    // The stream of a call of gRPC is a conversation: who is silent between two messages is not slow.
+    const silent = this.#account.grpc?.requests.between === true
+    watch.wait('body', silent ? idle : body)
+    if (silent) watch.unwatchUpload()
+    else watch.watchUpload()
   }
 
   // === the body of the request

@@ -77,6 +77,16 @@ await test('messages are counted when their last octet has passed, at every spli
   t.end()
 })
 
+await test('it is known whether a message is on its way', t => {
+  const counter = new GrpcMessageCounter()
+  t.equal(counter.between, true)
+  for (const octet of message(3)) {
+    counter.pass(Buffer.of(octet), 0, 1)
+    t.equal(counter.between, counter.count === 1)
+  }
+  t.end()
+})
+
 await test('of a range only what lies between its ends is looked at', t => {
   const counter = new GrpcMessageCounter()
   const bytes = Buffer.concat([Buffer.from([9, 9]), message(3), Buffer.from([9, 9])])
