@@ -36,6 +36,8 @@ export class MarkedDeployment {
   readonly #host: string
   readonly #spoken: Spoken
   readonly #random: SeededRandom
+  /** Of TLS: what its sockets stand on. */
+  readonly #beneath = new Set<Socket>()
   readonly #sockets = new Set<Socket>()
   #server: Server | undefined
   #port = 0
@@ -63,6 +65,11 @@ export class MarkedDeployment {
         : createServer(options, accept)
     this.#server = server
     server.on('tlsClientError', (_error, socket) => socket.destroy())
+    if (version === 'h2')
+      server.on('connection', (socket: Socket) => {
+        this.#beneath.add(socket)
+        socket.on('close', () => this.#beneath.delete(socket))
+      })
     server.listen(this.#port, this.#host)
     await once(server, 'listening')
     const address = server.address()
@@ -114,6 +121,8 @@ export class MarkedDeployment {
       if (how === 'reset' && !socket.writableEnded) cut(socket)
       else socket.destroy()
     }
+    // One in the middle of its handshake is no socket yet: it would live on, and the server wait for its end.
+    for (const socket of this.#beneath) socket.destroy()
     await promise
   }
 }
