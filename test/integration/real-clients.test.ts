@@ -352,7 +352,7 @@ await test('openssl s_client', { skip: WITHOUT_OPENSSL }, async t => {
 
   for (const id of ['acme', 'globex']) {
     const { stdout } = await connect(
-      [...ours, '-servername', `${id}.test`, '-alpn', 'h2,http/1.1'],
+      [...ours, '-servername', `${id}.test`, '-alpn', 'http/1.1'],
       `${id}.test`,
     )
     t.match(stdout.toString(), 'ALPN protocol: http/1.1')

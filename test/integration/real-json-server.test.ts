@@ -81,7 +81,14 @@ await test('json-server with API keys on a shared listener', { skip: WITHOUT_CUR
   await t.test('the same keys open the same data over TLS', async t => {
     const { host, port } = amt.address('tls')
     for (const tenant of [acme, globex]) {
-      const args = ['--cacert', join(folder, 'ca.crt'), '-H', `x-api-key: ${tenant.key}`]
+      // By HTTP/2 curl counts heads as text, and not as they are sent.
+      const args = [
+        '--http1.1',
+        '--cacert',
+        join(folder, 'ca.crt'),
+        '-H',
+        `x-api-key: ${tenant.key}`,
+      ]
       const [gone, got] = await curl([
         [...args, '-X', 'DELETE', `https://${host}:${port}/posts/3`],
         [...args, `https://${host}:${port}/posts/1`],

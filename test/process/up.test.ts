@@ -175,7 +175,7 @@ await test('every printed command works as printed, and a restart keeps notes, l
   t.match(JSON.parse(await paste(cwd, commands.get('client certificate'))), { count: 0, notes: [] })
   t.match(JSON.parse(await paste(cwd, commands.get('private address'))), hello)
   const refusal = await paste(cwd, commands.get('unroutable'))
-  t.match(refusal, /^HTTP\/1\.1 401 /)
+  t.match(refusal, /^HTTP\/(1\.1|2) 401 /)
   t.match(refusal, '"type":"about:amt/unroutable"')
   const usage = await pasteUntil(cwd, commands.get('usage'), /acme\s+3\b[^]*globex\s+1\b/)
   t.match(
