@@ -28,8 +28,10 @@ export const overload = z.strictObject({
     .union([z.literal('off').transform(() => 0), fraction()], {
       error: 'must be off or a percentage from 0% to 100%',
     })
-    .prefault('90%')
-    .describe('A worker whose event loop works for so much of the time is busy; or off.'),
+    .prefault('off')
+    .describe(
+      'A worker whose event loop works for so much of the time is busy as well; off by default, since one that is not late keeps nobody waiting.',
+    ),
   callsATurn: z
     .number({ error: CALLS_A_TURN })
     .int(CALLS_A_TURN)

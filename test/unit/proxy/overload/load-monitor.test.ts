@@ -22,7 +22,7 @@ class Lab {
   readonly monitor: LoadMonitor
 
   constructor(config: Record<string, unknown> = {}) {
-    this.monitor = new LoadMonitor(overloadSchema.parse(config))
+    this.monitor = new LoadMonitor(overloadSchema.parse({ cpu: '90%', ...config }))
   }
 
   /** It is so for as many ticks. */
@@ -43,6 +43,12 @@ await test('not busy is level 0', t => {
   const lab = new Lab()
   lab.be({ lagMs: 5, cpu: 0.8, memory: 0.7, descriptors: 0.8, accept_queue: 0.3 }, 100)
   t.equal(lab.monitor.level, 0)
+  t.end()
+})
+
+await test('by default a worker may work all of the time, as long as it is not late', t => {
+  t.equal(overloadSchema.parse({}).cpu, 0, 'off')
+  t.equal(new Lab({ cpu: 'off' }).be({ lagMs: 5, cpu: 1 }, 100).monitor.level, 0)
   t.end()
 })
 
