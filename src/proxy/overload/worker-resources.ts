@@ -6,9 +6,14 @@ import { machineMemory } from '../../runtime/machine-memory.ts'
 import { openFiles, openFilesAreCounted, openFilesLimit } from '../../runtime/open-files.ts'
 import type { LoadFigures } from './load-monitor.ts'
 
-/** Heap (0.7 µs) and open files (4 µs) are asked each time; what costs more is not: an accept queue takes some 50 µs. */
+/** Heap (0.7 µs) and open files (4 µs) are asked each time; what costs more is not. */
 const LISTED_FILES_MS = 1_000
+/**
+ * The kernel goes through its whole table of connections for a machine without listeners of IPv6, which takes some 10 ms: asked
+ * twice a second that was 2 % of a worker. A loop that is in time has accepted all that came, so it is asked behind a late one.
+ */
 const ACCEPT_QUEUE_MS = 500
+const LATE_MS = 10
 
 export interface ResourceOptions {
   /** How often it is looked, in ms. */
@@ -47,7 +52,8 @@ export class WorkerResources {
     const loop = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(loop, this.#loop)
     this.#loop = loop
-    this.#lookAtSystem(now, ports)
+    this.#lookAtFiles(now)
+    this.#lookAtQueues(now, lagMs, ports)
     return {
       lagMs,
       cpu: utilization,
@@ -67,16 +73,19 @@ export class WorkerResources {
     return Math.max(heap / most, (heap + outside) / this.#memory)
   }
 
-  #lookAtSystem(now: number, ports: ReadonlySet<number>): void {
-    if (now - this.#filesAt >= this.#filesEvery) {
-      this.#filesAt = now
-      const files = openFiles()
-      this.#descriptors =
-        files === undefined || this.#filesLimit === undefined ? 0 : files / this.#filesLimit
-    }
-    if (now - this.#queueAt >= ACCEPT_QUEUE_MS) {
+  #lookAtFiles(now: number): void {
+    if (now - this.#filesAt < this.#filesEvery) return
+    this.#filesAt = now
+    const files = openFiles()
+    this.#descriptors =
+      files === undefined || this.#filesLimit === undefined ? 0 : files / this.#filesLimit
+  }
+
+  #lookAtQueues(now: number, lagMs: number, ports: ReadonlySet<number>): void {
+    if (now - this.#queueAt < ACCEPT_QUEUE_MS) return
+    if (lagMs >= LATE_MS) {
       this.#queueAt = now
       this.#acceptQueue = longestAcceptQueue(ports) / this.#queueLimit
-    }
+    } else this.#acceptQueue = 0
   }
 }
