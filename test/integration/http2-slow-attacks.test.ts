@@ -186,6 +186,7 @@ await test('a slow body ends its own stream and no other', async t => {
     if (id > 200) throw new Error('it goes on')
     client.send(frame(DATA, 1, 'x'), request(id))
     t.equal((await client.answered(id)).status, 200)
+    // The pace of the attack.
     await new Promise(resolve => setTimeout(resolve, 100))
   }
   t.equal(slow.status, 408)

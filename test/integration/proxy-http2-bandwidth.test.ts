@@ -105,6 +105,7 @@ for (const how of ['the field priority', 'PRIORITY_UPDATE'] as const)
           frame(PRIORITY_UPDATE, 0, Buffer.concat([uint32(urgent.id), Buffer.from('u=0')])),
         )
       await deployment.came(others.length + 1)
+      // What of the answers waits in the proxy by now cannot be seen from outside.
       await new Promise(resolve => setTimeout(resolve, 300))
       client.socket.resume()
       await duration(urgent)

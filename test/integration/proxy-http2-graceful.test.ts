@@ -236,6 +236,7 @@ await http2Test(
     const [old] = deployment.connections as [FramePeer]
     // The client's own connection is as old, and is told so.
     await client.until(() => client.goneAways.length > 1)
+    // Nothing says that the one to the deployment is: ages differ by a tenth either way.
     await new Promise(resolve => setTimeout(resolve, 300))
     const other = await http2.client(proxy)
     const last = request(other)
@@ -451,6 +452,7 @@ await http2Test(
     await deployment.came(1)
     const [peer] = deployment.connections as [FramePeer]
     await peer.until(() => peer.pings === 2)
+    // That nothing comes shows in time alone: two intervals and a half.
     await new Promise(resolve => setTimeout(resolve, 2_500))
     t.equal(peer.pings, 2, 'a server of gRPC would end the connection at the third')
     respond(deployment.streams[0]?.stream as FrameStream)
