@@ -14,6 +14,8 @@ await test('books that balance, and books that do not', async t => {
   const client = await primary.client()
   await client.ask('use acme:3')
   await client.ask('use globex:4')
+  // Before, the books balance just as well: with less acknowledged and more pending.
+  await primary.booked(7)
   const env = { AMT_MIXER_URL: mixer.url, AMT_MIXER_TOKEN: TOKEN }
   const admin = ['--admin', await primary.adminUrl()]
   const well = await runAmt(['reconcile', ...admin], { env })

@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 import { type ConfigStore, openConfig } from '../../src/config/config-store.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
+import { type ProxyBooks, proxyBooksSchema } from '../../src/contracts/reconcile.ts'
 import { type ProxyResult, runProxy } from '../../src/proxy/app.ts'
 import type { BoundAddress } from '../../src/proxy/ipc.ts'
 import type { PreparedWorkers } from '../../src/proxy/primary/prepared-workers.ts'
@@ -96,6 +97,15 @@ export class StartedPrimary {
 
   async json<T = Record<string, unknown>>(path: string): Promise<T> {
     return JSON.parse((await this.get(path)).body) as T
+  }
+
+  /** The books, once this many calls are counted and the ledger has them all. That shows no event, so it is asked for. */
+  async booked(calls: number): Promise<ProxyBooks> {
+    for (;;) {
+      const books = proxyBooksSchema.parse(await this.json('/reconcile'))
+      const { counted, acknowledged } = books.totals
+      if (Number(counted.calls) === calls && Number(acknowledged.calls) === calls) return books
+    }
   }
 
   async post(path: string): Promise<{ status: number; json: Record<string, unknown> }> {
