@@ -24,6 +24,7 @@ import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
 import { TenantView } from './primary/tenant-view.ts'
+import { WorkerMetrics } from './primary/worker-metrics.ts'
 import { type StartResult, WorkerPool, type WorkerStart } from './primary/worker-pool.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
@@ -75,6 +76,7 @@ class ProxyPrimary {
   readonly #shipper: JournalShipper
   readonly #registrar: Registrar
   readonly #reloader: Reloader
+  readonly #workerMetrics = new WorkerMetrics(() => this.#pool.states())
   readonly #workerCount: number
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
@@ -101,7 +103,7 @@ class ProxyPrimary {
     this.#metrics = new ProxyMetrics({
       tenants: config.metrics.tenants,
       live: this.#live,
-      others: this.#keyExpiry.readers(),
+      others: [...this.#workerMetrics.readers(), ...this.#keyExpiry.readers()],
       now: () => systemClock.now(),
       backlog: () => {
         const { bytesPending, lagMs } = this.#shipper.status()
@@ -337,12 +339,14 @@ class ProxyPrimary {
   #record(slot: number, report: WorkerReport): void {
     this.#live.record(slot, report)
     this.#metrics.record(report)
+    this.#workerMetrics.record(slot, report)
     this.#keyUses.record(report.keyUses)
     this.#shipper.count(slot, report.journal.producer, report.usage)
   }
 
   #gone(slot: number): void {
     this.#live.forget(slot)
+    this.#workerMetrics.forget(slot)
     this.#shipper.workerGone(slot)
   }
 

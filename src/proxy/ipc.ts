@@ -6,6 +6,7 @@ import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { UsageRecord } from '../contracts/usage-report.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
+import type { ProcessFigures } from '../runtime/process-figures.ts'
 import type { TlsMaterial } from './listener/tls-material.ts'
 import type { TicketSecrets } from './listener/tls-tickets.ts'
 import type { OverloadStep, Resource } from './overload/load-monitor.ts'
@@ -160,6 +161,7 @@ export interface WorkerReport {
   }[]
   /** Highest since the last report. */
   readonly eventLoopLagMs: number
+  readonly process: ProcessFigures
   readonly overload: OverloadFigures
   readonly shed: readonly ShedCount[]
   readonly journal: JournalFigures

@@ -7,6 +7,8 @@ import { startMixer } from '../support/start-mixer.ts'
 import { type FakeClient, StartedPrimary } from '../support/start-primary.ts'
 
 const DIED = 'worker died and is replaced'
+const CRASH_LOOP = 'crash loop: workers die soon after their start, and the next one waits'
+const NO_PROCESS = 'the process of a worker cannot be started; tried again'
 
 await test('a worker that dies is replaced, and connections of the other live on', async t => {
   const mixer = await startMixer(t)
@@ -76,7 +78,7 @@ await test('a worker that is killed from outside is named with its signal', asyn
   t.match(await primary.log.first(DIED), { signal: 'SIGKILL', code: null })
 })
 
-await test('from the third death in a row on the next worker waits', async t => {
+await test('crash loop: from the third death in a row on the next worker waits, and log and metrics say so', async t => {
   const primary = new StartedPrimary(t, {
     mixerUrl: (await startMixer(t)).url,
     workers: 1,
@@ -90,9 +92,31 @@ await test('from the third death in a row on the next worker waits', async t => 
     delays.push((await died).delayMs)
   }
   t.same(delays, [0, 0, 250])
+  t.match(await primary.log.first(CRASH_LOOP), { worker: 1, deaths: 3, delayMs: 250 })
   t.match(await primary.json('/readyz'), { status: 'no worker' })
+  const { body } = await primary.get('/metrics')
+  t.match(body, /^amt_worker_restarts_total 3$/m)
+  t.match(body, /^amt_workers\{state="serving"\} 0$/m)
+  t.match(body, /^amt_workers\{state="waiting"\} 1$/m)
   primary.signals.stop('SIGTERM')
   t.same(await primary.ended, { exitCode: 0 }, 'a drain does not wait for the next worker')
+})
+
+await test('a process that cannot be started is tried again, and serves when it can be', async t => {
+  const primary = new StartedPrimary(t, { workers: 2 })
+  const [staying, dying] = await clientsOfTwoWorkers(primary)
+  const { execPath } = process
+  process.execPath = '/nowhere/node'
+  t.teardown(() => {
+    process.execPath = execPath
+  })
+  dying.socket.write('crash\n')
+  await dying.closed
+  t.match(await primary.log.first(NO_PROCESS), { worker: Number, delayMs: 250 })
+  t.match((await primary.get('/metrics')).body, /^amt_workers\{state="waiting"\} 1$/m)
+  await staying.ask('hello')
+  process.execPath = execPath
+  await until(async () => (await primary.json('/readyz')).workers, { ready: 2, count: 2 })
 })
 
 await test('what a dead worker had open is no longer counted as open', async t => {

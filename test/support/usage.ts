@@ -49,6 +49,7 @@ export function emptyReport(): WorkerReport {
     },
     endpoints: [],
     eventLoopLagMs: 0,
+    process: { residentBytes: 0, heapBytes: 0, externalBytes: 0, cpuUserMs: 0, cpuSystemMs: 0 },
     overload: {
       steps: [],
       lagMs: 0,

@@ -13,12 +13,15 @@ import type {
   WorkerMessage,
   WorkerReport,
 } from '../ipc.ts'
-import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
+import { type PreparedWorker, type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
 import { tenantMessages } from './tenant-stream.ts'
+import { WORKER_STATES, type WorkerStateLabel } from './worker-metrics.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 const START_TIMEOUT_MS = 60_000
 const APPLY_TIMEOUT_MS = 30_000
+const NO_PROCESS = 'the process of a worker cannot be started; tried again'
+const CRASH_LOOP = 'crash loop: workers die soon after their start, and the next one waits'
 
 type StartMessage = Extract<PrimaryMessage, { kind: 'start' }>
 
@@ -79,6 +82,13 @@ export class WorkerPool {
     return this.#slots.filter(({ state }) => state === 'ready').length
   }
 
+  /** How many workers are in each state. */
+  states(): Record<WorkerStateLabel, number> {
+    const counts = Object.fromEntries(WORKER_STATES.map(state => [state, 0]))
+    for (const { label } of this.#slots) counts[label] = (counts[label] ?? 0) + 1
+    return counts as Record<WorkerStateLabel, number>
+  }
+
   /** Resolves when all workers serve, or as soon as all have said why they do not. Those that do must then be ended. */
   async start(): Promise<StartResult> {
     setUpWorkers(this.#options.entry)
@@ -130,6 +140,7 @@ export class WorkerPool {
   /** Tells the workers to end; kills what is still there after `deadlineMs`. Resolves when all are gone. */
   async drain(deadlineMs: number): Promise<void> {
     this.#end()
+    for (const slot of this.#slots) slot.ending = true
     for (const slot of this.#slots) {
       // One that has not been told what to do has nothing to end.
       if (slot.state === 'forked') slot.kill()
@@ -182,11 +193,23 @@ export class WorkerPool {
   }
 
   #fork(slot: WorkerSlot): void {
-    const prepared = this.#options.prepared?.take()
-    const worker = prepared?.worker ?? cluster.fork()
+    let prepared: PreparedWorker
+    try {
+      prepared = this.#options.prepared?.take() ?? { worker: cluster.fork(), heard: [] }
+    } catch (error) {
+      this.#missed(slot, error)
+      return
+    }
+    const { worker, heard } = prepared
     slot.hold(worker, this.#options.clock.monotonic())
     worker.on('message', (message: WorkerMessage) => this.#heard(slot, message))
     worker.on('error', error => {
+      // Where there is no process (no descriptor, memory or process id to be had), there will be no exit either.
+      if (worker.process.pid === undefined) {
+        delete cluster.workers?.[worker.id]
+        this.#missed(slot, error)
+        return
+      }
       this.#options.logger.error({ err: error, worker: slot.number }, 'worker channel failed')
     })
     worker.on('exit', (code, signal) => {
@@ -195,7 +218,21 @@ export class WorkerPool {
         worker.once('disconnect', () => this.#died(slot, worker, { code, signal }))
       else this.#died(slot, worker, { code, signal })
     })
-    for (const message of prepared?.heard ?? []) this.#heard(slot, message)
+    for (const message of heard) this.#heard(slot, message)
+  }
+
+  /** No process could be started: tried again, more and more slowly. */
+  #missed(slot: WorkerSlot, error: unknown): void {
+    const delayMs = slot.missed(this.#options.clock.monotonic())
+    const problem = `worker ${slot.number}: its process cannot be started: ${String(error)}`
+    this.#births.get(slot)?.({ configuration: false, problems: [problem] })
+    if (this.#phase === 'ending') {
+      this.#settleEnd()
+      return
+    }
+    if (this.#phase === 'starting') return
+    this.#options.logger.error({ err: error, worker: slot.number, delayMs }, NO_PROCESS)
+    slot.restart = setTimeout(() => this.#fork(slot), delayMs)
   }
 
   #heard(slot: WorkerSlot, message: WorkerMessage): void {
@@ -271,10 +308,13 @@ export class WorkerPool {
     }
     // A first start that fails ends the proxy; whoever called start() does that.
     if (this.#phase === 'starting' && !served) return
+    const { number, deaths } = slot
+    const workerPid = worker.process.pid
     logger.error(
-      { worker: slot.number, workerPid: worker.process.pid, ...how, delayMs },
+      { worker: number, workerPid, ...how, delayMs, deaths },
       'worker died and is replaced',
     )
+    if (delayMs > 0) logger.error({ worker: number, deaths, delayMs }, CRASH_LOOP)
     this.#options.onRestart()
     if (this.#phase === 'running') this.#shareLimits()
     if (delayMs === 0) this.#fork(slot)

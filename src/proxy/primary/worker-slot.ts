@@ -1,10 +1,11 @@
 /** One place for a worker: who holds it, how far that worker is, and when the next one may come. */
 import type { Worker } from 'node:cluster'
 import type { PrimaryMessage } from '../ipc.ts'
+import type { WorkerStateLabel } from './worker-metrics.ts'
 
 /** A worker that lives this long after its start has not died of its start. */
 const STABLE_MS = 10_000
-/** Deaths in a row that are answered by a new worker at once. */
+/** Deaths in a row that are answered by a new worker at once; what comes after is a crash loop. */
 const FREE_RESTARTS = 2
 const FIRST_DELAY_MS = 250
 const LAST_DELAY_MS = 5_000
@@ -15,6 +16,8 @@ export class WorkerSlot {
   worker: Worker | undefined
   /** `started`: it has been sent its configuration. */
   state: 'gone' | 'forked' | 'started' | 'ready' = 'gone'
+  /** It has been told to end. */
+  ending = false
   /** Set while the next worker waits for its time. */
   restart: NodeJS.Timeout | undefined
   /** What is sent piece by piece, one after the other. */
@@ -33,6 +36,17 @@ export class WorkerSlot {
     this.#bornAt = now
   }
 
+  /** Deaths in a row, each soon after its start. */
+  get deaths(): number {
+    return this.#deaths
+  }
+
+  /** There was no process to be had. Returns how long to wait until the next attempt, in ms. */
+  missed(now: number): number {
+    this.#bornAt = now
+    return Math.max(FIRST_DELAY_MS, this.release(now))
+  }
+
   /** The worker is gone. Returns how long to wait for the next one, in ms. */
   release(now: number): number {
     this.worker = undefined
@@ -42,6 +56,13 @@ export class WorkerSlot {
     return delayed <= 0
       ? 0
       : Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(delayed - 1, 10))
+  }
+
+  /** What it does, as operators see it. */
+  get label(): WorkerStateLabel {
+    if (this.ending) return 'ending'
+    if (this.state === 'ready') return 'serving'
+    return this.state === 'gone' ? 'waiting' : 'starting'
   }
 
   /** Sends if there is somebody to read it. */

@@ -12,6 +12,7 @@ import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { DnsLookup, type NameLookup } from '../../runtime/names/dns-lookup.ts'
 import { MAX_ADDRESSES, NameResolver } from '../../runtime/names/name-resolver.ts'
+import { ProcessWatch } from '../../runtime/process-figures.ts'
 import { TurnClock } from '../../runtime/turn-clock.ts'
 import { Authenticator } from '../credential/authenticator.ts'
 import { AccessLog } from '../forward/access-log.ts'
@@ -95,6 +96,7 @@ export class Worker {
   readonly #report: (report: WorkerReport) => void
   readonly #census: EndpointCensus
   readonly #lag = monitorEventLoopDelay({ resolution: 10 })
+  readonly #process = new ProcessWatch()
   readonly #intervals: NodeJS.Timeout[] = []
   readonly #workers: number
   /** A change whose last piece is not there yet. */
@@ -217,6 +219,7 @@ export class Worker {
       tokenIssuers: authenticator.takeIssuerFigures(clock.now()),
       endpoints: this.#census.changes(clock.monotonic()),
       eventLoopLagMs,
+      process: this.#process.take(),
       ...overload.take(),
       journal: journal.takeFigures(),
       quotaOpened: quotas.takeOpened(),

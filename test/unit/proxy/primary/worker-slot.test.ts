@@ -28,6 +28,13 @@ await test('a worker that has lived for ten seconds begins a new count', async t
   t.equal(slot.release(30_002), 250)
 })
 
+await test('where no process can be had each attempt waits, too, and longer each time', async t => {
+  const slot = new WorkerSlot(1)
+  const delays = [0, 0, 0, 0].map(now => slot.missed(now))
+  t.same(delays, [250, 250, 250, 500])
+  t.equal(slot.deaths, 4)
+})
+
 await test('an empty slot takes messages and signals without an error', async t => {
   const slot = new WorkerSlot(1)
   slot.send({ kind: 'drain' })
