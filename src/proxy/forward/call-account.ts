@@ -43,6 +43,8 @@ const TOO_MANY_STREAMS: Refusal = limitOf('tenant_overloaded', 'streams')
 export class CallAccount {
   /** Set from the verdict to the end of the call; holds one place of the tenant's concurrency. */
   runtime: TenantRuntime | undefined
+  /** Of the request, by the limit at the call's begin. */
+  maxBodyBytes = Number.POSITIVE_INFINITY
   /** Whether the deployment has seen the call: then it is usage, however it ends. */
   wasSent = false
   /** Of the present call where it is one of gRPC; whoever passes its messages on shows them to it. */
@@ -110,16 +112,13 @@ export class CallAccount {
     return this.#tenantId
   }
 
-  get maxBodyBytes(): number {
-    return this.runtime?.limiter.maxBodyBytes ?? Number.POSITIVE_INFINITY
-  }
-
   /** A call begins; its head took `consumed` bytes, which are among those received. */
   begin(subject: CallSubject, consumed: number): void {
     this.#subject = subject
     this.#open = true
     this.#tenantId = ''
     this.runtime = undefined
+    this.maxBodyBytes = Number.POSITIVE_INFINITY
     this.wasSent = false
     this.ingressDebtMs = 0
     this.egressDebtMs = 0
@@ -142,6 +141,7 @@ export class CallAccount {
 
   route(runtime: TenantRuntime, routability: Routability): void {
     this.runtime = runtime
+    this.maxBodyBytes = runtime.limiter.maxBodyBytes
     this.#tenantId = runtime.tenant.id
     this.#routability = routability
   }

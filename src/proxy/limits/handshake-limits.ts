@@ -8,7 +8,7 @@ import type { Tenant } from '../tenant/tenant.ts'
 import { NamedRate } from './named-rate.ts'
 
 export class HandshakeLimits {
-  /** A tenant that has changed is another object, and begins anew. */
+  /** A tenant that has changed is another object, see `succeed`. */
   #rates = new WeakMap<Tenant, NamedRate>()
   readonly #defaults: () => LimitsConfig
   #workers: number
@@ -47,8 +47,15 @@ export class HandshakeLimits {
     this.#shares += 1
   }
 
-  /** The limits of the service have changed. */
+  /** The limits of the service have changed; those that tenants have of their own stay what they are. */
   reset(): void {
     this.#rates = new WeakMap()
+  }
+
+  /** `former` is `next` from now on: where its rate is the same, what was taken of it stays taken. */
+  succeed(former: Tenant, next: Tenant): void {
+    const rate = this.#rates.get(former)
+    if (rate !== undefined && former.config.limits.handshakes === next.config.limits.handshakes)
+      this.#rates.set(next, rate)
   }
 }

@@ -3,24 +3,25 @@ import { limitText, policyText, type RateFields } from './rate-fields.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Refusal } from './refusal.ts'
 
+/** Of all workers. */
+export interface ConfiguredRate {
+  readonly perSecond: number | undefined
+  readonly burst: number | undefined
+}
+
 export class NamedRate {
   readonly name: string
-  readonly #perSecond: number | undefined
-  readonly #burst: number
   readonly #limit: RateLimit
+  #perSecond: number | undefined
+  #burst: number
   /** Made with the first answer that says it. */
   #policy: string | undefined
 
   /** `perSecond` and `burst` are those of all `workers`; without `perSecond` there is no limit. */
-  constructor(
-    name: string,
-    { perSecond, burst }: { perSecond: number | undefined; burst: number | undefined },
-    workers: number,
-  ) {
+  constructor(name: string, rate: ConfiguredRate, workers: number) {
     this.name = name
-    this.#perSecond = perSecond
-    // A second's worth, but one at least.
-    this.#burst = Math.max(1, Math.ceil(burst ?? perSecond ?? 1))
+    this.#perSecond = rate.perSecond
+    this.#burst = burstOf(rate)
     this.#limit = new RateLimit(...this.#share(workers))
   }
 
@@ -30,6 +31,14 @@ export class NamedRate {
 
   idle(now: number): boolean {
     return this.#limit.idle(now)
+  }
+
+  /** Another rate from now on; what was taken stays taken. */
+  change(rate: ConfiguredRate, workers: number, now: number): void {
+    this.#perSecond = rate.perSecond
+    this.#burst = burstOf(rate)
+    this.#policy = undefined
+    this.share(workers, now)
   }
 
   /** So many share it from now on. */
@@ -69,4 +78,9 @@ export class NamedRate {
     this.#policy ??= policyText({ name: this.name, quota: this.#burst, windowMs })
     return this.#policy
   }
+}
+
+/** A second's worth where nothing is said, but one at least. */
+function burstOf({ perSecond, burst }: ConfiguredRate): number {
+  return Math.max(1, Math.ceil(burst ?? perSecond ?? 1))
 }

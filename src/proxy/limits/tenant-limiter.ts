@@ -3,7 +3,7 @@
  * configured figure divided by the number of workers that serve; nothing here crosses a process.
  */
 import type { LimitsConfig } from '../../config/schema.ts'
-import { NamedRate } from './named-rate.ts'
+import { type ConfiguredRate, NamedRate } from './named-rate.ts'
 import { Pacer } from './pacer.ts'
 import type { RateFields } from './rate-fields.ts'
 import type { Refusal } from './refusal.ts'
@@ -14,15 +14,15 @@ const TOO_MANY_CONNECTIONS: Refusal = limitOf('too_many_connections', 'connectio
 
 export class TenantLimiter {
   /** Largest request body in bytes. */
-  readonly maxBodyBytes: number
+  maxBodyBytes: number
   /** Calls under way on one connection. */
-  readonly maxStreams: number
+  maxStreams: number
   readonly ingress: Pacer
   readonly egress: Pacer
   /** Bytes that wait for slow peers; whoever keeps some adds them, and takes them off when they have left. */
   buffered = 0
-  readonly #maxBuffered: number
-  readonly #limits: LimitsConfig
+  #maxBuffered: number
+  #limits: LimitsConfig
   readonly #calls: NamedRate
   readonly #newConnections: NamedRate
   #maxCalls: number
@@ -33,11 +33,9 @@ export class TenantLimiter {
   /** `limits` and, for what they leave out, `defaults` are those of all `workers`. */
   constructor(limits: LimitsConfig, defaults: LimitsConfig, workers: number) {
     const all = limitsOver(limits, defaults)
-    const { requests, burst, newConnections } = all
     this.#limits = all
-    this.#calls = new NamedRate('requests', { perSecond: requests, burst }, workers)
-    const connecting = { perSecond: newConnections, burst: undefined }
-    this.#newConnections = new NamedRate('newConnections', connecting, workers)
+    this.#calls = new NamedRate('requests', rateOfCalls(all), workers)
+    this.#newConnections = new NamedRate('newConnections', rateOfConnections(all), workers)
     this.#maxCalls = shareOf(all.concurrency, workers)
     this.#maxConnections = shareOf(all.connections, workers)
     this.ingress = new Pacer(shareOf(all.ingress, workers))
@@ -45,6 +43,18 @@ export class TenantLimiter {
     this.maxBodyBytes = all.body ?? Number.POSITIVE_INFINITY
     this.#maxBuffered = all.buffered ?? Number.POSITIVE_INFINITY
     this.maxStreams = all.streams ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Other limits from now on; what is under way and what was taken stays so. Arguments are as those of a new one. */
+  change(limits: LimitsConfig, defaults: LimitsConfig, workers: number, now: number): void {
+    const all = limitsOver(limits, defaults)
+    this.#limits = all
+    this.#calls.change(rateOfCalls(all), workers, now)
+    this.#newConnections.change(rateOfConnections(all), workers, now)
+    this.maxBodyBytes = all.body ?? Number.POSITIVE_INFINITY
+    this.#maxBuffered = all.buffered ?? Number.POSITIVE_INFINITY
+    this.maxStreams = all.streams ?? Number.POSITIVE_INFINITY
+    this.share(workers, now)
   }
 
   /** So many workers share the limits from now on; what is under way and what was taken stays so. */
@@ -123,6 +133,14 @@ export class TenantLimiter {
 /** The limits of a tenant, and those of the service where it has none of its own. */
 export function limitsOver(limits: LimitsConfig, defaults: LimitsConfig): LimitsConfig {
   return { ...defaults, ...limits }
+}
+
+function rateOfCalls({ requests, burst }: LimitsConfig): ConfiguredRate {
+  return { perSecond: requests, burst }
+}
+
+function rateOfConnections({ newConnections }: LimitsConfig): ConfiguredRate {
+  return { perSecond: newConnections, burst: undefined }
 }
 
 function shareOf(limit: number | undefined, workers: number): number {

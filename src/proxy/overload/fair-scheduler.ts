@@ -82,6 +82,14 @@ export class FairScheduler {
     if (share.queue.size === 0) this.#leaveRound(share)
   }
 
+  /** The tenant has another weight from now on. */
+  reweigh(share: TenantShare, weight: number): void {
+    const more = weight - share.weight
+    if (share.queue.size > 0) this.#waitingWeight += more
+    else if (share.turn === this.#turn) this.#passingWeight += more
+    share.weight = weight
+  }
+
   /** The tenant has cost as much as so many calls on top. */
   charge(share: TenantShare, calls: number): void {
     share.deficit = Math.max(share.deficit - calls, -MOST_ROUNDS_OF_DEBT * share.weight)

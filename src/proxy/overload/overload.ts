@@ -120,6 +120,11 @@ export class Overload {
     if (bytes >= BYTES_OF_CALL) this.#scheduler.charge(shareOf(runtime), bytes / BYTES_OF_CALL)
   }
 
+  /** The tenant has another weight than before. */
+  reweigh({ share, weight }: TenantRuntime): void {
+    if (share !== undefined) this.#scheduler.reweigh(share, weight)
+  }
+
   /** Whether the connection of a call ends with it. */
   endsConnectionOf(runtime: TenantRuntime | undefined): boolean {
     return this.stopsKeepAlive && runtime !== undefined && this.isHeavy(runtime)

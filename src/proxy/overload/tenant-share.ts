@@ -14,8 +14,8 @@ export interface QueuedCall {
 
 export class TenantShare {
   readonly tenant: string
-  /** Part of a busy worker, against the weights of others. */
-  readonly weight: number
+  /** Part of a busy worker, against the weights of others; changed by the scheduler alone. */
+  weight: number
   readonly queue = new WaitQueue<QueuedCall, undefined>(Number.POSITIVE_INFINITY)
   /** Calls that it may still begin in this round; below 0 it has had more than was its part. */
   deficit = 0

@@ -6,7 +6,7 @@ import type { Endpoint } from './endpoint.ts'
 
 export interface BalancerOptions {
   /** With less than this part of the endpoints well, health is ignored: 0 to 1. */
-  readonly panic: number
+  panic: number
   /** 0 up to, and without, 1. */
   readonly random: () => number
   /** So few are well that all are used, or that is over. */
@@ -23,12 +23,18 @@ export class Balancer {
   #panicking = false
 
   constructor(options: BalancerOptions) {
-    this.#options = options
+    this.#options = { ...options }
     this.#random = options.random
   }
 
   use(endpoints: readonly Endpoint[]): void {
     this.#all = endpoints
+    this.review()
+  }
+
+  /** From now on; see `BalancerOptions`. */
+  set panic(part: number) {
+    this.#options.panic = part
     this.review()
   }
 

@@ -45,14 +45,18 @@ export interface PoolUser extends UpstreamUser {
   clientEnds(): ConnectionEnds | undefined
 }
 
-export interface PoolOptions {
-  readonly tenant: string
+/** What the configuration says of a pool. */
+export interface PoolSettings {
   readonly deployment: DeploymentConfig
   /** For the endpoints that want it; certificates are loaded by the caller. */
   readonly tls: TlsOptions | undefined
   /** Number of workers that share the caps. */
   readonly workers: number
   readonly limits?: PoolLimits | undefined
+}
+
+export interface PoolOptions extends PoolSettings {
+  readonly tenant: string
   /** There are other endpoints, or one is in another state. */
   readonly moved?: () => void
 }
@@ -62,10 +66,9 @@ export class DeploymentPool implements TimerOwner {
   readonly tenantField: HeaderField
   readonly #context: WorkerContext
   readonly #tenant: string
-  readonly #deployment: DeploymentConfig
-  readonly #limits: PoolLimits | undefined
+  #settings: PoolSettings
   #policy: DeploymentPolicy
-  readonly #proxyProtocol: 1 | 2 | undefined
+  #proxyProtocol: 1 | 2 | undefined
   readonly #endpoints: EndpointSet
   readonly #balancer: Balancer
   readonly #queue: WaitQueue<PoolUser, Need>
@@ -81,8 +84,7 @@ export class DeploymentPool implements TimerOwner {
     const { tenant, deployment, tls, workers, limits, moved } = options
     const policy = policyOf(deployment, workers, limits)
     this.#context = context
-    this.#deployment = deployment
-    this.#limits = limits
+    this.#settings = { deployment, tls, workers, limits }
     this.#tenant = tenant
     this.tenantField = new HeaderField('x-amt-tenant', tenant, INDEXED)
     this.#policy = policy
@@ -99,7 +101,7 @@ export class DeploymentPool implements TimerOwner {
     this.#endpoints = new EndpointSet(deployment.endpoints, {
       names: context.names,
       clock: context.clock,
-      make: (url, address) => this.#makeEndpoint(url, { address, tls }),
+      make: (url, address) => this.#makeEndpoint(url, address),
       changed: () => this.#endpointsChanged(),
     })
     this.#balancer.use(this.#endpoints.all)
@@ -107,9 +109,32 @@ export class DeploymentPool implements TimerOwner {
 
   /** So many workers share the caps from now on; what is open and what waits stays. */
   share(workers: number): void {
-    this.#policy = policyOf(this.#deployment, workers, this.#limits)
-    this.#queue.most = this.#policy.queue.calls
+    this.#adopt({ ...this.#settings, workers })
     if (this.#queue.size > 0) this.#serveSoon()
+  }
+
+  /**
+   * The deployment is this one from now on. Endpoints that are in both stay, with their connections and health, where
+   * connections to them are made as before: `tls` is the same object then. What is under way elsewhere ends there.
+   */
+  change(settings: PoolSettings): void {
+    const { deployment, tls } = settings
+    const former = this.#settings
+    const proxyProtocol = versionOf(deployment.proxyProtocol)
+    const anew = tls !== former.tls || proxyProtocol !== this.#proxyProtocol
+    this.#proxyProtocol = proxyProtocol
+    this.#adopt(settings)
+    this.#balancer.panic = this.#policy.panic
+    this.#retries.options = this.#policy.retries
+    this.#endpoints.follow(deployment.endpoints, anew)
+    for (const { health } of this.#endpoints.all) health.policy = this.#policy
+  }
+
+  #adopt(settings: PoolSettings): void {
+    const { deployment, workers, limits } = settings
+    this.#settings = settings
+    this.#policy = policyOf(deployment, workers, limits)
+    this.#queue.most = this.#policy.queue.calls
   }
 
   /** Whether connections begin with a PROXY header, so that one that may become a tunnel has to be its client's own. */
@@ -408,9 +433,10 @@ export class DeploymentPool implements TimerOwner {
 
   // === endpoints
 
-  #makeEndpoint(url: string, options: { address: string; tls: TlsOptions | undefined }): Endpoint {
+  #makeEndpoint(url: string, address: string): Endpoint {
     const endpoint = new Endpoint(url, {
-      ...options,
+      address,
+      tls: this.#settings.tls,
       policy: this.#policy,
       proxyProtocol: this.#proxyProtocol,
       observer: {

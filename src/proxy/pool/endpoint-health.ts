@@ -19,7 +19,8 @@ export interface HealthObserver {
 type HealthPolicy = Pick<DeploymentPolicy, 'ejection' | 'slowStart'>
 
 export class EndpointHealth {
-  readonly #policy: HealthPolicy
+  /** May be another one from now on; what has been decided stays so. */
+  policy: HealthPolicy
   readonly #observer: HealthObserver
   #checkFailed = false
   /** Checks in a row that contradict `#checkFailed`; undefined before the first. */
@@ -33,7 +34,7 @@ export class EndpointHealth {
   #warmFrom = Number.NEGATIVE_INFINITY
 
   constructor(policy: HealthPolicy, observer: HealthObserver) {
-    this.#policy = policy
+    this.policy = policy
     this.#observer = observer
   }
 
@@ -60,7 +61,7 @@ export class EndpointHealth {
 
   /** Which part of its full share of calls it should get: 0.1 to 1. */
   weight(now: number): number {
-    const age = (now - this.#warmFrom) / this.#policy.slowStart
+    const age = (now - this.#warmFrom) / this.policy.slowStart
     // Not a number where there is no slow start and this is its very moment.
     if (!(age < 1)) return 1
     return FIRST_SHARE + (1 - FIRST_SHARE) * Math.max(0, age)
@@ -82,7 +83,7 @@ export class EndpointHealth {
     this.#restsUntil = now + CONNECT_REST_MS
     this.#observer.healthChanged()
     this.#connectFailures++
-    if (this.#connectFailures >= this.#policy.ejection.failures) this.#eject(now)
+    if (this.#connectFailures >= this.policy.ejection.failures) this.#eject(now)
   }
 
   /** It began an answer. Those that gateways give where what is behind them fails are no success. */
@@ -94,7 +95,7 @@ export class EndpointHealth {
   /** It was reached, and did not answer in time, broke off, or answered what nobody can read. */
   callFailed(now: number): void {
     this.#callFailures++
-    if (this.#callFailures >= this.#policy.ejection.failures) this.#eject(now)
+    if (this.#callFailures >= this.policy.ejection.failures) this.#eject(now)
   }
 
   /** Result of an active check. The first one counts at once; later ones need `rise` or `fall` in a row. */
@@ -113,7 +114,7 @@ export class EndpointHealth {
 
   #eject(now: number): void {
     if (now < this.#ejectedUntil) return
-    const { base, max } = this.#policy.ejection
+    const { base, max } = this.policy.ejection
     // As in Envoy: the multiplier grows with each ejection, and shrinks again while there is none.
     const wellFor = now - this.#ejectedUntil
     this.#ejections = Math.max(0, this.#ejections - Math.floor(wellFor / Math.max(base, 1))) + 1

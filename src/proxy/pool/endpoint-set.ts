@@ -26,12 +26,11 @@ interface Source {
 export class EndpointSet {
   all: readonly Endpoint[] = []
   readonly #deps: EndpointSetDeps
-  readonly #sources: readonly Source[]
+  #sources: readonly Source[]
 
   constructor(urls: readonly string[], deps: EndpointSetDeps) {
     this.#deps = deps
-    this.#sources = urls.map(url => this.#source(url))
-    for (const source of this.#sources) this.#lead(source, source.watch?.addresses ?? [])
+    this.#sources = urls.map(url => this.#begin(url))
     this.#gather()
   }
 
@@ -40,9 +39,34 @@ export class EndpointSet {
     return this.#sources.some(({ watch }) => watch !== undefined && watch.addresses === undefined)
   }
 
+  /**
+   * What stands in the configuration from now on. What stood there before keeps its endpoints, unless they are to be made
+   * `anew`; those that are gone are retired.
+   */
+  follow(urls: readonly string[], anew: boolean): void {
+    const leaving = [...this.#sources]
+    const now = this.#deps.clock.monotonic()
+    this.#sources = urls.map(url => {
+      const index = anew ? -1 : leaving.findIndex(source => source.url === url)
+      return index >= 0 ? (leaving.splice(index, 1)[0] as Source) : this.#begin(url)
+    })
+    for (const source of leaving) retire(source)
+    const former = new Set(this.all)
+    this.#gather()
+    // Where nobody stays there is nobody to take the calls meanwhile.
+    if (this.all.some(endpoint => former.has(endpoint)))
+      for (const endpoint of this.all) if (!former.has(endpoint)) endpoint.health.warmUp(now)
+    this.#deps.changed()
+  }
+
   close(): void {
-    for (const { watch } of this.#sources) watch?.close()
-    for (const endpoint of this.all) endpoint.retire()
+    for (const source of this.#sources) retire(source)
+  }
+
+  #begin(url: string): Source {
+    const source = this.#source(url)
+    this.#lead(source, source.watch?.addresses ?? [])
+    return source
   }
 
   #source(url: string): Source {
@@ -84,4 +108,9 @@ export class EndpointSet {
   #gather(): void {
     this.all = this.#sources.flatMap(({ endpoints }) => endpoints)
   }
+}
+
+function retire({ watch, endpoints }: Source): void {
+  watch?.close()
+  for (const endpoint of endpoints) endpoint.retire()
 }

@@ -10,17 +10,18 @@ export interface RetryBudgetOptions {
 }
 
 export class RetryBudget<T> {
-  readonly #options: RetryBudgetOptions
+  /** May be other ones from now on; retries under way stay. */
+  options: RetryBudgetOptions
   /** What the retries that are under way hold on to. */
   readonly #holders = new Set<T>()
 
   constructor(options: RetryBudgetOptions) {
-    this.#options = options
+    this.options = options
   }
 
   /** Whether there may be one more while so many calls are under way. */
   admits(callsUnderWay: number): boolean {
-    const { budget, minimum } = this.#options
+    const { budget, minimum } = this.options
     return this.#holders.size < Math.max(minimum, budget * callsUnderWay)
   }
 

@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DeploymentConfig } from '../../config/schema.ts'
+import { sameConfig } from '../../core/same-config.ts'
 import { limitsOver, TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { TenantShare } from '../overload/tenant-share.ts'
-import { DeploymentPool } from '../pool/deployment-pool.ts'
+import { DeploymentPool, type PoolSettings } from '../pool/deployment-pool.ts'
 import { HealthChecker } from '../pool/health-checker.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from './context.ts'
@@ -15,14 +16,17 @@ const LEAST_SWEPT = 64
 const SWEEPS_A_ROUND = 60
 
 export interface TenantRuntime {
-  readonly tenant: Tenant
+  /** As it is configured now: a change of the tenant is a change of what is different, see `succeed`. */
+  tenant: Tenant
   readonly pool: DeploymentPool
   readonly limiter: TenantLimiter
   /** Undefined for a tenant without. */
-  readonly quotas: TenantQuotas | undefined
-  readonly health: HealthChecker | undefined
+  quotas: TenantQuotas | undefined
+  health: HealthChecker | undefined
+  /** For endpoints with TLS. */
+  tls: TlsOptions | undefined
   /** Part of a busy worker, against the weights of other tenants. */
-  readonly weight: number
+  weight: number
   /** Of a worker that is or was busy. */
   share: TenantShare | undefined
   /** Whether it was asked for since it was last looked at. */
@@ -50,9 +54,25 @@ export class TenantRuntimes {
 
   of(tenant: Tenant): TenantRuntime {
     const runtime = this.#runtimes[tenant.index]
-    if (runtime === undefined || runtime.tenant !== tenant) return this.#renew(tenant, runtime)
+    if (runtime === undefined) return this.#begin(tenant)
+    // A verdict of a moment ago may name the tenant as it was then.
+    if (runtime.tenant !== tenant && tenant.current) this.#adopt(runtime, tenant)
     runtime.used = true
     return runtime
+  }
+
+  /**
+   * `former` is configured as `next` from now on. Only what is different about it changes: connections to its deployment,
+   * what was taken from its limits, and what is known of its endpoints stay as they are.
+   */
+  succeed(former: Tenant, next: Tenant): void {
+    const runtime = this.#runtimes[former.index]
+    if (runtime !== undefined && runtime.tenant !== next) this.#adopt(runtime, next)
+  }
+
+  /** The limits of the service are others: those of all tenants that have none of their own. */
+  relimit(now: number): void {
+    for (const runtime of this.#all) this.#limit(runtime, now)
   }
 
   /** So many workers share the limits of all tenants from now on. */
@@ -117,25 +137,52 @@ export class TenantRuntimes {
     }
   }
 
-  #renew(tenant: Tenant, former: TenantRuntime | undefined): TenantRuntime {
-    if (former !== undefined) this.#end(former)
+  #adopt(runtime: TenantRuntime, next: Tenant): void {
+    const context = this.#context()
+    const { config: before } = runtime.tenant
+    runtime.tenant.release()
+    next.hold()
+    runtime.tenant = next
+    const { config } = next
+    const { deployment } = config
+    if (!sameConfig(before.limits, config.limits)) this.#limit(runtime, context.clock.monotonic())
+    if (!sameConfig(before.deployment, deployment)) {
+      const { pool } = runtime
+      if (!sameTls(before.deployment, deployment)) runtime.tls = upstreamTls(deployment)
+      pool.change(this.#poolSettings(next, runtime.tls))
+      if (!sameConfig(before.deployment.health, deployment.health)) {
+        runtime.health?.close()
+        runtime.health = healthChecker(context, next, pool)
+      }
+    }
+    runtime.quotas = context.quotas.quotasOf(next)
+    runtime.weight = weightOf(next)
+    context.overload.reweigh(runtime)
+  }
+
+  #limit({ tenant, limiter, pool, tls }: TenantRuntime, now: number): void {
+    limiter.change(tenant.config.limits, this.#context().limits, this.#workers, now)
+    pool.change(this.#poolSettings(tenant, tls))
+  }
+
+  #poolSettings({ config }: Tenant, tls: TlsOptions | undefined): PoolSettings {
+    const { upstreamConnections, pending } = limitsOver(config.limits, this.#context().limits)
+    const limits = { upstreamConnections, pending }
+    return { deployment: config.deployment, tls, workers: this.#workers, limits }
+  }
+
+  #begin(tenant: Tenant): TenantRuntime {
     tenant.hold()
     const context = this.#context()
     const { deployment, limits } = tenant.config
-    const tls = deployment.endpoints.some(url => /^(https|h2|tls):/.test(url))
-      ? upstreamTls(deployment)
-      : undefined
+    const tls = upstreamTls(deployment)
     const workers = this.#workers
-    const { upstreamConnections, pending } = limitsOver(limits, context.limits)
     const moved = (): void => {
       if (this.#all.has(runtime)) this.moved.add(runtime)
     }
     const pool = new DeploymentPool(context, {
+      ...this.#poolSettings(tenant, tls),
       tenant: tenant.id,
-      deployment,
-      tls,
-      workers,
-      limits: { upstreamConnections, pending },
       moved,
     })
     const runtime: TenantRuntime = {
@@ -144,6 +191,7 @@ export class TenantRuntimes {
       limiter: new TenantLimiter(limits, context.limits, workers),
       quotas: context.quotas.quotasOf(tenant),
       health: healthChecker(context, tenant, pool),
+      tls,
       weight: weightOf(tenant),
       share: undefined,
       used: true,
@@ -187,8 +235,21 @@ function healthChecker(
   return new HealthChecker(context, { tenant: id, health, endpoints: () => pool.endpoints })
 }
 
-/** Files were checked when the configuration was loaded; one that has gone since fails the handshake, not the worker. */
-function upstreamTls(deployment: DeploymentConfig): TlsOptions {
+function wantsTls({ endpoints }: DeploymentConfig): boolean {
+  return endpoints.some(url => /^(https|h2|tls):/.test(url))
+}
+
+/** Whether connections are made with the same files. */
+function sameTls(one: DeploymentConfig, other: DeploymentConfig): boolean {
+  return wantsTls(one) === wantsTls(other) && sameConfig(one.tls, other.tls)
+}
+
+/**
+ * Undefined where no endpoint wants it. Files were checked when the configuration was loaded; one that has gone since fails
+ * the handshake, not the worker.
+ */
+function upstreamTls(deployment: DeploymentConfig): TlsOptions | undefined {
+  if (!wantsTls(deployment)) return undefined
   const { ca, cert, key, serverName } = deployment.tls ?? {}
   const name = serverName === undefined ? {} : { servername: serverName }
   try {

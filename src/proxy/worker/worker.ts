@@ -161,18 +161,25 @@ export class Worker {
 
   #swapDirectory({ directory, left }: DirectorySwap, limits: TenantChange['limits']): void {
     const context = this.#context
-    const { quotas, runtimes } = context
+    const { quotas, runtimes, handshakeLimits } = context
     context.directory = directory
     context.authenticator.setDirectory(directory)
-    const sameLimits = sameConfig(limits, context.limits)
+    const former = context.limits
     context.limits = limits
+    context.clock.refresh()
     for (const tenant of left) {
-      if (directory.byId(tenant.id) === undefined) quotas.forget(tenant.id)
-      runtimes.end(tenant)
+      const next = directory.byId(tenant.id)
+      if (next === undefined) {
+        quotas.forget(tenant.id)
+        runtimes.end(tenant)
+      } else {
+        runtimes.succeed(tenant, next)
+        handshakeLimits.succeed(tenant, next)
+      }
     }
-    if (sameLimits) return
-    runtimes.endAll()
-    context.handshakeLimits.reset()
+    if (sameConfig(limits, former)) return
+    runtimes.relimit(context.clock.monotonic())
+    if (limits.handshakes !== former.handshakes) handshakeLimits.reset()
   }
 
   /** For handshakes from now on; those that cannot be used leave the former in place. */

@@ -165,3 +165,18 @@ await test('what is left of a rate is said with the share of this worker', async
   t.equal(shared.rateFields(0)?.limit, '"requests";r=9;t=1')
   t.equal(limiter({}).rateFields(0), undefined, 'nothing without a rate')
 })
+
+await test('other limits keep what is under way and what was taken', async t => {
+  const changed = limiter({ requests: 10, burst: 10, concurrency: 5 })
+  for (let call = 0; call < 4; call += 1) changed.beginCall()
+  for (let call = 0; call < 10; call += 1) changed.takeCall(0)
+  changed.change({ requests: 10, burst: 5, concurrency: 4, body: 7, streams: 2 }, {}, 1, 0)
+  t.match(changed.beginCall(), { limit: 'concurrency' })
+  t.equal(changed.takeCall(0)?.retryAfterMs, 600, 'ten were taken, of which five too many now')
+  t.equal(changed.maxBodyBytes, 7)
+  t.equal(changed.maxStreams, 2)
+  changed.change({}, {}, 1, 0)
+  t.equal(changed.beginCall(), undefined)
+  t.equal(changed.takeCall(0), undefined)
+  t.equal(changed.maxBodyBytes, Number.POSITIVE_INFINITY)
+})

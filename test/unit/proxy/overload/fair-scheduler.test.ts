@@ -225,3 +225,17 @@ await test('a call that is told begins others, and all of them come to an end', 
   t.equal(lab.scheduler.queued, 0)
   t.end()
 })
+
+await test('a tenant with another weight gets another part of what follows', async t => {
+  const lab = new Lab()
+  const [one, two] = [new Tenant(lab, 'one'), new Tenant(lab, 'two')]
+  for (const tenant of [one, two]) {
+    tenant.keepsAsking = true
+    tenant.ask(100)
+  }
+  lab.scheduler.reweigh(one.share, 3)
+  const before = [one.begun, two.begun]
+  for (let turn = 0; turn < 40; turn += 1) lab.turn()
+  const [first, second] = [one.begun - (before[0] ?? 0), two.begun - (before[1] ?? 0)] as const
+  t.ok(first >= 3 * second - 4 && first <= 3 * second + 4, `${first} against ${second}`)
+})

@@ -115,3 +115,27 @@ await test('closed, it watches nothing and keeps no idle connection', async t =>
   t.equal(world.closed, 2)
   t.ok(world.set.all.every(({ retired }) => retired))
 })
+
+await test('other URLs: what stays keeps its endpoints, what is new starts slowly, what is gone is retired', async t => {
+  const world = new World(['http://10.0.0.1:80', 'http://web.test:80'])
+  world.lead('web.test', ['10.0.0.7'])
+  const [one, web] = world.set.all
+  world.set.follow(['http://web.test:80', 'http://10.0.0.2:80'], false)
+  t.same(world.hosts, ['10.0.0.7 80', '10.0.0.2 80'])
+  t.equal(world.set.all[0], web)
+  t.equal(web?.health.weight(world.clock.ms), 1)
+  t.equal(world.set.all[1]?.health.weight(world.clock.ms), 0.1)
+  t.ok(one?.retired)
+  t.same(world.watched, ['web.test'], 'the name is still followed')
+  world.set.follow(['http://10.0.0.3:80'], false)
+  t.equal(world.closed, 1, 'and is no more where it is gone')
+  t.equal(world.set.all[0]?.health.weight(world.clock.ms), 1, 'there is nobody to spare it')
+})
+
+await test('made anew, endpoints at the same places are others', async t => {
+  const world = new World(['http://10.0.0.1:80'])
+  const [former] = world.set.all
+  world.set.follow(['http://10.0.0.1:80'], true)
+  t.ok(former?.retired)
+  t.match(world.set.all, [{ host: '10.0.0.1', retired: false }])
+})
