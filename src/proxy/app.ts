@@ -23,6 +23,7 @@ import { PrimaryTls } from './primary/primary-tls.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
+import { TenantLabels } from './primary/tenant-labels.ts'
 import { TenantView } from './primary/tenant-view.ts'
 import { WorkerMetrics } from './primary/worker-metrics.ts'
 import { type StartResult, WorkerPool, type WorkerStart } from './primary/worker-pool.ts'
@@ -68,7 +69,7 @@ export async function runProxy(options: ProxyOptions): Promise<ProxyResult> {
 class ProxyPrimary {
   readonly #options: ProxyOptions
   readonly #logger: Logger
-  readonly #live = new LiveState(systemClock)
+  readonly #live: LiveState
   readonly #metrics: ProxyMetrics
   readonly #client: MixerClient
   readonly #quotaClient: MixerClient
@@ -100,8 +101,8 @@ class ProxyPrimary {
     this.#client = createMixerClient(config.mixer)
     this.#quotaClient = createMixerClient({ ...config.mixer, timeoutMs: QUOTA_TIMEOUT_MS })
     this.#keyExpiry = new ApiKeyExpiry({ clock: systemClock, logger: this.#logger })
+    this.#live = new LiveState(systemClock, new TenantLabels(config.metrics.tenants))
     this.#metrics = new ProxyMetrics({
-      tenants: config.metrics.tenants,
       live: this.#live,
       others: [...this.#workerMetrics.readers(), ...this.#keyExpiry.readers()],
       now: () => systemClock.now(),
@@ -354,6 +355,7 @@ class ProxyPrimary {
     this.#metrics.generation = generation
     if (this.#phase !== 'starting') this.#registrar.update(difference)
     this.#tenants.changed()
+    this.#metrics.forget(difference.removed)
     this.#quotas.forget(difference.removed)
     this.#keyUses.forget(difference.removed)
     this.#keyExpiry.update(difference)

@@ -4,14 +4,11 @@
  */
 import type { Clock } from '../../core/clock.ts'
 import type { ConnectionCount, JournalFigures, OverloadFigures, WorkerReport } from '../ipc.ts'
-import { Peak } from './metric-tables.ts'
+import { Peak, type Sample } from './metric-tables.ts'
+import { ActiveConnections, ActiveEndpoints, type EndpointHealth } from './tenant-gauges.ts'
+import type { TenantLabels } from './tenant-labels.ts'
 
 const LAG_PERIOD_MS = 15_000
-
-export interface EndpointHealth {
-  readonly healthy: number
-  readonly ejected: number
-}
 
 export interface JournalState {
   readonly failing: number
@@ -30,30 +27,26 @@ interface WorkerState {
 }
 
 export class LiveState {
+  readonly labels: TenantLabels
   readonly #clock: Clock
   readonly #workers = new Map<number, WorkerState>()
+  readonly #connections: ActiveConnections
+  readonly #endpoints: ActiveEndpoints
 
-  constructor(clock: Clock) {
+  /** `labels`: of the sums for metrics. */
+  constructor(clock: Clock, labels: TenantLabels) {
     this.#clock = clock
+    this.labels = labels
+    this.#connections = new ActiveConnections(labels)
+    this.#endpoints = new ActiveEndpoints(labels)
   }
 
   /** `slot`: number of the worker, 1 to the number of workers; a replacement has the number of the one that died. */
   record(slot: number, report: WorkerReport): void {
     const state = this.#stateOf(slot)
-    for (const count of report.connections) {
-      let ofTenant = state.connections.get(count.tenant)
-      if (ofTenant === undefined) {
-        ofTenant = new Map()
-        state.connections.set(count.tenant, ofTenant)
-      }
-      const key = `${count.listener}\0${count.routability}`
-      if (count.active > 0) ofTenant.set(key, count)
-      else ofTenant.delete(key)
-      if (ofTenant.size === 0) state.connections.delete(count.tenant)
-    }
+    for (const count of report.connections) this.#recordConnections(state, count)
     for (const { tenant, healthy, ejected, gone } of report.endpoints) {
-      if (gone === true) state.endpoints.delete(tenant)
-      else state.endpoints.set(tenant, { healthy, ejected })
+      this.#setEndpoints(state, tenant, gone === true ? undefined : { healthy, ejected })
     }
     state.lagMs.observe(report.eventLoopLagMs, this.#clock.monotonic())
     state.journal = report.journal
@@ -62,12 +55,27 @@ export class LiveState {
   }
 
   forget(slot: number): void {
+    const state = this.#workers.get(slot)
+    if (state === undefined) return
+    for (const ofTenant of state.connections.values())
+      for (const count of ofTenant.values()) this.#connections.add(count, -count.active)
+    for (const tenant of state.endpoints.keys()) this.#setEndpoints(state, tenant, undefined)
     this.#workers.delete(slot)
   }
 
   /** Tenants that the configuration no longer names; their connections count until they end. */
   forgetEndpointsOf(tenant: string): void {
-    for (const { endpoints } of this.#workers.values()) endpoints.delete(tenant)
+    for (const state of this.#workers.values()) this.#setEndpoints(state, tenant, undefined)
+  }
+
+  /** Open connections by the label of the tenant, for metrics. */
+  connectionSamples(): Sample[] {
+    return this.#connections.samples()
+  }
+
+  /** Endpoints by the label of the tenant, for metrics. */
+  endpointSamples(): Sample[] {
+    return this.#endpoints.samples()
   }
 
   /** Every count of every worker; several may be of the same tenant, listener and routability. */
@@ -84,11 +92,6 @@ export class LiveState {
       for (const count of connections.get(tenant)?.values() ?? []) active += count.active
     }
     return active
-  }
-
-  /** Tenants whose endpoints some worker has an opinion of. */
-  tenantsWithEndpoints(): Set<string> {
-    return new Set([...this.#workers.values()].flatMap(({ endpoints }) => [...endpoints.keys()]))
   }
 
   /** Every worker checks for itself and all see the same endpoints: the worst opinion is the one to show. */
@@ -134,6 +137,30 @@ export class LiveState {
       unwritten += journal.unwritten
     }
     return { failing, since, unwritten }
+  }
+
+  #recordConnections({ connections }: WorkerState, count: ConnectionCount): void {
+    let ofTenant = connections.get(count.tenant)
+    if (ofTenant === undefined) {
+      ofTenant = new Map()
+      connections.set(count.tenant, ofTenant)
+    }
+    const key = `${count.listener}\0${count.routability}`
+    this.#connections.add(count, count.active - (ofTenant.get(key)?.active ?? 0))
+    if (count.active > 0) ofTenant.set(key, count)
+    else ofTenant.delete(key)
+    if (ofTenant.size === 0) connections.delete(count.tenant)
+  }
+
+  #setEndpoints(
+    { endpoints }: WorkerState,
+    tenant: string,
+    health: EndpointHealth | undefined,
+  ): void {
+    const before = this.endpointsOf(tenant)
+    if (health === undefined) endpoints.delete(tenant)
+    else endpoints.set(tenant, health)
+    this.#endpoints.change(tenant, before, this.endpointsOf(tenant))
   }
 
   #stateOf(slot: number): WorkerState {

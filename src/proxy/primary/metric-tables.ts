@@ -19,7 +19,7 @@ export interface MetricReader {
   readonly read: () => Sample[]
 }
 
-/** A counter with labels. Values only grow. */
+/** Sums with labels. Those of a counter only grow. */
 export class CounterTable {
   readonly #series = new Map<string, Sample>()
 

@@ -11,22 +11,17 @@ import {
   Expositions,
   HistogramTable,
   type MetricReader,
-  type Sample,
 } from './metric-tables.ts'
 import { OverloadMetrics } from './overload-metrics.ts'
 import { ALLOCATION_RESULTS, type AllocationResult } from './quota-relay.ts'
 import { TlsMetrics } from './tls-metrics.ts'
 import { TokenMetrics } from './token-metrics.ts'
 
-export const OTHER_TENANTS = '_other'
-
 /** What became of a usage report: in the ledger, to be sent again, refused for good, or the ledger misses what came before. */
 export const REPORT_RESULTS = ['accepted', 'failed', 'refused', 'gap'] as const
 export type ReportResultLabel = (typeof REPORT_RESULTS)[number]
 
 export interface MetricsOptions {
-  /** This many tenants get their own label, in the order of their first use; the rest is summed. */
-  readonly tenants: number
   readonly live: LiveState
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -39,7 +34,6 @@ export interface MetricsOptions {
 export class ProxyMetrics {
   generation = 0
   readonly #options: MetricsOptions
-  readonly #labelledTenants = new Set<string>()
   readonly #calls = new CounterTable()
   readonly #bytes = new CounterTable()
   readonly #connections = new CounterTable()
@@ -141,6 +135,11 @@ export class ProxyMetrics {
     return this.#limitedOf.get(tenant) ?? {}
   }
 
+  /** The configuration no longer names these tenants. */
+  forget(tenants: readonly string[]): void {
+    for (const tenant of tenants) this.#limitedOf.delete(tenant)
+  }
+
   reported(result: ReportResultLabel): void {
     this.#reports.add({ result }, 1)
   }
@@ -158,12 +157,8 @@ export class ProxyMetrics {
     return this.#expositions.expose(accept)
   }
 
-  /** A tenant keeps the label that it got first: a series that moved between tenants would bill wrongly. */
   #labelOf(tenant: string): string {
-    if (this.#labelledTenants.has(tenant)) return tenant
-    if (this.#labelledTenants.size >= this.#options.tenants) return OTHER_TENANTS
-    this.#labelledTenants.add(tenant)
-    return tenant
+    return this.#options.live.labels.labelOf(tenant)
   }
 
   #trafficReaders(): MetricReader[] {
@@ -204,13 +199,13 @@ export class ProxyMetrics {
         name: 'amt_connections_active',
         help: 'Open connections.',
         type: 'gauge',
-        read: () => this.#activeConnections(),
+        read: () => live.connectionSamples(),
       },
       {
         name: 'amt_upstream_endpoints',
         help: 'Endpoints of deployments that are in use.',
         type: 'gauge',
-        read: () => this.#endpoints(),
+        read: () => live.endpointSamples(),
       },
       {
         name: 'amt_event_loop_lag_seconds',
@@ -268,34 +263,6 @@ export class ProxyMetrics {
         () => this.#workerRestarts,
       ),
     ]
-  }
-
-  /** The same series as the counter of opened ones, so that a tenant without connections reads 0 and not nothing. */
-  #activeConnections(): Sample[] {
-    const active = new CounterTable()
-    for (const { labels } of this.#connections.samples()) {
-      active.add(labels as Record<string, string>, 0)
-    }
-    for (const {
-      tenant,
-      routability,
-      listener,
-      active: count,
-    } of this.#options.live.connections()) {
-      active.add({ tenant: this.#labelOf(tenant), routability, listener }, count)
-    }
-    return active.samples()
-  }
-
-  #endpoints(): Sample[] {
-    const endpoints = new CounterTable()
-    for (const id of this.#options.live.tenantsWithEndpoints()) {
-      const health = this.#options.live.endpointsOf(id)
-      const tenant = this.#labelOf(id)
-      endpoints.add({ tenant, state: 'healthy' }, health?.healthy ?? 0)
-      endpoints.add({ tenant, state: 'ejected' }, health?.ejected ?? 0)
-    }
-    return endpoints.samples()
   }
 }
 

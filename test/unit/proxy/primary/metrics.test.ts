@@ -3,14 +3,15 @@ import type { ConnectionCount, JournalFigures, WorkerReport } from '../../../../
 import { DURATION_BUCKETS_MS } from '../../../../src/proxy/ipc.ts'
 import { LiveState } from '../../../../src/proxy/primary/live-state.ts'
 import { ProxyMetrics } from '../../../../src/proxy/primary/metrics.ts'
+import { TenantLabels } from '../../../../src/proxy/primary/tenant-labels.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { emptyReport, usageOf } from '../../../support/usage.ts'
 
 function setUp(tenants = 200) {
   const clock = new FakeClock()
-  const live = new LiveState(clock)
+  const live = new LiveState(clock, new TenantLabels(tenants))
   const backlog = { bytes: 0, lagMs: 0 }
-  const metrics = new ProxyMetrics({ tenants, live, now: () => 0, backlog: () => backlog })
+  const metrics = new ProxyMetrics({ live, now: () => 0, backlog: () => backlog })
   return { clock, live, metrics, backlog }
 }
 
