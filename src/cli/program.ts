@@ -1,7 +1,6 @@
 /** `amt` and its commands: what is the same for all of them, which is usage errors, help, exit codes and output. */
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { packageRoot } from './package-root.ts'
+import { packageVersion } from '../runtime/package-version.ts'
 
 /** Exit codes of every command. */
 export const EXIT = { fine: 0, failed: 1, wrongUsage: 2 } as const
@@ -73,11 +72,4 @@ function watchOutput(stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') process.exitCode = EXIT.failed
   })
-}
-
-function packageVersion(): string {
-  const { version }: { version: string } = JSON.parse(
-    readFileSync(packageRoot('package.json'), 'utf8'),
-  )
-  return version
 }

@@ -9,6 +9,7 @@ import type { Touched } from '../config/touched.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { createMixerClient, type MixerClient } from '../runtime/mixer-client.ts'
+import { packageVersion } from '../runtime/package-version.ts'
 import { onSignals } from '../runtime/signals.ts'
 import { randomInstance } from './forward/via.ts'
 import type { WorkerReport } from './ipc.ts'
@@ -17,9 +18,11 @@ import { AdminServer } from './primary/admin-server.ts'
 import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
 import { LiveState } from './primary/live-state.ts'
+import type { MetricReader } from './primary/metric-tables.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
 import { type PreparedWorkers, workerEntry } from './primary/prepared-workers.ts'
 import { PrimaryTls } from './primary/primary-tls.ts'
+import { proxyStateReaders } from './primary/proxy-state-metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
@@ -104,7 +107,11 @@ class ProxyPrimary {
     this.#live = new LiveState(systemClock, new TenantLabels(config.metrics.tenants))
     this.#metrics = new ProxyMetrics({
       live: this.#live,
-      others: [...this.#workerMetrics.readers(), ...this.#keyExpiry.readers()],
+      others: [
+        ...this.#workerMetrics.readers(),
+        ...this.#keyExpiry.readers(),
+        ...this.#stateReaders(),
+      ],
       now: () => systemClock.now(),
       backlog: () => {
         const { bytesPending, lagMs } = this.#shipper.status()
@@ -262,6 +269,16 @@ class ProxyPrimary {
     await this.#pool.drain(this.#store.config.timeouts.drain + DRAIN_GRACE_MS)
     await this.#shipper.close(LAST_REPORT_MS)
     this.#ended.resolve(this.#exitCode)
+  }
+
+  #stateReaders(): MetricReader[] {
+    const version = packageVersion()
+    return proxyStateReaders(() => ({
+      version,
+      service: this.#store.config.service.name,
+      draining: this.#phase === 'draining',
+      tenants: this.#store.size,
+    }))
   }
 
   #createShipper(proxy: string): JournalShipper {

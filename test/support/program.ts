@@ -55,7 +55,7 @@ export class Program {
   }
 
   /** The first line that matches, whether it came already or comes yet; rejects with what is known where none comes. */
-  async line(pattern: RegExp): Promise<string> {
+  async line(pattern: RegExp, patienceMs = PATIENCE_MS): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     const look = (): void => {
       const found = this.lines.find(line => pattern.test(line))
@@ -65,7 +65,7 @@ export class Program {
       const said = [...this.lines.slice(-5), ...this.#errors].join('\n')
       reject(new Error(`${this.#name}: ${why} instead of ${String(pattern)}; it said:\n${said}`))
     }
-    const timer = setTimeout(fail, PATIENCE_MS, 'too late')
+    const timer = setTimeout(fail, patienceMs, 'too late')
     void this.ended.then(code => fail(`ended with ${code}`))
     this.#waiting.add(look)
     look()

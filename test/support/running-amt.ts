@@ -106,8 +106,8 @@ export async function launchPart(
 }
 
 /** Rejects when the part ends before. */
-export async function readyLine(program: Program): Promise<ReadyLine> {
-  return JSON.parse(await program.line(/"msg":"(mixer is )?ready"/)) as ReadyLine
+export async function readyLine(program: Program, patienceMs?: number): Promise<ReadyLine> {
+  return JSON.parse(await program.line(/"msg":"(mixer is )?ready"/, patienceMs)) as ReadyLine
 }
 
 function addressOf(
