@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { authentication } from './authentication-schema.ts'
 import type { credential } from './credential-schema.ts'
 import type { deployment } from './deployment-schema.ts'
+import { drain } from './drain-schema.ts'
 import { exportSchema } from './export-schema.ts'
 import { hostPort, labelledTenants, name, path } from './forms.ts'
 import { http1 } from './http1-schema.ts'
@@ -81,9 +82,7 @@ const timeouts = z.strictObject({
     .describe(
       'How long a call may take from its head to the end of its answer; upgraded ones are free of it. Off by default: downloads and event streams are long.',
     ),
-  drain: duration()
-    .prefault('30s')
-    .describe('How long running calls and tunnels have to end on shutdown.'),
+  drain: duration().prefault('30s').describe('How long running calls have to end on shutdown.'),
 })
 
 const minimumRate = z.strictObject({
@@ -154,6 +153,9 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('When a worker is busy or short of something, and what it does about it.'),
   timeouts: timeouts.prefault({}).describe('How long things may take.'),
+  drain: drain
+    .prefault({})
+    .describe('What else the end of the proxy waits for, beside `timeouts.drain`.'),
   minimumRate: minimumRate
     .prefault({})
     .describe('What a client must move at least: slower ones are cut off.'),

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ConfigStore, TenantDifference } from '../config/config-store.ts'
 import type { Touched } from '../config/touched.ts'
 import { systemClock } from '../runtime/clock.ts'
@@ -91,6 +92,8 @@ class ProxyPrimary {
   readonly #store: ConfigStore
   readonly #tenants: TenantView
   readonly #ended = Promise.withResolvers<number>()
+  /** Ends the time in which only `/readyz` says that the end has begun. */
+  readonly #hurry = new AbortController()
   /** Of an end that was asked for. */
   #exitCode = 0
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
@@ -259,6 +262,7 @@ class ProxyPrimary {
   }
 
   async #stopNow(): Promise<void> {
+    this.#hurry.abort()
     this.#exitCode = 1
     await this.#pool.kill()
     await this.#shipper.close(0)
@@ -266,7 +270,11 @@ class ProxyPrimary {
   }
 
   async #drain(): Promise<void> {
-    await this.#pool.drain(this.#store.config.timeouts.drain + DRAIN_GRACE_MS)
+    const { timeouts, drain } = this.#store.config
+    // Until balancers have seen that this one is not ready, they send connections to it.
+    if (drain.grace > 0) await pause(drain.grace, undefined, this.#hurry).catch(() => {})
+    const longest = Math.max(timeouts.drain, drain.tunnels ?? 0)
+    await this.#pool.drain(longest + DRAIN_GRACE_MS)
     await this.#shipper.close(LAST_REPORT_MS)
     this.#ended.resolve(this.#exitCode)
   }

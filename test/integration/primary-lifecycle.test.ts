@@ -94,6 +94,31 @@ await test('POST /drain ends it like a signal, and twice is not a second signal'
   t.same(await primary.ended, { exitCode: 0 })
 })
 
+await test('readiness fails first: within drain.grace clients still come, and then no more', async t => {
+  const primary = new StartedPrimary(t, {
+    mixerUrl: (await startMixer(t)).url,
+    config: { drain: { grace: '400ms' } },
+  })
+  await primary.client()
+  const started = performance.now()
+  primary.signals.stop('SIGTERM')
+  t.equal((await primary.get('/readyz')).status, 503)
+  const late = await primary.client()
+  await late.ask('hello')
+  t.equal((await primary.get('/readyz')).status, 503)
+  t.same(await primary.ended, { exitCode: 0 })
+  t.ok(performance.now() - started >= 390, 'it has waited')
+  await t.rejects(primary.client(), 'nobody is accepted any more')
+})
+
+await test('a second signal does not wait for the end of drain.grace', async t => {
+  const primary = new StartedPrimary(t, { config: { drain: { grace: '1h' } } })
+  await primary.client()
+  primary.signals.stop('SIGTERM')
+  primary.signals.stop('SIGINT')
+  t.same(await primary.ended, { exitCode: 1 })
+})
+
 const listener = { mode: 'shared', address: '127.0.0.1:0', protocol: 'http' }
 
 await test('workers that cannot listen end the proxy, and each problem is told once', async t => {

@@ -77,10 +77,13 @@ await proxyTest(
 )
 
 await proxyTest(
-  'a drain closes idle connections at once, and lets running calls end',
+  'a drain closes connections that rest for drain.idle, and lets running calls end',
   async (t, lab) => {
     const deployment = await lab.deployment()
-    const proxy = await lab.forOne(deployment, { timeouts: { drain: '5s' } })
+    const proxy = await lab.forOne(deployment, {
+      timeouts: { drain: '5s' },
+      drain: { idle: '100ms' },
+    })
     const [idle, running, early, fresh] = [
       await lab.client(proxy),
       await lab.client(proxy),

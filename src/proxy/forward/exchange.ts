@@ -704,7 +704,7 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
     if (this.#body.declaresMoreThan(MAX_DISCARD_BYTES)) this.#keepAlive = false
     // A client that waits for 100 may send its body or not (RFC 9110 §10.1.1): what comes next cannot be told.
     if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
-    if (this.request.version === 0) this.#keepAlive = false
+    if (this.request.version === 0 || this.#caller.context.draining) this.#keepAlive = false
   }
 
   /** Reads the rest of a body that nobody wants, if it is short enough to keep the connection for it. */

@@ -310,7 +310,9 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     if (!this.#downstreamBlocked) this.#upstream?.resume()
   }
 
-  /** Tunnels have no polite end: they go on until the deadline of the drain. */
+  readonly kind = 'tunnel'
+
+  /** Tunnels have no polite end: they go on until their deadline of the drain. */
   drain(): void {}
 
   destroy(): void {

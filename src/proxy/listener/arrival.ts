@@ -7,8 +7,11 @@ import type { Source } from '../limits/sources.ts'
 
 /** Something that can be told that the worker ends, or that its tenants have changed. */
 export interface Drainable {
+  /** It ends as soon as it may without anybody losing anything; nothing where it sees to that by itself. */
   drain(): void
   destroy(): void
+  /** How long it has to end, by what it is. */
+  readonly kind: 'opening' | 'calls' | 'tunnel'
   /** Other tenants may have the address or the private link that it came by. */
   directoryChanged?(): void
 }

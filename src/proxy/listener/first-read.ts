@@ -17,6 +17,7 @@ export interface FirstReader {
 }
 
 export class FirstRead implements Drainable {
+  readonly kind = 'opening'
   readonly #context: WorkerContext
   readonly #socket: Socket
   readonly #connections: Set<Drainable>
@@ -85,9 +86,8 @@ export class FirstRead implements Drainable {
     socket.pause()
   }
 
-  drain(): void {
-    this.destroy()
-  }
+  /** A client that has just come gets its first call, or its tunnel: nobody else takes them. Its time is short anyway. */
+  drain(): void {}
 
   readonly destroy = (): void => {
     this.#leave()

@@ -45,10 +45,6 @@ export class Forwarding {
   /** What it speaks is configured, or its first bytes say it. */
   start(socket: Socket, addresses: Addresses, secure: Secure | undefined): void {
     const { protocol } = this.#options
-    if (this.#context.draining) {
-      socket.destroy()
-      return
-    }
     const chosen = socket instanceof TLSSocket ? socket.alpnProtocol : false
     if (protocol === 'tcp') this.startTunnel(socket, addresses, secure)
     else if (chosen === 'h2') this.#startHttp2(socket, addresses, secure)
@@ -114,10 +110,6 @@ export class Forwarding {
 
   #tunnel(downstream: Downstream, first?: Buffer, preamble?: PostgresPreamble): void {
     const { socket } = downstream
-    if (this.#context.draining) {
-      socket.destroy()
-      return
-    }
     const verdict = classify(downstream.evidence)
     if (verdict.kind === 'refused') {
       this.#refusals.refuse(socket, verdict.error)

@@ -165,6 +165,7 @@ export class Handshakes {
 
 /** One that runs; it ends its socket where it takes too long, and with the worker. */
 class Handshake implements Drainable {
+  readonly kind = 'opening'
   readonly addresses: Addresses
   readonly timer = new Timer(this)
   /** Why we ended it ourselves. */
@@ -181,13 +182,12 @@ class Handshake implements Drainable {
     this.#socket.destroy()
   }
 
-  drain(): void {
-    this.ending = 'drained'
-    this.#socket.destroy()
-  }
+  /** It goes on: see `FirstRead.drain`. */
+  drain(): void {}
 
   destroy(): void {
-    this.drain()
+    this.ending = 'drained'
+    this.#socket.destroy()
   }
 }
 

@@ -240,6 +240,11 @@ export class ListenerSet {
     for (const connection of this.connections) connection.drain()
   }
 
+  /** Cuts what is still open of one kind. */
+  destroyAll(kind: Drainable['kind']): void {
+    for (const connection of this.connections) if (connection.kind === kind) connection.destroy()
+  }
+
   /** Cuts what is still open. */
   destroy(): void {
     for (const connection of this.connections) connection.destroy()

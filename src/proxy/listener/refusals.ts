@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import type { Drainable } from './arrival.ts'
+import { type Drainable, ignore } from './arrival.ts'
 
 /** How long a client may take to read why it is refused, and close. */
 const REFUSAL_MS = 1_000
@@ -35,7 +35,7 @@ export class Refusals {
     const destroy = (): void => {
       socket.destroy()
     }
-    const guard = { drain: destroy, destroy }
+    const guard = { kind: 'opening', drain: ignore, destroy } as const
     const timer = new Timer({ timerExpired: destroy })
     this.#connections.add(guard)
     socket.end(parting)

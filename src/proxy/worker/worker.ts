@@ -237,16 +237,30 @@ export class Worker {
     this.#context.runtimes.sweep(clock.monotonic())
   }
 
-  /** Ends everything politely within `timeouts.drain`, then for good; reports a last time. */
+  /** Ends everything politely, calls within `timeouts.drain` and tunnels within their time, then for good; reports a last time. */
   async drain(): Promise<void> {
-    const { clock, config } = this.#context
+    const { timeouts, drain } = this.#context.config
+    const begun = this.#context.clock.monotonic()
     this.#context.draining = true
     this.#listeners.drain()
-    const deadline = clock.monotonic() + config.timeouts.drain
-    while (this.#listeners.connections.size > 0 && clock.monotonic() < deadline) {
-      await new Promise(resolve => setTimeout(resolve, TICK_MS))
+    const { drain: calls } = timeouts
+    const times = [
+      ['opening', Math.min(drain.idle, calls)],
+      ['calls', calls],
+      ['tunnel', drain.tunnels ?? calls],
+    ] as const
+    for (const [kind, ms] of times.toSorted(([, one], [, other]) => one - other)) {
+      await this.#emptyAt(begun + ms)
+      this.#listeners.destroyAll(kind)
     }
     await this.close()
+  }
+
+  /** All connections are gone, or it is that late. */
+  async #emptyAt(deadline: number): Promise<void> {
+    const { clock } = this.#context
+    while (this.#listeners.connections.size > 0 && clock.monotonic() < deadline)
+      await new Promise(resolve => setTimeout(resolve, TICK_MS))
   }
 
   /** Ends everything at once; reports a last time. */

@@ -81,7 +81,7 @@ const CASES: readonly Case[] = [
     expected: [
       '3:13: timeouts.hedaer: is not a key here; did you mean header?; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain',
       '3:25: timeouts.zzz: is not a key here; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain',
-      '4:1: Workers: is not a key here; did you mean workers?; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, workers',
+      '4:1: Workers: is not a key here; did you mean workers?; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, drain, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, workers',
       '5:8: log.acess: is not a key here; did you mean access?; allowed: level, access',
     ],
   },
@@ -226,7 +226,7 @@ mixer: { token: 0123456789abcdef-token }
     name: 'text that would steer a terminal or forge a line of a log',
     more: '"a\\e[2J\\nb": 1\ntenants: [{ id: a, credentials: [{ jwt: { issuer: "a\\nb", claims: {} } }], deployment: { endpoints: [http://h:1] } }]\n',
     expected: [
-      '3:1: ["a\\u001b[2J\\nb"]: is not a key here; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, workers',
+      '3:1: ["a\\u001b[2J\\nb"]: is not a key here; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, drain, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, workers',
       '4:51: tenants[0].credentials[0].jwt.issuer: the issuer a\u{fffd}b is not under authentication.jwt; none is configured',
     ],
   },

@@ -100,7 +100,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     socket.on('end', () => this.#receivedEnd())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
     socket.on('close', () => this.#socketClosed())
-    this.watch.wait('idle', context.config.timeouts.idle)
+    this.watch.wait('idle', this.#idleTime)
   }
 
   /** Is its own traffic: one call at a time. */
@@ -350,6 +350,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   late(what: Waiting): void {
     const { socket } = this.downstream
     if (what === 'header') this.reject('header_timeout', true)
+    else if (what === 'idle' && this.context.draining) this.#endResting()
     else socket.destroy()
   }
 
@@ -377,12 +378,12 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
 
   /** The exchange is through with its call. */
   callDone(keepAlive: boolean): void {
-    if (!keepAlive || this.context.draining) this.#ending = true
+    if (!keepAlive) this.#ending = true
     if (this.#ending) {
       if (!this.#pumping) this.pump()
       return
     }
-    this.watch.wait('idle', this.context.config.timeouts.idle)
+    this.watch.wait('idle', this.#idleTime)
     this.inbox.sate()
     if (!this.#pumping) this.pump()
   }
@@ -413,8 +414,25 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.outbox.cut()
   }
 
-  /** The worker is shutting down: an idle connection ends, a call goes on and is the last one. */
+  /**
+   * The worker is shutting down. A call that is on its way to a connection that closes would be lost, so one that rests waits
+   * for it a moment longer; whatever is answered from now on says that the connection closes.
+   */
   drain(): void {
+    if (this.watch.waiting === 'idle') this.watch.wait('idle', this.#idleTime)
+  }
+
+  get #idleTime(): number {
+    const { draining, config } = this.context
+    return draining ? Math.min(config.drain.idle, config.timeouts.idle) : config.timeouts.idle
+  }
+
+  get kind(): 'calls' | 'tunnel' {
+    return this.#exchange.tunnelling ? 'tunnel' : 'calls'
+  }
+
+  /** An idle connection ends, a call goes on and is the last one. */
+  #endResting(): void {
     this.#ending = true
     if (!this.#exchange.active && this.#waitingBytes === 0) this.#finish()
   }
@@ -423,7 +441,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   directoryChanged(): void {
     const { evidence } = this.downstream
     evidence.resolve(this.context.authenticator.directory)
-    if (evidence.stranded) this.drain()
+    if (evidence.stranded) this.#endResting()
   }
 
   // Fields of their own, not one table by reason: three look-ups a call by a variable name, which V8 cannot inline.

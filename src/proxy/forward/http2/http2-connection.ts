@@ -91,7 +91,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     socket.on('end', () => this.#clientEnded())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
     socket.on('close', () => this.#socketClosed())
-    this.#wait(context.config.timeouts.idle)
+    this.#wait(context.draining ? context.config.drain.idle : context.config.timeouts.idle)
   }
 
   /** Begins to read; `first` is what detection has read before the connection was made. */
@@ -173,7 +173,9 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     stream.owner = caller
     caller.begin(stream, section, endStream)
     const { overload } = this.context
-    if (overload.stopsKeepAlive && overload.endsConnectionOf(this.account.runtime)) this.drain()
+    if (this.context.draining) this.#farewell.begin()
+    else if (overload.stopsKeepAlive && overload.endsConnectionOf(this.account.runtime))
+      this.drain()
     this.#farewell.began(this.session.begun)
   }
 
@@ -316,6 +318,10 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   drain(): void {
     this.#farewell.begin()
     this.transport.touch()
+  }
+
+  get kind(): 'calls' | 'tunnel' {
+    return this.#callers.some(({ exchange }) => exchange.tunnelling) ? 'tunnel' : 'calls'
   }
 
   /** At once, without the round trip: streams that are on their way are the client's to send again. */
