@@ -1,5 +1,6 @@
 /** Paths in the configuration start at the file that names them; once loaded they are absolute. */
 import { resolve } from 'node:path'
+import { withSocketPath } from './admin-schema.ts'
 import type { ExportConfig } from './export-schema.ts'
 import type { Config, TenantConfig } from './schema.ts'
 
@@ -21,6 +22,7 @@ export function resolvePaths(config: Config, directory: string): void {
     else source.file = absolute(source.file)
   }
   for (const each of config.exports) resolveExportPaths(each, absolute)
+  config.admin.address = withSocketPath(config.admin.address, absolute)
   config.mixer.journal = absolute(config.mixer.journal)
   const { tls, ca } = config.mixer
   if (ca !== undefined) config.mixer.ca = absolute(ca)

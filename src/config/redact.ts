@@ -9,6 +9,10 @@ export function redactConfig(config: Config): Config {
   return {
     ...config,
     mixer: { ...config.mixer, url: redactUrl(config.mixer.url), token: REDACTED },
+    admin: {
+      ...config.admin,
+      ...(config.admin.token === undefined ? {} : { token: REDACTED }),
+    },
     ledger: redactUrl(config.ledger),
     exports: config.exports.map(redactExport),
     authentication: {

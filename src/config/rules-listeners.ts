@@ -1,6 +1,7 @@
 /** Rules for what is bound: listeners, the admin server and the mixer. */
 
 import { canonicalAddress, type HostPort, hostFault, splitHostPort } from './addresses.ts'
+import { socketPathOf } from './admin-schema.ts'
 import { Claims, type Draft, type Located, type TenantCensus, type Verdicts } from './draft.ts'
 import { mention, type Place, placeIn } from './problem.ts'
 import { hasAuthorities } from './rules-spiffe.ts'
@@ -156,7 +157,8 @@ function fixedBindings(draft: Draft, verdicts: Verdicts): Binding[] {
     else if (port !== 0)
       bindings.push({ text, host: host === '0.0.0.0' || host === '::' ? '*' : host, port, place })
   }
-  if (draft.admin) add(draft.admin.address, placeIn(draft.root, 'admin', 'address'))
+  if (draft.admin && socketPathOf(draft.admin.address) === undefined)
+    add(draft.admin.address, placeIn(draft.root, 'admin', 'address'))
   if (draft.mixer?.listen !== undefined) {
     add(draft.mixer.listen, placeIn(draft.root, 'mixer', 'listen'))
   } else if (draft.mixer) {

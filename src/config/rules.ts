@@ -4,6 +4,7 @@
  */
 import { Claims, type Draft, type TenantCensus, type Verdicts } from './draft.ts'
 import { mention, placeIn } from './problem.ts'
+import { checkAdmin } from './rules-admin.ts'
 import { checkExports } from './rules-exports.ts'
 import { checkFiles } from './rules-files.ts'
 import { checkServiceIssuers } from './rules-issuers.ts'
@@ -15,6 +16,7 @@ import { checkTrustDomains } from './rules-spiffe.ts'
 export function checkService(draft: Draft, tenants: TenantCensus, verdicts: Verdicts): void {
   checkOperations(draft, verdicts)
   checkListeners(draft, tenants, verdicts)
+  checkAdmin(draft, verdicts)
   checkServiceIssuers(draft, verdicts)
   checkTrustDomains(draft, verdicts)
   checkMixerTls(draft, verdicts)

@@ -4,6 +4,7 @@
  * Only the form of single values is decided here; what must hold between values is in `rules.ts`.
  */
 import { z } from 'zod'
+import { admin } from './admin-schema.ts'
 import { authentication } from './authentication-schema.ts'
 import type { credential } from './credential-schema.ts'
 import type { deployment } from './deployment-schema.ts'
@@ -175,14 +176,7 @@ export const configSchema = z.strictObject({
     .max(100)
     .default([])
     .describe('Where closed windows of the ledger go: payment systems, files, metrics.'),
-  admin: z
-    .strictObject({
-      address: hostPort()
-        .default('127.0.0.1:9901')
-        .describe('Address and port of the admin server.'),
-    })
-    .prefault({})
-    .describe('Health, metrics and control; keep it on loopback.'),
+  admin: admin.prefault({}).describe('Health, metrics and control.'),
   log: z
     .strictObject({
       level: z

@@ -14,11 +14,13 @@ import { packageVersion } from '../runtime/package-version.ts'
 import { onSignals } from '../runtime/signals.ts'
 import { randomInstance } from './forward/via.ts'
 import type { WorkerReport } from './ipc.ts'
+import { AdminRefusals } from './primary/admin-refusals.ts'
 import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
 import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
 import { LiveState } from './primary/live-state.ts'
+import { LogLevel } from './primary/log-level.ts'
 import type { MetricReader } from './primary/metric-tables.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
 import { type PreparedWorkers, workerEntry } from './primary/prepared-workers.ts'
@@ -85,6 +87,8 @@ class ProxyPrimary {
   readonly #workerCount: number
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
+  readonly #adminRefusals: AdminRefusals
+  readonly #logLevel: LogLevel
   readonly #keyExpiry: ApiKeyExpiry
   readonly #keyUses = new ApiKeyUses({ clock: systemClock, text: id => this.#store.text(id) })
   readonly #tls: PrimaryTls
@@ -108,12 +112,20 @@ class ProxyPrimary {
     this.#quotaClient = createMixerClient({ ...config.mixer, timeoutMs: QUOTA_TIMEOUT_MS })
     this.#keyExpiry = new ApiKeyExpiry({ clock: systemClock, logger: this.#logger })
     this.#live = new LiveState(systemClock, new TenantLabels(config.metrics.tenants))
+    this.#adminRefusals = new AdminRefusals({ clock: systemClock, logger: this.#logger })
+    this.#logLevel = new LogLevel({
+      clock: systemClock,
+      logger: this.#logger,
+      configured: () => this.#store.config.log.level,
+      tell: level => this.#pool.tell({ kind: 'log-level', level }),
+    })
     this.#metrics = new ProxyMetrics({
       live: this.#live,
       others: [
         ...this.#workerMetrics.readers(),
         ...this.#keyExpiry.readers(),
         ...this.#stateReaders(),
+        ...this.#adminRefusals.readers(),
       ],
       now: () => systemClock.now(),
       backlog: () => {
@@ -167,6 +179,7 @@ class ProxyPrimary {
     watcher?.close()
     stopListening()
     this.#keyExpiry.close()
+    this.#logLevel.close()
     this.#tls.close()
     this.#registrar.close()
     this.#quotas.close()
@@ -333,8 +346,9 @@ class ProxyPrimary {
     const { tenants: _, ...config } = this.#store.config
     const [workers, instance] = [this.#workerCount, this.#instance]
     const changed = [...this.#store.texts()]
+    const logLevel = this.#logLevel.current
     return {
-      message: { config, workers, instance, ...this.#tls.forWorker },
+      message: { config, workers, instance, logLevel, ...this.#tls.forWorker },
       tenants: { generation, limits: config.limits, changed, removed: [] },
     }
   }
@@ -350,16 +364,15 @@ class ProxyPrimary {
       shipper: this.#shipper,
       quotas: this.#quotas,
       keyUses: this.#keyUses,
+      logLevel: this.#logLevel,
       reload: async () => this.#reloader.reload('admin'),
       drain: () => {
         if (this.#phase !== 'draining') this.#stop('admin')
       },
     })
-    return new AdminServer({
-      address: this.#store.config.admin.address,
-      routes,
-      logger: this.#logger,
-    })
+    const { address, token } = this.#store.config.admin
+    const [logger, refusals] = [this.#logger, this.#adminRefusals]
+    return new AdminServer({ address, token, routes, logger, refusals })
   }
 
   #record(slot: number, report: WorkerReport): void {

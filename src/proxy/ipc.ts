@@ -6,6 +6,7 @@ import type { Config, ListenerConfig } from '../config/schema.ts'
 import type { UsageRecord } from '../contracts/usage-report.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
+import type { LogLevelName } from '../runtime/logger.ts'
 import type { ProcessFigures } from '../runtime/process-figures.ts'
 import type { TlsMaterial } from './listener/tls-material.ts'
 import type { TicketSecrets } from './listener/tls-tickets.ts'
@@ -38,6 +39,8 @@ export type PrimaryMessage =
       readonly workers: number
       /** Of this proxy, the same in all of its workers: it knows by it whether a call has passed here before. */
       readonly instance: string
+      /** Where it is not that of the configuration. */
+      readonly logLevel?: LogLevelName
       /** Of each listener with TLS; a worker that gets none reads the files itself, and makes secrets of its own. */
       readonly tls?: readonly TlsMaterial[]
       readonly tickets?: readonly TicketSecrets[]
@@ -57,6 +60,8 @@ export type PrimaryMessage =
       readonly listeners: readonly ListenerConfig[]
       readonly materials: readonly TlsMaterial[]
     }
+  /** Of the log of the worker, from now on. */
+  | { readonly kind: 'log-level'; readonly level: LogLevelName }
   /** Keys of session tickets from now on. */
   | { readonly kind: 'tickets'; readonly secrets: readonly TicketSecrets[] }
   /** Stop accepting, end what can be ended, report a last time, exit. */

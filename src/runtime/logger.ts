@@ -6,9 +6,12 @@ import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pin
 
 export type { Logger }
 
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const
+export type LogLevelName = (typeof LOG_LEVELS)[number]
+
 export interface LoggerOptions {
-  /** Lowest level that is written. */
-  readonly level: 'error' | 'warn' | 'info' | 'debug'
+  /** Lowest level that is written; it may be changed by setting `level` of the logger. */
+  readonly level: LogLevelName
   /** Which part writes, such as `proxy` or `mixer`. */
   readonly name: string
 }

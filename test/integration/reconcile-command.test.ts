@@ -1,4 +1,7 @@
 /** `amt reconcile`: exit 0 where what a proxy has counted is what the ledger has, 1 where it is not. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { t, test } from 'tap'
 import { runAmt } from '../support/amt.ts'
@@ -69,4 +72,23 @@ await test('a side that cannot be asked is named', async t => {
     code: 2,
     stderr: /^amt reconcile: name the mixer/,
   })
+})
+
+await test('an admin server on a unix socket, with a token', async t => {
+  const mixer = await startMixer(t)
+  const token = 'a-token-of-the-admin-server'
+  const folder = mkdtempSync(join(tmpdir(), 'amt-r-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const address = `unix:${join(folder, 'admin.sock')}`
+  const primary = new StartedPrimary(t, {
+    mixerUrl: mixer.url,
+    config: { admin: { address, token } },
+  })
+  await primary.log.first('ready')
+  const env = { AMT_MIXER_URL: mixer.url, AMT_MIXER_TOKEN: TOKEN }
+  const without = await runAmt(['reconcile', '--admin', address], { env })
+  t.match(without, { code: 1, stderr: /asked at unix:.*: needs a token: .*AMT_ADMIN_TOKEN/ })
+  const withToken = { env: { ...env, AMT_ADMIN_TOKEN: token } }
+  const well = await runAmt(['reconcile', '--admin', address], withToken)
+  t.match(well, { code: 0, stdout: /the books balance/ })
 })

@@ -25,6 +25,7 @@ let taken: Promise<void> = Promise.resolve()
 let tenants: readonly string[] = []
 let drainMs = 0
 let instance = ''
+let logLevel = ''
 /** How many workers share the limits. */
 let serving = 0
 const producer = randomUUID()
@@ -39,6 +40,7 @@ process.on('message', (message: PrimaryMessage) => {
   switch (message.kind) {
     case 'start':
       instance = message.instance
+      logLevel = message.logLevel ?? message.config.log.level
       serving = message.workers
       config = message.config
       return
@@ -48,6 +50,9 @@ process.on('message', (message: PrimaryMessage) => {
       return
     case 'serving':
       serving = message.workers
+      return
+    case 'log-level':
+      logLevel = message.level
       return
     case 'quota-answers':
     case 'tls':
@@ -123,6 +128,10 @@ function obey(socket: Socket, line: string): void {
   }
   if (command === 'serving') {
     socket.write(`${process.pid} ${serving}\n`)
+    return
+  }
+  if (command === 'log-level') {
+    socket.write(`${process.pid} ${logLevel}\n`)
     return
   }
   if (command === 'hang') {

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { MAX_PRODUCERS_PER_PAGE, type MixerBooks } from '../../contracts/reconcile.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createMixerClient, type MixerClient } from '../../runtime/mixer-client.ts'
+import { type AdminAccess, adminAt } from '../admin-access.ts'
 import { loadConfigOrReport } from '../configuration.ts'
 import { imbalances, type Sample } from '../reconcile/balance.ts'
 import { booksTable } from '../reconcile/books-table.ts'
@@ -27,7 +28,7 @@ export function reconcileCommand(): Command {
     .option('--config <file>', 'configuration that names the admin server and the mixer')
     .option(
       '--admin <url>',
-      `admin server of the proxy; that of the configuration by default, else ${DEFAULT_ADMIN}`,
+      `admin server of the proxy, a URL or unix:PATH; that of the configuration by default, else ${DEFAULT_ADMIN}`,
       parseUrl,
     )
     .option('--json', 'print the books of both sides and what does not balance as JSON')
@@ -38,7 +39,7 @@ export function reconcileCommand(): Command {
 async function reconcile({ config, admin, json }: ReconcileOptions): Promise<void> {
   const access = findMixer(config, process.env, 'reconcile')
   if (access === undefined) return
-  const proxy = admin ?? adminOf(config)
+  const proxy = accessOf(admin, config)
   const mixer = createMixerClient(access)
   try {
     const outcome = await settle(proxy, mixer)
@@ -61,7 +62,7 @@ type Outcome =
   | { readonly problem: string }
 
 /** Asks both sides until they agree, or for as long as what is under way may take. */
-async function settle(proxy: string, mixer: MixerClient): Promise<Outcome> {
+async function settle(proxy: AdminAccess, mixer: MixerClient): Promise<Outcome> {
   const samples: Sample[] = []
   const deadline = systemClock.monotonic() + SETTLE_MS
   for (;;) {
@@ -75,7 +76,7 @@ async function settle(proxy: string, mixer: MixerClient): Promise<Outcome> {
 }
 
 async function takeSample(
-  proxy: string,
+  proxy: AdminAccess,
   mixer: MixerClient,
 ): Promise<Sample | { readonly problem: string }> {
   const at = systemClock.monotonic()
@@ -102,9 +103,11 @@ async function mixerBooks(
   }
 }
 
-function adminOf(config: string | undefined): string {
+/** The token is that of the environment, or of the configuration. */
+function accessOf(admin: string | undefined, config: string | undefined): AdminAccess {
   const loaded = config === undefined ? undefined : loadConfigOrReport(config, process.env)
-  return loaded === undefined ? DEFAULT_ADMIN : `http://${loaded.admin.address}`
+  const token = process.env.AMT_ADMIN_TOKEN ?? loaded?.admin.token
+  return adminAt(admin ?? loaded?.admin.address ?? DEFAULT_ADMIN, token)
 }
 
 function fail(problems: readonly string[]): void {
@@ -113,7 +116,7 @@ function fail(problems: readonly string[]): void {
 }
 
 function parseUrl(text: string): string {
-  if (!/^https?:$/.test(URL.parse(text)?.protocol ?? ''))
-    throw new InvalidArgumentError('It must be an http or https URL.')
+  if (!/^(https?|unix):$/.test(URL.parse(text)?.protocol ?? ''))
+    throw new InvalidArgumentError('It must be an http or https URL, or unix:PATH.')
   return text
 }

@@ -1,6 +1,7 @@
 /** Whether the addresses that the parts want are free: said before anything starts, with the name of the thing. */
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { socketPathOf } from '../../config/admin-schema.ts'
 import type { Config, TenantConfig } from '../../config/schema.ts'
 import { describeListenError } from '../../runtime/node-errors.ts'
 
@@ -22,7 +23,10 @@ export function wantedAddresses(
         ? [addressOf(`listener "${listener.name}"`, listener.address)]
         : privateAddresses(listener, config.tenants),
     ),
-    addressOf('admin server', config.admin.address),
+    // A socket that is left behind is no hindrance; one with somebody behind it is found by the proxy.
+    ...(socketPathOf(config.admin.address) === undefined
+      ? [addressOf('admin server', config.admin.address)]
+      : []),
     mixerAddress(config),
     ...deployments,
   ]

@@ -30,6 +30,8 @@ export interface ChildOptions {
   readonly log: string
   /** Answers 200 once the process serves. */
   readonly readyUrl: string
+  /** Path of the unix socket where it does; the address in the URL by default. */
+  readonly readySocket?: string
   /** How long it may take to end in good order; then it is killed. */
   readonly stopMs: number
 }
@@ -63,7 +65,7 @@ export class Child {
     while (this.#state === 'starting') {
       if (hasEnded(process)) throw new Error(`${this.name} ended at once (${reasonOf(process)})`)
       if (performance.now() > deadline) throw new Error(`${this.name} does not get ready`)
-      if (await answers(this.#options.readyUrl)) break
+      if (await answers(this.#options)) break
       await pause(process, READY_POLL_MS)
     }
     if (this.#state !== 'starting') throw new Error(`${this.name} was stopped`)
@@ -129,7 +131,7 @@ export class Child {
   /** Says when a process that was started again serves. */
   async #announce(process: ChildProcess): Promise<void> {
     while (this.#state === 'ready' && this.#process === process && !hasEnded(process)) {
-      if (await answers(this.#options.readyUrl)) return this.#say(`${this.name} runs again`)
+      if (await answers(this.#options)) return this.#say(`${this.name} runs again`)
       await pause(process, READY_POLL_MS)
     }
   }
@@ -185,7 +187,10 @@ async function pause(process: ChildProcess, ms: number): Promise<void> {
   })
 }
 
-async function answers(url: string): Promise<boolean> {
+async function answers({
+  readyUrl: url,
+  readySocket: socketPath,
+}: Pick<ChildOptions, 'readyUrl' | 'readySocket'>): Promise<boolean> {
   return new Promise(resolve => {
     const common = { agent: false, timeout: READY_ANSWER_MS } as const
     const take = (response: IncomingMessage): void => {
@@ -195,7 +200,7 @@ async function answers(url: string): Promise<boolean> {
     // Its name may be another than its address. Nothing is told to it, and nothing believed but that it answers.
     const request = url.startsWith('https:')
       ? getOverTls(url, { ...common, rejectUnauthorized: false }, take)
-      : get(url, common, take)
+      : get(url, { ...common, socketPath }, take)
     request.on('timeout', () => request.destroy())
     request.on('error', () => resolve(false))
   })

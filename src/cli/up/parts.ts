@@ -1,6 +1,7 @@
 /** The processes that make up `amt up`, from the configuration: how each is started and where it says that it serves. */
 import { extname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { socketPathOf } from '../../config/admin-schema.ts'
 import type { Config, TenantConfig } from '../../config/schema.ts'
 import { packageRoot } from '../package-root.ts'
 import { addressOf, formatAddress, mixerAddress, type WantedAddress } from './addresses.ts'
@@ -34,7 +35,6 @@ export function planParts(options: PartsOptions): Parts {
     env: { ...process.env, AMT_STATE: stateDir },
   }
   const mixer = mixerAddress(config)
-  const admin = addressOf('admin server', config.admin.address)
   const addresses = samples ? config.tenants.flatMap(sampleAddress) : []
   return {
     addresses: addresses.map(({ address }) => address),
@@ -65,10 +65,16 @@ export function planParts(options: PartsOptions): Parts {
       name: 'proxy',
       args: nodeArgs(...ownProgram(), 'proxy', '--config', configPath, ...count),
       log: join(stateDir, 'logs', 'proxy.log'),
-      readyUrl: `http://${formatAddress(admin)}/readyz`,
+      ...readyAtAdmin(config.admin.address),
       stopMs: config.timeouts.drain + STOP_MS,
     },
   }
+}
+
+function readyAtAdmin(address: string): Pick<ChildOptions, 'readyUrl' | 'readySocket'> {
+  const readySocket = socketPathOf(address)
+  if (readySocket !== undefined) return { readyUrl: 'http://localhost/readyz', readySocket }
+  return { readyUrl: `http://${formatAddress(addressOf('admin server', address))}/readyz` }
 }
 
 /** The sample application serves a tenant whose first endpoint is plain HTTP on this machine. */

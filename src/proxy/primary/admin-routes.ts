@@ -3,18 +3,15 @@ import { redactConfig } from '../../config/redact.ts'
 import type { Config, TenantConfig } from '../../config/schema.ts'
 import type { JournalBooks, ProxyBooks } from '../../contracts/reconcile.ts'
 import { noUsage } from '../../contracts/usage-report.ts'
-import { ERRORS, type ErrorCode, problem } from '../../core/errors.ts'
 import type { JournalShipper } from '../shipping/journal-shipper.ts'
 import { addTo, type UsageAccount } from '../shipping/usage-accounts.ts'
-import {
-  type AdminAnswer,
-  type AdminRequest,
-  type AdminRoute,
-  problemAnswer,
-} from './admin-server.ts'
+import { badPage, json, pageOf, problemAnswer } from './admin-answers.ts'
+import type { AdminAnswer, AdminRequest, AdminRoute } from './admin-routing.ts'
 import type { ApiKeyUses } from './api-key-uses.ts'
 import { credentialList } from './credential-list.ts'
 import type { LiveState } from './live-state.ts'
+import type { LogLevel } from './log-level.ts'
+import { logLevelRoutes } from './log-level-routes.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { QuotaRelay, QuotaState } from './quota-relay.ts'
 import type { ReloadResult } from './reloader.ts'
@@ -23,8 +20,6 @@ import type { TenantView } from './tenant-view.ts'
 /** For what is in journals and was not shipped yet: its sums are in the answer only once it is read. */
 const READ_AHEAD_MS = 2_000
 const PARTS = ['counted', 'journaled', 'acknowledged', 'setAside', 'pending'] as const
-const DEFAULT_LIMIT = 100
-const MAX_LIMIT = 1_000
 
 export interface AdminSources {
   readonly phase: () => 'starting' | 'ready' | 'draining'
@@ -37,22 +32,24 @@ export interface AdminSources {
   readonly shipper: JournalShipper
   readonly quotas: Pick<QuotaRelay, 'stateOf'>
   readonly keyUses: Pick<ApiKeyUses, 'lastUse' | 'since'>
+  readonly logLevel: LogLevel
   readonly reload: () => Promise<ReloadResult>
   readonly drain: () => void
 }
 
 export function adminRoutes(sources: AdminSources): AdminRoute[] {
   return [
-    get('/livez', () => json(200, { status: 'alive' })),
-    get('/readyz', () => readyz(sources)),
+    { ...get('/livez', () => json(200, { status: 'alive' })), open: true },
+    { ...get('/readyz', request => readyz(sources, request)), open: true },
     get('/metrics', async ({ accept }) => ({
       status: 200,
       ...(await sources.metrics.expose(accept)),
     })),
     get('/config', () => json(200, redactConfig(sources.tenants.wholeConfig()))),
     get('/tenants', request => listTenants(sources, request)),
-    get('/tenants/', ({ rest }) => showTenant(sources, rest)),
+    get('/tenants/:id', ({ id }) => showTenant(sources, id)),
     get('/reconcile', async request => reconcile(sources, request)),
+    ...logLevelRoutes(sources.logLevel),
     post('/reload', async () => reload(sources)),
     post('/drain', () => {
       sources.drain()
@@ -71,13 +68,18 @@ function post(path: string, answer: Answer): AdminRoute {
   return { method: 'POST', path, answer }
 }
 
-function readyz({ phase, workers, shipper, live }: AdminSources): AdminAnswer {
+function readyz(
+  { phase, workers, shipper, live }: AdminSources,
+  { authorized }: AdminRequest,
+): AdminAnswer {
   const { ready, count } = workers()
   // Without a worker nothing is accepted, whatever the phase says.
   const status = phase() === 'ready' && ready === 0 ? 'no worker' : phase()
+  const code = status === 'ready' ? 200 : 503
+  if (!authorized) return json(code, { status })
   const { lagMs, bytesPending } = shipper.status()
   const reporting = { lagSeconds: lagMs / 1_000, bytesPending }
-  return json(status === 'ready' ? 200 : 503, {
+  return json(code, {
     status,
     workers: { ready, count },
     reporting,
@@ -184,44 +186,5 @@ async function reload({ reload: run, phase }: AdminSources): Promise<AdminAnswer
   const result = await run()
   if (result.ok) return json(200, { generation: result.generation, changed: result.changed })
   const { generation, problems } = result
-  return problemWith('configuration_refused', { generation, problems })
-}
-
-function problemWith(code: ErrorCode, extra: Record<string, unknown>): AdminAnswer {
-  return {
-    status: ERRORS[code].http,
-    contentType: 'application/problem+json',
-    body: problem(code, undefined, extra),
-  }
-}
-
-interface Page<T> {
-  readonly items: readonly T[]
-  /** Value of `after` for the next page; null on the last. */
-  readonly next: string | null
-}
-
-/** `?limit=1…1000&after=ID` over a sorted list; undefined when the limit is none. */
-function pageOf<T>(
-  sorted: readonly T[],
-  query: URLSearchParams,
-  idOf: (item: T) => string,
-): Page<T> | undefined {
-  const text = query.get('limit') ?? String(DEFAULT_LIMIT)
-  const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0
-  if (limit < 1 || limit > MAX_LIMIT) return undefined
-  const after = query.get('after')
-  const from = after === null ? 0 : sorted.findIndex(item => idOf(item) > after)
-  const items = from < 0 ? [] : sorted.slice(from, from + limit)
-  const last = items.at(-1)
-  const more = from >= 0 && from + limit < sorted.length
-  return { items, next: more && last !== undefined ? idOf(last) : null }
-}
-
-function badPage(): AdminAnswer {
-  return problemAnswer('malformed_message', `limit must be a number from 1 to ${MAX_LIMIT}`)
-}
-
-function json(status: number, value: unknown): AdminAnswer {
-  return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` }
+  return problemAnswer('configuration_refused', undefined, { members: { generation, problems } })
 }

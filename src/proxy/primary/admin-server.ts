@@ -1,60 +1,43 @@
 /**
- * The HTTP side of the admin server: who may ask, for what, with which method. Answers come from `admin-routes.ts`.
- * It has no authentication, so it stays on loopback, and it does not let a web page use the browser of an operator to
- * get there.
+ * The HTTP side of the admin server: takes calls, lets those in who may ask, and sends what the routes answer. Who may is in
+ * `admin-access.ts`; the answers are in `admin-routes.ts`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { ERRORS, type ErrorCode, problem } from '../../core/errors.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import { describeListenError } from '../../runtime/node-errors.ts'
-import { hostName, splitAddress } from './admin-address.ts'
+import { httpRequestError, isConnectionReset } from '../../runtime/node-errors.ts'
+import { AdminAccess } from './admin-access.ts'
+import { problemAnswer } from './admin-answers.ts'
+import type { AdminRefusals } from './admin-refusals.ts'
+import { type AdminAnswer, type AdminRoute, routeOf } from './admin-routing.ts'
+import { type AdminListenResult, listenForAdmin } from './admin-socket.ts'
 
 const MAX_HEAD_BYTES = 8 * 1024
 const MAX_BODY_BYTES = 4 * 1024
 const MAX_CONNECTIONS = 128
 const REQUEST_TIMEOUT_MS = 10_000
 
-export interface AdminAnswer {
-  readonly status: number
-  readonly contentType: string
-  readonly body: string
-  readonly headers?: Readonly<Record<string, string>>
-}
-
-export interface AdminRequest {
-  /** What follows the pattern, decoded: the id in `/tenants/ID`. */
-  readonly rest: string
-  readonly query: URLSearchParams
-  readonly accept: string
-}
-
-export interface AdminRoute {
-  readonly method: 'GET' | 'POST'
-  /** A path; one that ends in `/` takes one more segment. */
-  readonly path: string
-  readonly answer: (request: AdminRequest) => AdminAnswer | Promise<AdminAnswer>
-}
-
 export interface AdminServerOptions {
-  /** `host:port` */
+  /** `host:port` or `unix:PATH` */
   readonly address: string
+  /** Of every call that is not open; nobody needs one where it is left out. */
+  readonly token?: string | undefined
   readonly routes: readonly AdminRoute[]
   readonly logger: Logger
+  readonly refusals: AdminRefusals
 }
-
-export type AdminListenResult =
-  | { readonly ok: true; readonly address: string }
-  | { readonly ok: false; readonly problem: string }
 
 export class AdminServer {
   readonly #options: AdminServerOptions
   readonly #server: Server
-  readonly #host: string
+  readonly #access: AdminAccess
 
   constructor(options: AdminServerOptions) {
     this.#options = options
-    this.#host = splitAddress(options.address).host
+    const { address, token } = options
+    this.#access = new AdminAccess({ address, token })
     this.#server = createServer(
       {
         maxHeaderSize: MAX_HEAD_BYTES,
@@ -64,19 +47,11 @@ export class AdminServer {
       (request, response) => void this.#serve(request, response),
     )
     this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.on('clientError', (error, socket) => this.#refuseGarbage(error, socket))
   }
 
   async listen(): Promise<AdminListenResult> {
-    const { host, port } = splitAddress(this.#options.address)
-    const { promise, resolve } = Promise.withResolvers<AdminListenResult>()
-    this.#server.once('error', error => {
-      resolve({
-        ok: false,
-        problem: describeListenError(error, `admin server: ${this.#options.address}`),
-      })
-    })
-    this.#server.listen(port, host, () => resolve({ ok: true, address: this.#boundAddress() }))
-    const result = await promise
+    const result = await listenForAdmin(this.#server, this.#options.address)
     this.#server.on('error', error =>
       this.#options.logger.error({ err: error }, 'admin server failed'),
     )
@@ -94,129 +69,100 @@ export class AdminServer {
     clearTimeout(timer)
   }
 
-  #boundAddress(): string {
-    const address = this.#server.address()
-    if (address === null || typeof address === 'string') return this.#options.address
-    return address.family === 'IPv6'
-      ? `[${address.address}]:${address.port}`
-      : `${address.address}:${address.port}`
-  }
-
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let answer: AdminAnswer
     try {
-      answer = await this.#answer(request)
+      answer = await this.#answer(request, response)
     } catch (error) {
       this.#options.logger.error({ err: error, url: request.url }, 'admin request failed')
       answer = problemAnswer('internal_error')
     }
+    const { body } = answer
     response.writeHead(answer.status, {
       'content-type': answer.contentType,
-      'content-length': Buffer.byteLength(answer.body),
+      ...(typeof body === 'string' ? { 'content-length': Buffer.byteLength(body) } : {}),
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
       ...answer.headers,
       // What is left of a body that nobody wants is not worth reading.
       ...(request.complete || bodyless(request) ? {} : { connection: 'close' }),
     })
-    response.end(request.method === 'HEAD' ? '' : answer.body)
+    if (typeof body === 'string') response.end(request.method === 'HEAD' ? '' : body)
+    // Where it breaks off, the client sees that by the end of the connection.
+    else await pipeline(body, response).catch(() => {})
   }
 
-  async #answer(request: IncomingMessage): Promise<AdminAnswer> {
-    const refusal = this.#refusal(request)
-    if (refusal !== undefined) return problemAnswer(refusal)
-    const url = parseTarget(request.url ?? '/')
-    if (url === undefined) return problemAnswer('malformed_target')
-    const matching = this.#options.routes.flatMap(route => {
-      const rest = match(route.path, url.pathname)
-      return rest === undefined ? [] : [{ route, rest }]
-    })
-    if (matching.length === 0) return problemAnswer('not_found')
-    const method = request.method === 'HEAD' ? 'GET' : request.method
-    const found = matching.find(({ route }) => route.method === method)
-    if (found === undefined) {
-      const allowed = matching.map(({ route }) =>
-        route.method === 'GET' ? 'GET, HEAD' : route.method,
-      )
-      return problemAnswer('method_not_allowed', undefined, { allow: allowed.join(', ') })
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<AdminAnswer> {
+    const refusal = this.#access.refusal(request)
+    if (refusal !== undefined) return this.#refuse(request, refusal)
+    const found = routeOf(this.#options.routes, request.method ?? '', request.url ?? '')
+    const authorized = this.#access.authorized(request)
+    // What there is here is not for those to find out who may not ask for it.
+    if (!authorized && !('route' in found && found.route.open === true))
+      return this.#refuse(request, 'unauthorized', {
+        'www-authenticate': 'Bearer realm="amt-admin"',
+      })
+    if ('refused' in found) {
+      const headers = found.refused === 'method_not_allowed' ? { allow: found.allow } : {}
+      return this.#refuse(request, found.refused, headers)
     }
-    if (!(await drained(request))) return problemAnswer('payload_too_large')
+    const { route, id, query } = found
+    const body = await bodyOf(request)
+    if (body === undefined) return this.#refuse(request, 'payload_too_large')
+    const gone = new AbortController()
+    response.once('close', () => gone.abort())
     const accept = request.headers.accept ?? ''
-    return found.route.answer({ rest: found.rest, query: url.searchParams, accept })
+    const { signal } = gone
+    const text = route.takesBody === true ? body : ''
+    const answer = await route.answer({ id, query, accept, body: text, authorized, signal })
+    const { refused } = answer
+    if (refused !== undefined) this.#options.refusals.count(refused, addressOf(request))
+    return answer
   }
 
-  /**
-   * Against pages in an operator's browser. `Host`: a page whose name was rebound to 127.0.0.1 says its own name there.
-   * `Origin`: a form on a page can POST here without reading the answer, and it always says where it comes from.
-   */
-  #refusal({ headers }: IncomingMessage): ErrorCode | undefined {
-    if (headers.host !== undefined && !this.#isOwnName(hostName(headers.host)))
-      return 'host_not_allowed'
-    const site = headers['sec-fetch-site']
-    if (site !== undefined && site !== 'same-origin' && site !== 'none') return 'host_not_allowed'
-    const { origin } = headers
-    return origin === undefined || origin === `http://${headers.host}`
-      ? undefined
-      : 'host_not_allowed'
+  #refuse(
+    request: IncomingMessage,
+    code: ErrorCode,
+    headers: Readonly<Record<string, string>> = {},
+  ): AdminAnswer {
+    this.#options.refusals.count(code, addressOf(request))
+    return problemAnswer(code, undefined, { headers })
   }
 
-  /** On a wildcard address every IP address may be ours; a rebound name is never written as an address. */
-  #isOwnName(name: string): boolean {
-    if (
-      name === this.#host ||
-      name === 'localhost' ||
-      name === '::1' ||
-      /^127(\.\d{1,3}){3}$/.test(name)
-    )
-      return true
-    return (this.#host === '0.0.0.0' || this.#host === '::') && isIP(name) !== 0
+  /** What is no HTTP gets an answer all the same, where there is still somebody to read it. */
+  #refuseGarbage(error: Error, socket: Duplex): void {
+    if (isConnectionReset(error) || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    const code = httpRequestError(error)
+    this.#options.refusals.count(code, undefined)
+    const body = problem(code)
+    const head = `HTTP/1.1 ${ERRORS[code].http} Refused\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`
+    socket.end(head + body, () => socket.destroy())
   }
+}
+
+function addressOf({ socket }: IncomingMessage): string | undefined {
+  return socket.remoteAddress
 }
 
 function bodyless({ headers }: IncomingMessage): boolean {
   return headers['content-length'] === undefined && headers['transfer-encoding'] === undefined
 }
 
-export function problemAnswer(
-  code: ErrorCode,
-  detail?: string,
-  headers: Readonly<Record<string, string>> = {},
-): AdminAnswer {
-  return {
-    status: ERRORS[code].http,
-    contentType: 'application/problem+json',
-    body: problem(code, detail),
-    headers,
-  }
-}
-
-function parseTarget(target: string): URL | undefined {
-  return target.startsWith('/') ? (URL.parse(`http://admin${target}`) ?? undefined) : undefined
-}
-
-/** What follows the pattern in `path`; undefined where it does not match. */
-function match(pattern: string, path: string): string | undefined {
-  if (!pattern.endsWith('/')) return pattern === path ? '' : undefined
-  if (!path.startsWith(pattern)) return undefined
-  const rest = path.slice(pattern.length)
-  if (rest === '' || rest.includes('/')) return undefined
-  try {
-    return decodeURIComponent(rest)
-  } catch {
-    return undefined
-  }
-}
-
-/** Reads a body to its end without keeping it. False when it is larger than anybody needs, or its sender vanished. */
-async function drained(request: IncomingMessage): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
+/** A body to its end; undefined when it is larger than anybody needs, or its sender vanished. */
+async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>()
+  const chunks: Buffer[] = []
   let bytes = 0
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > MAX_BODY_BYTES) resolve(false)
+    if (bytes > MAX_BODY_BYTES) resolve(undefined)
+    else chunks.push(chunk)
   })
-  request.once('end', () => resolve(true))
-  request.once('error', () => resolve(false))
-  request.once('close', () => resolve(false))
+  request.once('end', () => resolve(Buffer.concat(chunks).toString()))
+  request.once('error', () => resolve(undefined))
+  request.once('close', () => resolve(undefined))
   return promise
 }

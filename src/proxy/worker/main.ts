@@ -1,12 +1,13 @@
 /** Entry of a worker process: speaks to the primary, and runs one worker. */
 
 import { systemClock } from '../../runtime/clock.ts'
-import { createLogger } from '../../runtime/logger.ts'
+import { createLogger, type Logger } from '../../runtime/logger.ts'
 import type { PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import { Worker } from './worker.ts'
 
 /** It has been told its configuration, and waits for its tenants. */
 let starting: Worker | undefined
+let logger: Logger | undefined
 /** It serves. */
 let worker: Worker | undefined
 let taken: Promise<void> = Promise.resolve()
@@ -35,8 +36,8 @@ async function leave(): Promise<void> {
 }
 
 function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
-  const { config, generation, workers, instance, tls: materials, tickets } = message
-  const logger = createLogger({ level: config.log.level, name: 'worker' })
+  const { config, generation, workers, instance, logLevel, tls: materials, tickets } = message
+  logger = createLogger({ level: logLevel ?? config.log.level, name: 'worker' })
   return new Worker(
     {
       clock: systemClock,
@@ -85,6 +86,9 @@ function receive(message: PrimaryMessage): void {
   switch (message.kind) {
     case 'start':
       starting = create(message)
+      return
+    case 'log-level':
+      if (logger !== undefined) logger.level = message.level
       return
     case 'tls':
       current()?.applyTls(message.listeners, message.materials)

@@ -26,6 +26,28 @@ const AUTHENTICATION = `authentication:
 
 const CASES: readonly Case[] = [
   {
+    name: 'an admin server that other machines reach needs a token',
+    yaml: `${LISTENERS}admin: { address: 0.0.0.0:9901 }\n`,
+    problems: [
+      '3:19: admin.address: 0.0.0.0:9901 is open to other machines and needs admin.token; allowed without: 127.0.0.1, [::1], localhost or unix:PATH',
+    ],
+  },
+  {
+    name: 'an admin server with a name that may lead anywhere needs a token',
+    yaml: `${LISTENERS}admin: { address: amt.example:9901 }\n`,
+    problems: [
+      '3:19: admin.address: amt.example:9901 is open to other machines and needs admin.token; allowed without: 127.0.0.1, [::1], localhost or unix:PATH',
+    ],
+  },
+  {
+    name: 'an admin server with a token may listen anywhere',
+    yaml: `${LISTENERS}admin: { address: 0.0.0.0:9901, token: sixteen-letters-and-more }\n`,
+  },
+  {
+    name: 'an admin server on loopback or on a unix socket needs no token',
+    yaml: `${LISTENERS}admin: { address: 'unix:admin.sock' }\n`,
+  },
+  {
     name: 'operations have names of their own, which usage records do not use for the rest',
     yaml: `${LISTENERS}service:
   operations:
