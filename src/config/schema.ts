@@ -201,7 +201,7 @@ export const configSchema = z.strictObject({
       error: WORKERS,
     })
     .default('auto')
-    .describe('Worker processes; `auto` is one a core.'),
+    .describe('Worker processes; `auto` is one a core. A reload starts or drains the difference.'),
 })
 
 /** A loaded configuration: every default filled in, quantities as numbers (ms, bytes, a second), paths absolute. */

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ConfigStore, TenantDifference } from '../config/config-store.ts'
+import type { Config } from '../config/schema.ts'
 import type { Touched } from '../config/touched.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/logger.ts'
@@ -84,7 +85,6 @@ class ProxyPrimary {
   readonly #registrar: Registrar
   readonly #reloader: Reloader
   readonly #workerMetrics = new WorkerMetrics(() => this.#pool.states())
-  readonly #workerCount: number
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
   readonly #adminRefusals: AdminRefusals
@@ -158,8 +158,6 @@ class ProxyPrimary {
       onResult: result => this.#metrics.allocated(result),
     })
     this.#reloader = this.#createReloader()
-    this.#workerCount =
-      options.workers ?? (config.workers === 'auto' ? availableParallelism() : config.workers)
     this.#pool = this.#createPool()
     this.#admin = this.#createAdmin()
     this.#metrics.generation = this.#reloader.generation
@@ -223,7 +221,7 @@ class ProxyPrimary {
         service: service.name,
         bound: workers.bound,
         admin: admin.address,
-        workers: this.#workerCount,
+        workers: this.#pool.count,
         tenants: this.#store.size,
       },
       'ready',
@@ -238,6 +236,9 @@ class ProxyPrimary {
       // What changed after it was read and before it was watched was heard by nobody.
       if (this.#phase === 'ready') watcher.suspect(this.#store.outdated())
     })
+    // A reload that came during the start found no workers that it could make more or fewer.
+    if (this.#workersWanted(this.#store.config) !== this.#pool.count)
+      void this.#reloader.reload('start')
     return watcher
   }
 
@@ -318,6 +319,7 @@ class ProxyPrimary {
       store: this.#store,
       apply: async (difference, generation) =>
         this.#pool.apply({ ...difference, limits: this.#store.config.limits, generation }),
+      resize: async config => this.#resize(config),
       logger: this.#logger,
       files: this.#tls,
       onRefused: () => this.#metrics.configRefused(),
@@ -325,10 +327,19 @@ class ProxyPrimary {
     })
   }
 
+  #workersWanted({ workers }: Pick<Config, 'workers'>): number {
+    return this.#options.workers ?? (workers === 'auto' ? availableParallelism() : workers)
+  }
+
+  async #resize(config: Config): Promise<readonly string[]> {
+    const { timeouts } = config
+    return this.#pool.resize(this.#workersWanted(config), timeouts.drain + DRAIN_GRACE_MS)
+  }
+
   #createPool(): WorkerPool {
     return new WorkerPool({
       entry: this.#options.workerEntry ?? workerEntry(),
-      count: this.#workerCount,
+      count: this.#workersWanted(this.#store.config),
       prepared: this.#options.prepared,
       clock: systemClock,
       logger: this.#logger,
@@ -344,7 +355,7 @@ class ProxyPrimary {
   #workerStart(): WorkerStart {
     const { generation } = this.#reloader
     const { tenants: _, ...config } = this.#store.config
-    const [workers, instance] = [this.#workerCount, this.#instance]
+    const [workers, instance] = [this.#pool.count, this.#instance]
     const changed = [...this.#store.texts()]
     const logLevel = this.#logLevel.current
     return {
@@ -356,7 +367,7 @@ class ProxyPrimary {
   #createAdmin(): AdminServer {
     const routes = adminRoutes({
       phase: () => this.#phase,
-      workers: () => ({ ready: this.#pool.ready, count: this.#workerCount }),
+      workers: () => ({ ready: this.#pool.ready, count: this.#pool.count }),
       config: () => this.#store.config,
       tenants: this.#tenants,
       metrics: this.#metrics,

@@ -51,8 +51,8 @@ export type PrimaryMessage =
    * `applied`, all but the first.
    */
   | (TenantChange & { readonly kind: 'tenants'; readonly last: boolean })
-  /** How many workers serve and share the limits from now on; said to those that serve. */
-  | { readonly kind: 'serving'; readonly workers: number }
+  /** How many workers serve and share the limits from now on, and how many there are to be; said to those that serve. */
+  | { readonly kind: 'serving'; readonly workers: number; readonly count: number }
   | { readonly kind: 'quota-answers'; readonly answers: readonly QuotaAnswer[] }
   /** The TLS of these listeners for handshakes from now on, with what the configuration says beside the files. */
   | {

@@ -24,6 +24,8 @@ let config: WorkerConfig | undefined
 let taken: Promise<void> = Promise.resolve()
 let tenants: readonly string[] = []
 let drainMs = 0
+/** Does not end when it is told to. */
+let stubborn = false
 let instance = ''
 let logLevel = ''
 /** How many workers share the limits. */
@@ -59,7 +61,7 @@ process.on('message', (message: PrimaryMessage) => {
     case 'tickets':
       return
     case 'drain':
-      void drain()
+      if (!stubborn) void drain()
   }
 })
 say({ kind: 'hello' })
@@ -88,6 +90,12 @@ async function start(config: WorkerConfig): Promise<void> {
   // Takes long to start, until the file is gone.
   while (existsSync(`${config.mixer.journal}.slow`)) {
     await new Promise(resolve => setTimeout(resolve, 10))
+  }
+  // Cannot be started, while the file is there.
+  if (existsSync(`${config.mixer.journal}.broken`)) {
+    say({ kind: 'failed', problems: ['it is broken'] })
+    process.disconnect?.()
+    return
   }
   drainMs = config.timeouts.drain
   const broken = config.listeners.find(({ name }) => name.startsWith('broken'))
@@ -138,6 +146,7 @@ function obey(socket: Socket, line: string): void {
     process.removeAllListeners('message')
     servers.length = 0
   }
+  if (command === 'stubborn') stubborn = true
   if (command === 'talkative') lastReports = Number(argument)
   if (command === 'use') {
     const [tenant = '', calls] = argument.split(':')

@@ -22,6 +22,8 @@ export interface PrimaryOptions {
   /** Merged over the smallest configuration that runs. */
   readonly config?: Record<string, unknown>
   readonly workers?: number
+  /** Instead of what the configuration says. */
+  readonly commandLineWorkers?: number
   /** An existing folder, for a second start. */
   readonly folder?: string
   /** Forked before. */
@@ -36,16 +38,18 @@ export class StartedPrimary {
   readonly #configPath: string
   readonly #settings: Record<string, unknown>
 
-  constructor(t: Test, { mixerUrl, config = {}, workers = 1, folder, prepared }: PrimaryOptions) {
+  constructor(t: Test, options: PrimaryOptions) {
+    const { mixerUrl, config = {}, workers = 1, folder, prepared } = options
+    const { commandLineWorkers } = options
     this.folder = folder ?? newFolder(t)
     this.#configPath = join(this.folder, 'amt.yaml')
-    this.#settings = { ...minimal(mixerUrl ?? 'http://127.0.0.1:9'), ...config }
+    this.#settings = { ...minimal(mixerUrl ?? 'http://127.0.0.1:9'), workers, ...config }
     this.writeConfig({})
     this.log = new LogLines()
     let handlers: SignalHandlers | undefined
     this.ended = runProxy({
       store: this.#open(),
-      workers,
+      ...(commandLineWorkers === undefined ? {} : { workers: commandLineWorkers }),
       logger: this.log.logger,
       workerEntry: FAKE_WORKER,
       prepared,

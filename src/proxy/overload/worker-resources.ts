@@ -27,7 +27,8 @@ export interface ResourceOptions {
 
 export class WorkerResources {
   readonly #tickMs: number
-  readonly #memory: number
+  readonly #configured: ResourceOptions['memory']
+  #memory: number
   readonly #filesLimit = openFilesLimit()
   readonly #filesEvery = openFilesAreCounted() ? 0 : LISTED_FILES_MS
   readonly #queueLimit: number
@@ -40,9 +41,14 @@ export class WorkerResources {
 
   constructor({ tickMs, memory, workers, backlog }: ResourceOptions) {
     this.#tickMs = tickMs
-    // The primary takes a part as well.
-    this.#memory = memory === 'auto' ? machineMemory() / (workers + 1) : memory
+    this.#configured = memory
+    this.#memory = memoryOf(memory, workers)
     this.#queueLimit = acceptQueueLimit(backlog)
+  }
+
+  /** So many workers share the memory of the machine. */
+  share(workers: number): void {
+    this.#memory = memoryOf(this.#configured, workers)
   }
 
   /** At `now`, monotonic, in ms; `ports` are those that are listened at, and `queued` calls wait for their turn. */
@@ -88,4 +94,9 @@ export class WorkerResources {
       this.#acceptQueue = longestAcceptQueue(ports) / this.#queueLimit
     } else this.#acceptQueue = 0
   }
+}
+
+function memoryOf(configured: ResourceOptions['memory'], workers: number): number {
+  // The primary takes a part as well.
+  return configured === 'auto' ? machineMemory() / (workers + 1) : configured
 }

@@ -15,7 +15,7 @@ import { Touched } from '../../config/touched.ts'
 import type { Logger } from '../../runtime/logger.ts'
 
 /** Keys that workers take while they run; everything else needs a restart. */
-const RELOADABLE: ReadonlySet<string> = new Set(['tenants', 'limits', 'quotas'])
+const RELOADABLE: ReadonlySet<string> = new Set(['tenants', 'limits', 'quotas', 'workers'])
 const MAX_CHANGED_KEYS = 20
 /** Of TLS all can change, but not whether there is any: that is another kind of listener. */
 const RELOADABLE_PATH = /^listeners\[\d+\]\.tls\./
@@ -28,6 +28,8 @@ export interface ReloaderOptions {
   }
   /** Brings a change to the workers; resolves with what any of them could not do. */
   readonly apply: (difference: TenantDifference, generation: number) => Promise<readonly string[]>
+  /** Starts and ends workers as the configuration wants it; resolves with what kept new ones from serving. */
+  readonly resize: (config: Config) => Promise<readonly string[]>
   readonly logger: Logger
   /** A reload was refused. */
   readonly onRefused: () => void
@@ -100,7 +102,7 @@ export class Reloader {
     if (fixed.length > 0) {
       change.undo()
       return this.#refuse(cause, [
-        `only tenants, limits, quotas and TLS of listeners can change without a restart; changed: ${fixed.join(', ')}`,
+        `only tenants, limits, quotas, workers and TLS of listeners can change without a restart; changed: ${fixed.join(', ')}`,
       ])
     }
     // Whoever watches them tells of files; a change of the tenants reads none of them.
@@ -111,7 +113,7 @@ export class Reloader {
     }
     const changed = isChange(change)
     if (!changed && cause === 'watch') return { ok: true, generation: this.#generation, changed }
-    const problems = await this.#enforce(change.tenants)
+    const problems = await this.#enforceAll(change)
     if (problems.length > 0) return this.#takeBack(cause, change, problems)
     this.#options.files?.settle()
     for (const warning of change.warnings)
@@ -145,6 +147,12 @@ export class Reloader {
     } catch (error) {
       return { refused: [`the configuration cannot be loaded: ${String(error)}`] }
     }
+  }
+
+  async #enforceAll({ tenants, config }: ConfigChange): Promise<readonly string[]> {
+    const problems = await this.#enforce(tenants)
+    // A new worker begins with what the others have by then.
+    return problems.length > 0 ? problems : this.#options.resize(config)
   }
 
   async #enforce(difference: TenantDifference): Promise<readonly string[]> {

@@ -1,8 +1,7 @@
 /**
- * The workers: forks them, tells them their configuration, replaces those that die, ends them. They share the listening
- * sockets and accept by themselves; no byte of traffic crosses the primary.
+ * The workers: forks them, tells them their configuration, replaces those that die, makes them more or fewer, ends them.
+ * They share the listening sockets and accept by themselves; no byte of traffic crosses the primary.
  */
-import cluster, { type Worker } from 'node:cluster'
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type {
@@ -13,10 +12,13 @@ import type {
   WorkerMessage,
   WorkerReport,
 } from '../ipc.ts'
-import { type PreparedWorker, type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
+import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
+import { SlotAnswers } from './slot-answers.ts'
 import { tenantMessages } from './tenant-stream.ts'
-import { WORKER_STATES, type WorkerStateLabel } from './worker-metrics.ts'
-import { WorkerSlot } from './worker-slot.ts'
+import type { WorkerStateLabel } from './worker-metrics.ts'
+import { type Death, forkWorker } from './worker-process.ts'
+import type { WorkerSlot } from './worker-slot.ts'
+import { WorkerSlots } from './worker-slots.ts'
 
 const START_TIMEOUT_MS = 60_000
 const APPLY_TIMEOUT_MS = 30_000
@@ -35,6 +37,7 @@ export interface WorkerStart {
 export interface WorkerPoolOptions {
   /** File that a worker runs. */
   readonly entry: string
+  /** How many there are to be at the start. */
   readonly count: number
   /** Workers that are under way already; they are taken first. */
   readonly prepared?: PreparedWorkers | undefined
@@ -64,40 +67,43 @@ type Birth =
 
 export class WorkerPool {
   readonly #options: WorkerPoolOptions
-  readonly #slots: WorkerSlot[]
-  /** Of the first generation only: what comes later is replaced, not reported. */
-  readonly #births = new Map<WorkerSlot, (birth: Birth) => void>()
-  readonly #applying = new Map<WorkerSlot, (problems: readonly string[]) => void>()
+  readonly #slots = new WorkerSlots()
+  /** Of those that somebody waits for; whatever becomes of a replacement is logged. */
+  readonly #births = new SlotAnswers<Birth>()
+  readonly #applying = new SlotAnswers<readonly string[]>()
   readonly #gone = Promise.withResolvers<void>()
   #applyingGeneration = 0
   #phase: 'starting' | 'running' | 'ending' = 'starting'
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options
-    this.#slots = Array.from({ length: options.count }, (_, index) => new WorkerSlot(index + 1))
+    this.#slots.add(options.count)
+  }
+
+  /** How many workers there are to be. */
+  get count(): number {
+    return this.#slots.staying.length
   }
 
   /** Workers that serve. */
   get ready(): number {
-    return this.#slots.filter(({ state }) => state === 'ready').length
+    return this.#slots.serving.length
   }
 
   /** How many workers are in each state. */
   states(): Record<WorkerStateLabel, number> {
-    const counts = Object.fromEntries(WORKER_STATES.map(state => [state, 0]))
-    for (const { label } of this.#slots) counts[label] = (counts[label] ?? 0) + 1
-    return counts as Record<WorkerStateLabel, number>
+    return this.#slots.states()
   }
 
   /** Resolves when all workers serve, or as soon as all have said why they do not. Those that do must then be ended. */
   async start(): Promise<StartResult> {
     setUpWorkers(this.#options.entry)
-    const births = await Promise.all(this.#slots.map(slot => this.#firstBirth(slot)))
+    const births = await Promise.all(this.#slots.all.map(slot => this.#birthOf(slot)))
     const failures = births.filter(birth => 'problems' in birth)
     if (failures.length === 0) {
       if (this.#phase === 'starting') this.#phase = 'running'
       // One may have died since it was ready.
-      if (this.ready < this.#slots.length) this.#shareLimits()
+      if (this.ready < this.count) this.#shareLimits()
       return {
         ok: true,
         bound: distinct(births.flatMap(birth => ('bound' in birth ? birth.bound : []))),
@@ -113,12 +119,12 @@ export class WorkerPool {
 
   /** Says something to the worker of a slot, if there is one. */
   send(slot: number, message: PrimaryMessage): void {
-    this.#slots[slot - 1]?.send(message)
+    this.#slots.byNumber(slot)?.send(message)
   }
 
   /** Says something to all workers that have been told what to begin with. */
   tell(message: PrimaryMessage): void {
-    for (const slot of this.#slots)
+    for (const slot of this.#slots.all)
       if (slot.state === 'started' || slot.state === 'ready') slot.send(message)
   }
 
@@ -128,27 +134,43 @@ export class WorkerPool {
    */
   async apply(change: TenantChange): Promise<readonly string[]> {
     this.#applyingGeneration = change.generation
-    for (const slot of this.#slots) {
+    for (const slot of this.#slots.all) {
       if (slot.state === 'started') slot.stream(tenantMessages(change))
     }
-    const answers = this.#slots
+    const answers = this.#slots.all
       .filter(({ state }) => state === 'ready')
       .map(slot => this.#applyTo(slot, change))
     return [...new Set((await Promise.all(answers)).flat())]
   }
 
+  /**
+   * From now on so many: new ones are started, or those with the highest numbers end as in a drain, and are killed after
+   * `deadlineMs`. Resolves when the new ones serve and the others have been told, with what kept new ones from serving: then
+   * there are as many as before. One at a time.
+   */
+  async resize(count: number, deadlineMs: number): Promise<readonly string[]> {
+    if (this.#phase !== 'running') return []
+    const { staying } = this.#slots
+    for (const slot of staying.slice(count)) this.#retire(slot, deadlineMs)
+    const born = this.#slots.add(count - staying.length)
+    if (born.length === 0) {
+      if (count < staying.length) this.#shareLimits()
+      return []
+    }
+    const births = await Promise.all(born.map(slot => this.#birthOf(slot)))
+    const problems = births.flatMap(birth => ('problems' in birth ? birth.problems : []))
+    if (problems.length > 0) for (const slot of born) this.#retire(slot, deadlineMs)
+    this.#shareLimits()
+    return [...new Set(problems)]
+  }
+
   /** Tells the workers to end; kills what is still there after `deadlineMs`. Resolves when all are gone. */
   async drain(deadlineMs: number): Promise<void> {
     this.#end()
-    for (const slot of this.#slots) slot.ending = true
-    for (const slot of this.#slots) {
-      // One that has not been told what to do has nothing to end.
-      if (slot.state === 'forked') slot.kill()
-      else slot.send({ kind: 'drain' })
-    }
+    for (const slot of this.#slots.staying) slot.drain()
     const timer = setTimeout(() => {
       this.#options.logger.warn({ deadlineMs }, 'workers did not end in time and are killed')
-      for (const slot of this.#slots) slot.kill()
+      for (const slot of this.#slots.all) slot.kill()
     }, deadlineMs)
     await this.#gone.promise
     clearTimeout(timer)
@@ -157,88 +179,60 @@ export class WorkerPool {
   /** Ends all workers without asking. Resolves when they are gone. */
   async kill(): Promise<void> {
     this.#end()
-    for (const slot of this.#slots) slot.kill()
+    for (const slot of this.#slots.all) slot.kill()
     await this.#gone.promise
   }
 
-  async #firstBirth(slot: WorkerSlot): Promise<Birth> {
-    const { promise, resolve } = Promise.withResolvers<Birth>()
-    const timer = setTimeout(() => {
-      const seconds = START_TIMEOUT_MS / 1_000
-      resolve({
-        configuration: false,
-        problems: [`worker ${slot.number} was not ready within ${seconds} s`],
-      })
-    }, START_TIMEOUT_MS)
-    this.#births.set(slot, resolve)
+  #retire(slot: WorkerSlot, deadlineMs: number): void {
+    const { logger } = this.#options
+    logger.info({ worker: slot.number }, 'worker is to end')
+    slot.drain()
+    slot.deadline = setTimeout(() => {
+      logger.warn({ worker: slot.number, deadlineMs }, 'worker did not end in time and is killed')
+      slot.kill()
+    }, deadlineMs)
+    if (slot.state === 'gone') this.#remove(slot)
+  }
+
+  #remove(slot: WorkerSlot): void {
+    clearTimeout(slot.deadline)
+    this.#slots.remove(slot)
+  }
+
+  async #birthOf(slot: WorkerSlot): Promise<Birth> {
+    const late = `worker ${slot.number} was not ready within ${START_TIMEOUT_MS / 1_000} s`
+    const birth = this.#births.wait(slot, START_TIMEOUT_MS, {
+      configuration: false,
+      problems: [late],
+    })
     this.#fork(slot)
-    const birth = await promise
-    clearTimeout(timer)
-    this.#births.delete(slot)
     return birth
   }
 
   async #applyTo(slot: WorkerSlot, change: TenantChange): Promise<readonly string[]> {
-    const { promise, resolve } = Promise.withResolvers<readonly string[]>()
-    const timer = setTimeout(() => {
-      const seconds = APPLY_TIMEOUT_MS / 1_000
-      resolve([`worker ${slot.number} did not take the change within ${seconds} s`])
-    }, APPLY_TIMEOUT_MS)
-    this.#applying.set(slot, resolve)
+    const late = `worker ${slot.number} did not take the change within ${APPLY_TIMEOUT_MS / 1_000} s`
+    const answer = this.#applying.wait(slot, APPLY_TIMEOUT_MS, [late])
     slot.stream(tenantMessages(change))
-    const problems = await promise
-    clearTimeout(timer)
-    this.#applying.delete(slot)
-    return problems
+    return answer
   }
 
   #fork(slot: WorkerSlot): void {
-    let prepared: PreparedWorker
-    try {
-      prepared = this.#options.prepared?.take() ?? { worker: cluster.fork(), heard: [] }
-    } catch (error) {
-      this.#missed(slot, error)
-      return
-    }
-    const { worker, heard } = prepared
-    slot.hold(worker, this.#options.clock.monotonic())
-    worker.on('message', (message: WorkerMessage) => this.#heard(slot, message))
-    worker.on('error', error => {
-      // Where there is no process (no descriptor, memory or process id to be had), there will be no exit either.
-      if (worker.process.pid === undefined) {
-        delete cluster.workers?.[worker.id]
-        this.#missed(slot, error)
-        return
-      }
-      this.#options.logger.error({ err: error, worker: slot.number }, 'worker channel failed')
+    const { clock, logger, prepared } = this.#options
+    forkWorker(prepared, {
+      forked: worker => slot.hold(worker, clock.monotonic()),
+      heard: message => this.#heard(slot, message),
+      failed: error => {
+        logger.error({ err: error, worker: slot.number }, 'worker channel failed')
+      },
+      missed: error => this.#missed(slot, error),
+      died: death => this.#died(slot, death),
     })
-    worker.on('exit', (code, signal) => {
-      // The exit may be noticed before the last messages are read; their usage must be billed, too.
-      if (worker.isConnected())
-        worker.once('disconnect', () => this.#died(slot, worker, { code, signal }))
-      else this.#died(slot, worker, { code, signal })
-    })
-    for (const message of heard) this.#heard(slot, message)
-  }
-
-  /** No process could be started: tried again, more and more slowly. */
-  #missed(slot: WorkerSlot, error: unknown): void {
-    const delayMs = slot.missed(this.#options.clock.monotonic())
-    const problem = `worker ${slot.number}: its process cannot be started: ${String(error)}`
-    this.#births.get(slot)?.({ configuration: false, problems: [problem] })
-    if (this.#phase === 'ending') {
-      this.#settleEnd()
-      return
-    }
-    if (this.#phase === 'starting') return
-    this.#options.logger.error({ err: error, worker: slot.number, delayMs }, NO_PROCESS)
-    slot.restart = setTimeout(() => this.#fork(slot), delayMs)
   }
 
   #heard(slot: WorkerSlot, message: WorkerMessage): void {
     switch (message.kind) {
       case 'hello':
-        if (this.#phase === 'ending') return
+        if (slot.ending) return
         slot.state = 'started'
         this.#startWorker(slot)
         return
@@ -246,14 +240,14 @@ export class WorkerPool {
         slot.state = 'ready'
         this.#options.onReady(slot.number, message.producer)
         if (this.#phase === 'running') this.#shareLimits()
-        this.#births.get(slot)?.({ bound: message.bound })
+        this.#births.answer(slot, { bound: message.bound })
         return
       case 'failed':
         this.#failed(slot, message)
         return
       case 'applied':
         if (message.generation === this.#applyingGeneration)
-          this.#applying.get(slot)?.(message.problems)
+          this.#applying.answer(slot, message.problems)
         return
       case 'quota-asks':
         this.#options.onQuotaAsks(slot.number, message.asks)
@@ -263,12 +257,10 @@ export class WorkerPool {
     }
   }
 
-  /** The limits of tenants are divided among those that serve. */
+  /** The limits of tenants are divided among those that serve, and the memory of the machine among those that are to be. */
   #shareLimits(): void {
-    const { ready } = this
-    if (ready === 0) return
-    for (const slot of this.#slots)
-      if (slot.state === 'ready') slot.send({ kind: 'serving', workers: ready })
+    const { ready, count } = this
+    for (const slot of this.#slots.serving) slot.send({ kind: 'serving', workers: ready, count })
   }
 
   #startWorker(slot: WorkerSlot): void {
@@ -282,34 +274,36 @@ export class WorkerPool {
     slot: WorkerSlot,
     { reason, problems }: Extract<WorkerMessage, { kind: 'failed' }>,
   ): void {
-    const birth = this.#births.get(slot)
-    if (birth !== undefined) {
-      birth({ configuration: reason === 'configuration', problems })
+    if (this.#births.isAwaited(slot)) {
+      this.#births.answer(slot, { configuration: reason === 'configuration', problems })
       return
     }
     this.#options.logger.error({ worker: slot.number, problems }, 'a new worker cannot start')
   }
 
-  #died(
-    slot: WorkerSlot,
-    worker: Worker,
-    how: { code: number | null; signal: string | null },
-  ): void {
+  /** No process could be started: tried again, more and more slowly. */
+  #missed(slot: WorkerSlot, error: unknown): void {
     const { clock, logger } = this.#options
-    const ended = `worker ${slot.number} ended before it was ready (${how.signal ?? `exit code ${how.code}`})`
-    const served = slot.state === 'ready'
-    this.#births.get(slot)?.({ configuration: false, problems: [ended] })
-    this.#applying.get(slot)?.([])
+    const unborn = this.#births.isAwaited(slot)
+    const problem = `worker ${slot.number}: its process cannot be started: ${String(error)}`
+    this.#births.answer(slot, { configuration: false, problems: [problem] })
+    const delayMs = slot.missed(clock.monotonic())
+    if (this.#isOver(slot, unborn)) return
+    logger.error({ err: error, worker: slot.number, delayMs }, NO_PROCESS)
+    slot.restart = setTimeout(() => this.#fork(slot), delayMs)
+  }
+
+  #died(slot: WorkerSlot, { pid: workerPid, ...how }: Death): void {
+    const { clock, logger } = this.#options
+    const { number } = slot
+    const ended = `worker ${number} ended before it was ready (${how.signal ?? `exit code ${how.code}`})`
+    const unborn = this.#births.isAwaited(slot)
+    this.#births.answer(slot, { configuration: false, problems: [ended] })
+    this.#applying.answer(slot, [])
     const delayMs = slot.release(clock.monotonic())
-    this.#options.onGone(slot.number)
-    if (this.#phase === 'ending') {
-      this.#settleEnd()
-      return
-    }
-    // A first start that fails ends the proxy; whoever called start() does that.
-    if (this.#phase === 'starting' && !served) return
-    const { number, deaths } = slot
-    const workerPid = worker.process.pid
+    this.#options.onGone(number)
+    if (this.#isOver(slot, unborn)) return
+    const { deaths } = slot
     logger.error(
       { worker: number, workerPid, ...how, delayMs, deaths },
       'worker died and is replaced',
@@ -321,14 +315,28 @@ export class WorkerPool {
     else slot.restart = setTimeout(() => this.#fork(slot), delayMs)
   }
 
+  /** Whether nobody comes after the worker that is gone. */
+  #isOver(slot: WorkerSlot, unborn: boolean): boolean {
+    if (this.#phase === 'ending') {
+      this.#settleEnd()
+      return true
+    }
+    if (!slot.ending) return unborn // whoever waited for it has been told, and decides
+    this.#options.logger.info({ worker: slot.number }, 'worker has ended')
+    this.#remove(slot)
+    return true
+  }
+
   #end(): void {
     this.#phase = 'ending'
-    for (const slot of this.#slots) clearTimeout(slot.restart)
+    for (const slot of this.#slots.all) clearTimeout(slot.restart)
     this.#settleEnd()
   }
 
   #settleEnd(): void {
-    if (this.#slots.every(({ state }) => state === 'gone')) this.#gone.resolve()
+    if (!this.#slots.all.every(({ state }) => state === 'gone')) return
+    for (const { deadline } of this.#slots.all) clearTimeout(deadline)
+    this.#gone.resolve()
   }
 }
 

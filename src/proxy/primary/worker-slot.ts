@@ -18,6 +18,8 @@ export class WorkerSlot {
   state: 'gone' | 'forked' | 'started' | 'ready' = 'gone'
   /** It has been told to end. */
   ending = false
+  /** Of a worker that is to end. */
+  deadline: NodeJS.Timeout | undefined
   /** Set while the next worker waits for its time. */
   restart: NodeJS.Timeout | undefined
   /** What is sent piece by piece, one after the other. */
@@ -85,6 +87,15 @@ export class WorkerSlot {
         })
       }
     })
+  }
+
+  /** Tells it to end; no other comes after it. */
+  drain(): void {
+    this.ending = true
+    clearTimeout(this.restart)
+    // One that has not been told what to do has nothing to end.
+    if (this.state === 'forked') this.kill()
+    else this.send({ kind: 'drain' })
   }
 
   kill(): void {

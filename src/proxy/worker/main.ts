@@ -101,7 +101,7 @@ function receive(message: PrimaryMessage): void {
       taken = taken.then(() => takeTenants(message))
       return
     case 'serving':
-      worker?.shareLimits(message.workers)
+      worker?.shareLimits(message.workers, message.count)
       return
     case 'quota-answers':
       worker?.quotaAnswers(message.answers)

@@ -51,6 +51,11 @@ export class LoadWatch {
     this.#ports = ports
   }
 
+  /** So many workers share the memory of the machine. */
+  share(workers: number): void {
+    this.#resources.share(workers)
+  }
+
   /** Tells how the worker is at `now`, monotonic, in ms. */
   look(now: number): void {
     const { queued } = this.#overload

@@ -99,6 +99,7 @@ export class Worker {
   readonly #process = new ProcessWatch()
   readonly #intervals: NodeJS.Timeout[] = []
   readonly #workers: number
+  #load: LoadWatch | undefined
   /** A change whose last piece is not there yet. */
   #pending: PendingChange | undefined
   #started = false
@@ -124,6 +125,7 @@ export class Worker {
     const { wheel, clock } = this.#context
     const { ports } = this.#listeners
     const load = new LoadWatch(this.#context, { tickMs: TICK_MS, workers: this.#workers, ports })
+    this.#load = load
     this.#lag.enable()
     this.#intervals.push(
       setInterval(() => {
@@ -192,8 +194,9 @@ export class Worker {
     this.#listeners.useTickets(secrets)
   }
 
-  /** So many workers serve: each has that share of the limits of all tenants. */
-  shareLimits(workers: number): void {
+  /** So many workers serve: each has that share of the limits of all tenants. `count` share the memory of the machine. */
+  shareLimits(workers: number, count: number = workers): void {
+    this.#load?.share(count)
     const { clock, runtimes, handshakeLimits, sources } = this.#context
     clock.refresh()
     runtimes.share(workers, clock.monotonic())

@@ -38,8 +38,8 @@ await test('changed keys are named as deep as they are', async t => {
       ['listeners[0].tls'],
     ],
     'several values': [
-      { timeouts: { idle: '1s', drain: '1s' }, workers: 3 },
-      ['timeouts.idle', 'timeouts.drain', 'workers'],
+      { timeouts: { idle: '1s', drain: '1s' }, service: { name: 'another' } },
+      ['service.name', 'timeouts.idle', 'timeouts.drain'],
     ],
   }
   for (const [name, [changes, wanted]] of Object.entries(cases)) {
@@ -85,6 +85,7 @@ function setUp(load: (touched?: Touched) => ConfigChangeResult) {
       await gate.promise
       return []
     },
+    resize: async () => Promise.resolve([]),
     logger: log.logger,
     onRefused: () => {},
     onChange: () => {},
@@ -152,6 +153,7 @@ await test('a change that a worker refuses is taken back with the opposite chang
       applied.push([difference, generation])
       return generation === 2 ? ['it cannot be bound'] : []
     },
+    resize: async () => Promise.resolve([]),
     logger: log.logger,
     onRefused: () => {},
     onChange: () => {},
@@ -163,9 +165,43 @@ await test('a change that a worker refuses is taken back with the opposite chang
   ])
 })
 
+await test('workers that cannot be started take the whole change back', async t => {
+  const applied: [TenantDifference, number][] = []
+  const opposite: TenantDifference = { changed: ['former'], removed: ['new'] }
+  const next = configWith({ workers: 7 })
+  const wanted: Config['workers'][] = []
+  const difference: TenantDifference = { changed: ['next'], removed: [] }
+  const reloader = new Reloader({
+    store: {
+      size: 0,
+      reload: () => ({ ...changeTo(next, difference), undo: () => opposite }),
+    },
+    apply: async (change, generation) => {
+      applied.push([change, generation])
+      return Promise.resolve([])
+    },
+    resize: async ({ workers }) => {
+      wanted.push(workers)
+      return Promise.resolve(['worker 2 was not ready within 60 s'])
+    },
+    logger: new LogLines().logger,
+    onRefused: () => {},
+    onChange: () => {},
+  })
+  t.match(await reloader.reload('admin'), {
+    ok: false,
+    problems: ['worker 2 was not ready within 60 s'],
+  })
+  t.same(wanted, [7])
+  t.same(applied, [
+    [difference, 2],
+    [opposite, 3],
+  ])
+})
+
 await test('what needs a restart is put back before any worker hears of it', async t => {
   let undone = 0
-  const next = configWith({ workers: 7 })
+  const next = configWith({ service: { name: 'another' } })
   const { reloader, applied } = setUp(() => ({
     ...changeTo(next),
     undo: () => {
@@ -173,7 +209,7 @@ await test('what needs a restart is put back before any worker hears of it', asy
       return NOTHING
     },
   }))
-  t.match(await reloader.reload('admin'), { ok: false, generation: 1, problems: [/workers/] })
+  t.match(await reloader.reload('admin'), { ok: false, generation: 1, problems: [/service\.name/] })
   t.same([undone, applied], [1, []])
 })
 
