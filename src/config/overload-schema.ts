@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { duration, fraction, offOr, size } from './quantities.ts'
 
-const CALLS_A_TURN = 'must be a number from 1 to 10000'
+const CALLS_A_TURN = 'must be auto or a number from 1 to 10000'
 const QUEUED = 'must be a number from 1 to 1000000'
 
 const queue = z.strictObject({
@@ -22,7 +22,7 @@ const queue = z.strictObject({
 
 export const overload = z.strictObject({
   lag: offOr(duration())
-    .prefault('20ms')
+    .prefault('3ms')
     .describe('A worker whose event loop is so late is busy; or off.'),
   cpu: z
     .union([z.literal('off').transform(() => 0), fraction()], {
@@ -32,14 +32,16 @@ export const overload = z.strictObject({
     .describe(
       'A worker whose event loop works for so much of the time is busy as well; off by default, since one that is not late keeps nobody waiting.',
     ),
-  callsATurn: z
-    .number({ error: CALLS_A_TURN })
-    .int(CALLS_A_TURN)
-    .min(1, CALLS_A_TURN)
-    .max(10_000, CALLS_A_TURN)
-    .default(32)
+  turn: duration()
+    .prefault('1ms')
     .describe(
-      'Calls that a busy worker begins in one turn of its event loop, about; the others wait, and tenants take turns.',
+      'How long one turn of the event loop of a busy worker should take: calls beyond that wait, and tenants take turns.',
+    ),
+  callsATurn: z
+    .union([z.literal('auto'), z.number().int().min(1).max(10_000)], { error: CALLS_A_TURN })
+    .default('auto')
+    .describe(
+      'Calls that a busy worker begins in one turn, about; `auto` goes by how long turns take.',
     ),
   queue: queue.prefault({}).describe('Calls that wait for their turn in a busy worker.'),
   memory: z

@@ -95,6 +95,22 @@ await http2Test(
 )
 
 await http2Test(
+  'what a limit refuses has waited for its turn as well: a flood of 429 fills no turns',
+  async (t, lab, http2) => {
+    const deployment = await lab.deployment({ serve: answering })
+    const proxy = await lab.proxy({
+      tenants: [{ ...tenant('noisy', deployment), limits: { requests: '1/s', burst: 1 } }],
+      overload: overloadUpTo('fair', { callsATurn: 1, queue: { calls: 4 } }),
+    })
+    await overloadStep(proxy, 'fair')
+    const outcomes = await burst(await http2.client(proxy), 'noisy', 40)
+    const counts = ['200', '429', '503'].map(status => countOf(outcomes, status))
+    t.same(counts, [1, 4, 35], 'one passes, four wait, and the others find no place')
+    t.same(shedBy(proxy), { 'noisy queue_full': 35 })
+  },
+)
+
+await http2Test(
   'who is shed is told 503 `overloaded` and when to come again; gRPC as UNAVAILABLE',
   async (t, lab, http2) => {
     const proxy = await startTwo(lab, overloadUpTo('fair', { callsATurn: 1, queue: { calls: 1 } }))

@@ -79,7 +79,6 @@ await test('a flooding tenant and a quiet one on a saturated worker: the quiet o
       deployment: { endpoints: [`http://127.0.0.1:${port}`] },
     })),
     workers: 1,
-    overload: { cpu: '90%' },
   })
   const { port } = amt.address('public')
   const over = once(child, 'message') as Promise<[FloodOutcome]>

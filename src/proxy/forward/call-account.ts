@@ -9,6 +9,7 @@ import type { Refusal } from '../limits/refusal.ts'
 import { limitOf } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
+import type { RoutedVerdict } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { withoutCredentials } from './credential-text.ts'
@@ -137,6 +138,12 @@ export class CallAccount {
     this.#answeredAt = 0
     this.#failure = ''
     this.#upstream = ''
+  }
+
+  /** Whose it is, before it has a place in the limits of that tenant. */
+  belongsTo({ tenant, routability }: RoutedVerdict): void {
+    this.#tenantId = tenant.id
+    this.#routability = routability
   }
 
   route(runtime: TenantRuntime, routability: Routability): void {

@@ -10,11 +10,12 @@
  */
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { ErrorCode } from '../../core/errors.ts'
-import type { QueuedCall } from '../overload/tenant-share.ts'
 import type { PoolUser, Upstream } from '../pool/deployment-pool.ts'
+import type { RoutedVerdict } from '../tenant/tenant.ts'
 import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { AnswerWriter } from './answer-writer.ts'
+import { AwaitedTurn, type TurnTaker } from './awaited-turn.ts'
 import { sendAwayFor } from './bad-credentials.ts'
 import { CallAccount } from './call-account.ts'
 import type { CallAnswer } from './call-answer.ts'
@@ -33,7 +34,7 @@ import { isAgreed } from './http1/protocol-switch.ts'
 import type { StreamedCall } from './http2/http2-upstream-call.ts'
 import type { MessageFields } from './message-fields.ts'
 import { RequestRelay } from './request-relay.ts'
-import { routeCall } from './route-call.ts'
+import { admitCall, type CallRefusal, routeCall } from './route-call.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 import { UpstreamCalls } from './upstream-calls.ts'
 
@@ -51,7 +52,7 @@ const MAX_DISCARD_BYTES = 64 * 1024
 /** How often a call is sent that deployments refuse to look at. */
 const MAX_REFUSED_ATTEMPTS = 3
 
-export class Exchange implements PoolUser, QueuedCall, StreamedCall {
+export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   readonly request: CallRequest
   /** Who is served; set by `serve`, and used by nothing that an exchange without a call is asked. */
   #caller!: Caller
@@ -59,6 +60,7 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
   readonly #body: RequestRelay
   readonly #calls: UpstreamCalls
   readonly #http1: Http1UpstreamCall
+  readonly #turn: AwaitedTurn
   #phase: Phase = 'idle'
   #serial = 0
   #upstream: UpstreamCall | undefined
@@ -81,6 +83,7 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
     this.#body = new RequestRelay(context)
     this.#calls = new UpstreamCalls(context, this)
     this.#http1 = this.#calls.http1
+    this.#turn = new AwaitedTurn(context.overload, this)
   }
 
   /** The calls that follow are those of `caller`, until one of another is served. */
@@ -155,48 +158,59 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
     })
   }
 
-  /** The verdict, the limits, and then a connection to the deployment. */
+  /** The verdict, then in a busy worker its turn, the limits, and a connection to the deployment. */
   #route(): void {
-    const { request } = this
-    const bodyBytes = this.#body.remaining
-    const refusal = routeCall(this.#caller, { request, account: this.#account, bodyBytes })
-    if (refusal !== undefined) {
-      if (refusal.endsConnection) {
-        this.#keepAlive = false
-        this.#caller.endConnection()
-      }
-      this.#refuse(refusal.code, refusal)
-    } else if (request.hopsLeft === 0) this.#answerAsLastHop()
-    else if (this.#caller.context.overload.level > 0) this.#awaitTurn()
-    else this.#connect()
+    const { overload } = this.#caller.context
+    const verdict = routeCall(this.#caller, this.request)
+    if (verdict.kind === 'refused') this.#refuseRouted(verdict)
+    else if (overload.level > 0) this.#awaitTurn(verdict)
+    else this.#admit(verdict)
   }
 
-  /** The worker is busy: its tenants take turns. */
-  #awaitTurn(): void {
-    const { runtime } = this.#account
-    const { overload, config } = this.#caller.context
-    if (runtime === undefined) return
-    switch (overload.enter(this, runtime)) {
-      case 'admitted':
-        this.#connect()
-        return
-      case 'queued':
-        this.#phase = 'queued'
-        this.#caller.watch.wait('response', config.timeouts.response)
-        return
-      case 'shed':
-        this.#refuse('overloaded', overload.comeAgain)
+  /**
+   * The worker is busy: its tenants take turns. What waits holds no place in any limit, and what its limits refuse waits as
+   * well: whoever asks again at once would fill the turns with refusals.
+   */
+  #awaitTurn(verdict: RoutedVerdict): void {
+    const { config, runtimes } = this.#caller.context
+    this.#account.belongsTo(verdict)
+    const entry = this.#turn.enter(runtimes.of(verdict.tenant))
+    if (entry === 'admitted') this.#admit(verdict)
+    else if (entry === 'shed') this.#refuse('overloaded', this.#caller.context.overload.comeAgain)
+    else {
+      this.#phase = 'queued'
+      this.#caller.watch.wait('response', config.timeouts.response)
     }
   }
 
-  admitted(): void {
-    this.#connect()
+  turnCame(): void {
+    // Its tenant may be another one, or none, by now.
+    const verdict = routeCall(this.#caller, this.request)
+    if (verdict.kind === 'refused') this.#refuseRouted(verdict)
+    else this.#admit(verdict)
     this.#caller.pump()
   }
 
-  shed(): void {
+  turnLost(): void {
     this.#refuse('overloaded', this.#caller.context.overload.comeAgain)
     this.#caller.pump()
+  }
+
+  #admit(verdict: RoutedVerdict): void {
+    const call = this.#account
+    const bodyBytes = this.#body.remaining
+    const refusal = admitCall(this.#caller, verdict, { bodyBytes, call })
+    if (refusal !== undefined) this.#refuseRouted(refusal)
+    else if (this.request.hopsLeft === 0) this.#answerAsLastHop()
+    else this.#connect()
+  }
+
+  #refuseRouted(refusal: CallRefusal): void {
+    if (refusal.endsConnection) {
+      this.#keepAlive = false
+      this.#caller.endConnection()
+    }
+    this.#refuse(refusal.code, refusal)
   }
 
   #connect(): void {
@@ -484,9 +498,7 @@ export class Exchange implements PoolUser, QueuedCall, StreamedCall {
   #letUpstreamGo(whole: boolean, runtime = this.#account.runtime): void {
     const upstream = this.#upstream
     if (upstream === undefined) {
-      if (runtime === undefined) return
-      if (this.#phase === 'queued') this.#caller.context.overload.leave(this, runtime)
-      else runtime.pool.abandon(this)
+      if (!this.#turn.leave()) runtime?.pool.abandon(this)
       return
     }
     this.#upstream = undefined

@@ -1,52 +1,53 @@
 /** Whose a call is, once its credentials are checked, and whether it may go on. */
 import { classify } from '../classify/classify.ts'
 import type { Refusal } from '../limits/refusal.ts'
-import type { Tenant } from '../tenant/tenant.ts'
-import { admit } from './admission.ts'
-import type { CallAccount } from './call-account.ts'
+import type { RoutedVerdict, Tenant } from '../tenant/tenant.ts'
+import { type AdmissionRequest, admit } from './admission.ts'
 import type { CallRequest } from './call-request.ts'
 import type { Caller } from './caller.ts'
 
 /** What a client is told to wait for a journal that cannot be written. */
 const JOURNAL_RETRY_MS = 1_000
 
-export interface RoutedCall {
-  readonly request: CallRequest
-  /** Gets the tenant where the call may go on. */
-  readonly account: CallAccount
-  /** Bytes of body that are announced, or -1. */
-  readonly bodyBytes: number
-}
-
 export interface CallRefusal extends Omit<Refusal, 'limit'> {
+  readonly kind: 'refused'
   /** Whether the connection is of no more use. */
   readonly endsConnection: boolean
 }
 
-/** The verdict on a call of `caller`, and its place in the limits of its tenant; undefined where it may go on. */
+/** Whose the call is that `caller` asks for, where it is somebody's who is served now. It has no place in any limit yet. */
 export function routeCall(
-  { context, downstream, account: connection }: Caller,
-  { request, account, bodyBytes }: RoutedCall,
-): CallRefusal | undefined {
+  { context, downstream }: Caller,
+  request: CallRequest,
+): RoutedVerdict | CallRefusal {
   const { evidence } = downstream
   // After the check: the snapshot may have changed while it waited.
   evidence.hostTenant = context.hosts.tenantOf(request.host, context.authenticator.directory)
   const verdict = classify(evidence)
   if (verdict.kind === 'refused')
     // Where the address has another owner, the client has to come again to be whose it is now.
-    return { code: verdict.error, retryAfterMs: 0, endsConnection: evidence.stranded }
+    return refused({ code: verdict.error, retryAfterMs: 0 }, evidence.stranded)
   if (!isServed(request, verdict.tenant))
-    return { code: 'unsupported_method', retryAfterMs: 0, endsConnection: false }
+    return refused({ code: 'unsupported_method', retryAfterMs: 0 }, false)
   if (context.journal.refusing)
-    return {
-      code: 'journal_unavailable',
-      retryAfterMs: JOURNAL_RETRY_MS,
-      endsConnection: false,
-    }
-  const refusal = admit(context, verdict, { bodyBytes, call: account, connection })
+    return refused({ code: 'journal_unavailable', retryAfterMs: JOURNAL_RETRY_MS }, false)
+  return verdict
+}
+
+/** Takes the place of the call in the limits of its tenant; undefined where it may go on. */
+export function admitCall(
+  { context, account: connection }: Caller,
+  verdict: RoutedVerdict,
+  { bodyBytes, call }: Omit<AdmissionRequest, 'connection'>,
+): CallRefusal | undefined {
+  const refusal = admit(context, verdict, { bodyBytes, call, connection })
   if (refusal === undefined) return undefined
   context.stats.limited(verdict.tenant.id, refusal.limit)
-  return { ...refusal, endsConnection: ofConnections(refusal) }
+  return refused(refusal, ofConnections(refusal))
+}
+
+function refused(refusal: Omit<Refusal, 'limit'>, endsConnection: boolean): CallRefusal {
+  return { ...refusal, kind: 'refused', endsConnection }
 }
 
 /** CONNECT is for those who allow it, and what a TRACE that goes no further held is told nobody. */

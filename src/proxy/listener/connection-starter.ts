@@ -150,18 +150,13 @@ export class ConnectionStarter {
     }
     if (handshakes !== undefined && !handshakes.take(socket, addresses)) return
     const postgres = protocol !== 'http'
-    const needName = handshakes !== undefined && (handshakes.needName || this.#countsHandshakes)
-    const looks = handshakes
-      ? postgres || directory.hasPassthrough || needName
-      : postgres && scope.mode === 'shared' && directory.hasPassthrough
-    if (!looks) {
-      if (handshakes === undefined) this.#forwarding.start(socket, addresses, undefined)
-      else handshakes.begin(socket, '')
+    const mayPass = postgres && scope.mode === 'shared' && directory.hasPassthrough
+    if (handshakes === undefined && !mayPass) {
+      this.#forwarding.start(socket, addresses, undefined)
       return
     }
     new TlsOpening(this.#context, socket, this.#connections, {
       ends: handshakes !== undefined,
-      needName,
       postgres,
       done: opening => this.#opened(socket, addresses, opening),
     }).start()

@@ -6,9 +6,11 @@ import { socketBeneath } from '../../runtime/tls-internals.ts'
 import { readClientCertificate } from '../credential/client-certificate.ts'
 import type { ClientTrust } from '../credential/client-trust.ts'
 import type { HandshakeFailure } from '../ipc.ts'
+import type { Source } from '../limits/sources.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
 import { failureOfError, failureOfVerification } from './handshake-failures.ts'
+import type { WaitingHandshake } from './handshake-turns.ts'
 import type { TlsServers } from './tls.ts'
 
 export interface HandshakeOptions {
@@ -44,11 +46,6 @@ export class Handshakes {
     this.#most = most
   }
 
-  /** Whether the name that a client asks for must be known before its handshake begins. */
-  get needName(): boolean {
-    return this.#servers.needName
-  }
-
   /**
    * From here on the socket is guarded: it ends with the worker, with its handshake, or where that takes too long, for which
    * the time before it begins counts as well. False where there are too many: then it is closed.
@@ -64,7 +61,7 @@ export class Handshakes {
       socket.destroy()
       return false
     }
-    const handshake = new Handshake(socket, addresses)
+    const handshake = new Handshake(socket, addresses, name => this.#begin(socket, name))
     this.#running.set(socket, handshake)
     this.#connections.add(handshake)
     const { wheel, clock, config } = this.#context
@@ -74,8 +71,19 @@ export class Handshakes {
     return true
   }
 
-  /** The handshake of a socket that was taken; `name` is what the client asks for, or `''`. */
+  /**
+   * The handshake of a socket that was taken may begin when its turn comes; `name` is what the client asks for, or `''`.
+   * Its ClientHello is all there: what is computed for it is computed then.
+   */
   begin(socket: Socket, name: string): void {
+    const handshake = this.#running.get(socket)
+    if (handshake === undefined) return
+    handshake.name = name
+    this.#context.handshakeTurns.join(handshake)
+  }
+
+  #begin(socket: Socket, name: string): void {
+    this.#context.clock.refresh()
     // A client that sends no more can end no handshake; the TLS socket takes this over.
     socket.allowHalfOpen = false
     this.#servers.find(name).emit('connection', socket)
@@ -158,23 +166,36 @@ export class Handshakes {
     this.#running.delete(socket)
     this.#connections.delete(handshake)
     this.#context.wheel.cancel(handshake.timer)
+    this.#context.handshakeTurns.leave(handshake)
     handshake.addresses.source?.endHandshake()
     return handshake
   }
 }
 
 /** One that runs; it ends its socket where it takes too long, and with the worker. */
-class Handshake implements Drainable {
+class Handshake implements Drainable, WaitingHandshake {
   readonly kind = 'opening'
   readonly addresses: Addresses
+  /** That the client asks for. */
+  name = ''
   readonly timer = new Timer(this)
   /** Why we ended it ourselves. */
   ending: 'timeout' | 'drained' | undefined
   readonly #socket: Socket
+  readonly #begin: (name: string) => void
 
-  constructor(socket: Socket, addresses: Addresses) {
+  constructor(socket: Socket, addresses: Addresses, begin: (name: string) => void) {
     this.#socket = socket
     this.addresses = addresses
+    this.#begin = begin
+  }
+
+  get source(): Source | undefined {
+    return this.addresses.source
+  }
+
+  begin(): void {
+    this.#begin(this.name)
   }
 
   timerExpired(): void {

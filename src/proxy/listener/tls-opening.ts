@@ -51,10 +51,11 @@ export type OpeningFault =
   | 'unroutable'
 
 export interface OpeningOptions {
-  /** Whether TLS is ended on this listener. Then the caller sees to the time that may pass. */
+  /**
+   * Whether TLS is ended on this listener. Then the caller sees to the time that may pass, and a ClientHello is read to its
+   * end: half of one would begin a handshake whose work comes at a moment that the client chooses.
+   */
   readonly ends: boolean
-  /** Whether the name is needed, whoever it is of. */
-  readonly needName: boolean
   /** Whether PostgreSQL may ask for TLS. */
   readonly postgres: boolean
   /** Called once; not where the socket closes first. */
@@ -136,7 +137,7 @@ export class TlsOpening implements FirstReader {
   }
 
   get #wantsName(): boolean {
-    return this.#options.needName || this.#context.directory.hasPassthrough
+    return this.#options.ends || this.#context.directory.hasPassthrough
   }
 
   get #goOn(): Opening {

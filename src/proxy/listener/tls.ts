@@ -16,8 +16,6 @@ const LONGEST_SESSION_S = 604_800
 export interface TlsServers {
   /** Whose client certificates they take. */
   readonly trust: ClientTrust
-  /** Whether it takes the name that a client asks for to choose one. */
-  readonly needName: boolean
   readonly all: readonly Server[]
   /** `''` for a client that asks for none. */
   find(name: string): Server
@@ -90,13 +88,13 @@ function serversOf(names: CertificateNames, options: TlsOptions): Omit<TlsServer
       },
       first,
     )
-    return { needName: false, all: [server], find: () => server }
+    return { all: [server], find: () => server }
   }
   const servers = new Map(
     contexts.map(context => [context, createListenerServer(options, context)]),
   )
   const all = [...servers.values()]
-  return { needName: true, all, find: name => servers.get(names.find(name)) as Server }
+  return { all, find: name => servers.get(names.find(name)) as Server }
 }
 
 type SniDone = (error: Error | null, context?: SecureContext) => void

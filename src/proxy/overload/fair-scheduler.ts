@@ -9,10 +9,11 @@
  */
 import { WaitQueue } from '../pool/wait-queue.ts'
 import type { QueuedCall, ShedReason, TenantShare } from './tenant-share.ts'
+import { TurnSize } from './turn-size.ts'
 
 export interface FairSchedulerOptions {
-  /** Calls that one turn begins, about. */
-  readonly callsATurn: number
+  /** Calls that one turn begins, about; or for how long a turn should take, in ms. */
+  readonly turn: { readonly calls: number } | { readonly ms: number }
   /** Calls of all tenants that may wait. */
   readonly most: number
   /** How long one may wait, in ms. */
@@ -45,12 +46,20 @@ export class FairScheduler {
   /** Calls that were begun in this turn. */
   #begun = 0
   #scheduled = false
+  /** Calls that one turn begins. */
+  #callsATurn: number
+  readonly #turnSize: TurnSize | undefined
+  /** When this turn began, where the one behind it follows at once: what is between them is its length. */
+  #turnAt: number | undefined
   /** Calls that lost their place in this turn: told behind it, since whoever is told begins new ones. */
   #losers: QueuedCall[] = []
   #nextExpiry = 0
 
   constructor(options: FairSchedulerOptions) {
     this.#options = options
+    const { turn } = options
+    this.#turnSize = 'ms' in turn ? new TurnSize(turn.ms) : undefined
+    this.#callsATurn = 'calls' in turn ? turn.calls : (this.#turnSize?.calls ?? 1)
   }
 
   /** Calls that wait. */
@@ -105,9 +114,8 @@ export class FairScheduler {
   /** Whether it goes on at once: there is room in this turn, or room that is this tenant's. */
   #mayPass(share: TenantShare): boolean {
     if (share.queue.size > 0 || share.deficit < 0) return false
-    const { callsATurn } = this.#options
-    if (this.#queued === 0 && this.#begun < callsATurn) return true
-    const part = (callsATurn * share.weight) / (this.#waitingWeight + this.#passingWeight)
+    if (this.#queued === 0 && this.#begun < this.#callsATurn) return true
+    const part = (this.#callsATurn * share.weight) / (this.#waitingWeight + this.#passingWeight)
     return share.begun < Math.max(1, Math.floor(part))
   }
 
@@ -161,6 +169,8 @@ export class FairScheduler {
   readonly #beginTurn = (): void => {
     this.#scheduled = false
     this.#turn += 1
+    const now = this.#options.now()
+    this.#measureTurn(now)
     this.#begun = 0
     this.#passingWeight = 0
     this.#expire()
@@ -168,7 +178,17 @@ export class FairScheduler {
     this.#losers = []
     for (const loser of losers) loser.shed()
     this.#dispatch()
-    if (this.#queued > 0 || this.#losers.length > 0) this.#schedule()
+    // Where calls wait, the event loop does not: the turn ends when the next one begins.
+    const goesOn = this.#queued > 0 || this.#losers.length > 0
+    this.#turnAt = goesOn ? now : undefined
+    if (goesOn) this.#schedule()
+  }
+
+  #measureTurn(now: number): void {
+    const size = this.#turnSize
+    if (size === undefined || this.#turnAt === undefined) return
+    size.observe(now - this.#turnAt, this.#begun >= this.#callsATurn)
+    this.#callsATurn = size.calls
   }
 
   #expire(): void {
@@ -187,9 +207,8 @@ export class FairScheduler {
   }
 
   #dispatch(): void {
-    const { callsATurn } = this.#options
     let visits = 0
-    while (this.#begun < callsATurn && visits < MOST_VISITS) {
+    while (this.#begun < this.#callsATurn && visits < MOST_VISITS) {
       const share = this.#round.first?.who
       if (share === undefined) return
       if (!share.visited) {

@@ -28,8 +28,10 @@ export interface LoadFigures extends Readonly<Record<Resource, number>> {
   readonly queued: number
 }
 
-/** Weight of a new figure: some five of them make the picture, so that one long collection of garbage is no load. */
+/** Weight of a new figure: some five of them make the picture. */
 const SMOOTHING = 0.3
+/** Beyond so many times its threshold lateness is no more than late: one long collection of garbage is no load. */
+const MOST_LATE = 2
 /** Clearly below a threshold of how busy it is: this part of it. */
 const CALM = 0.8
 /** Clearly below a threshold of a resource: by so much. */
@@ -64,6 +66,8 @@ export class LoadMonitor {
   level = 0
   lagMs = 0
   cpu = 0
+  /** `lagMs`, without what one long collection of garbage makes of it. */
+  #lateness = 0
   readonly #config: OverloadConfig
   readonly #gates: Readonly<Record<OverloadStep, Gate>>
 
@@ -95,6 +99,8 @@ export class LoadMonitor {
   /** Takes the figures of the moment `now`, monotonic, in ms. */
   observe(figures: LoadFigures, now: number): void {
     this.lagMs += (figures.lagMs - this.lagMs) * SMOOTHING
+    const late = Math.min(figures.lagMs, MOST_LATE * this.#config.lag)
+    this.#lateness += (late - this.#lateness) * SMOOTHING
     this.cpu += (figures.cpu - this.cpu) * SMOOTHING
     const { memory, descriptors, accept_queue: acceptQueue } = figures
     const { shrinkBuffers, stopKeepAlive, refuseCalls, refuseConnections } = this.#config
@@ -117,7 +123,7 @@ export class LoadMonitor {
   #load({ memory, accept_queue: acceptQueue, queued }: LoadFigures): number {
     const { lag, cpu, shrinkBuffers } = this.#config
     return Math.max(
-      part(this.lagMs, lag),
+      part(this.#lateness, lag),
       part(this.cpu, cpu),
       part(memory, shrinkBuffers),
       acceptQueue / LONG_ACCEPT_QUEUE,

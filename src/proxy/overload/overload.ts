@@ -69,7 +69,7 @@ export class Overload {
     this.comeAgain = { retryAfterMs: Math.max(1_000, config.recovery) }
     this.#monitor = new LoadMonitor(config)
     this.#scheduler = new FairScheduler({
-      callsATurn: config.callsATurn,
+      turn: config.callsATurn === 'auto' ? { ms: config.turn } : { calls: config.callsATurn },
       most: config.queue.calls,
       timeout: config.queue.timeout,
       now,
@@ -103,7 +103,7 @@ export class Overload {
   /** A call of the tenant wants to go on, and `level` is not 0. See `FairScheduler`. */
   enter(call: QueuedCall, runtime: TenantRuntime): Entry {
     const share = shareOf(runtime)
-    if (this.#refusesCalls && this.isHeavy(runtime)) {
+    if (this.#refusesCalls && this.isHeavy(runtime, 1)) {
       this.#countShed(share.tenant, 'heaviest')
       return 'shed'
     }
@@ -132,10 +132,11 @@ export class Overload {
 
   /**
    * Whether the tenant has, by its weight, as much as tenants have on average, or more: calls under way, of which one is
-   * never many, or bytes that wait for slow peers.
+   * never many, or bytes that wait for slow peers. `more` calls are not among those under way yet.
    */
-  isHeavy({ limiter, weight }: TenantRuntime): boolean {
-    const { activeCalls, buffered } = limiter
+  isHeavy({ limiter, weight }: TenantRuntime, more = 0): boolean {
+    const { buffered } = limiter
+    const activeCalls = limiter.activeCalls + more
     if (activeCalls > 1 && activeCalls >= this.#evenCalls * weight) return true
     return buffered >= MUCH_BUFFERED && buffered >= this.#evenBuffered * weight
   }

@@ -53,6 +53,11 @@ export class TurnWrites {
     if (this.#due.length === MAX_DUE) this.#sendAll()
   }
 
+  /** Sends what is due so far, ahead of the end of the turn. */
+  sendDue(): void {
+    if (this.#due.length > 0) this.#sendAll()
+  }
+
   /** The phase behind that of the sockets. */
   readonly #endTurn = (): void => {
     this.#scheduled = false

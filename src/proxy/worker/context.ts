@@ -18,6 +18,7 @@ import type { UsageJournal } from '../journal/usage-journal.ts'
 import type { HandshakeLimits } from '../limits/handshake-limits.ts'
 import type { QuotaDesk } from '../limits/quota-desk.ts'
 import type { Sources } from '../limits/sources.ts'
+import type { HandshakeTurns } from '../listener/handshake-turns.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
@@ -45,6 +46,8 @@ export interface WorkerContext {
   readonly runtimes: TenantRuntimes
   readonly quotas: QuotaDesk
   readonly handshakeLimits: HandshakeLimits
+  /** Of all listeners. */
+  readonly handshakeTurns: HandshakeTurns
   /** Asked where its `level` is not 0. */
   readonly overload: Overload
   /** Where connections come from, on all listeners. */

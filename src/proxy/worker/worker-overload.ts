@@ -6,22 +6,19 @@ import { BACKLOG } from '../listener/listening-socket.ts'
 import { Overload } from '../overload/overload.ts'
 import { WorkerResources } from '../overload/worker-resources.ts'
 import type { WorkerContext } from './context.ts'
+import type { NextTurn } from './next-turn.ts'
 
 /** `context` is asked with the first call. */
 export function createOverload(
   { overload: config }: WorkerConfig,
   clock: TurnClock,
+  nextTurn: NextTurn,
   context: () => WorkerContext,
 ): Overload {
   return new Overload({
     config,
     now: () => clock.monotonic(),
-    nextTurn: run => {
-      setImmediate(() => {
-        clock.refresh()
-        run()
-      })
-    },
+    nextTurn,
     runtimes: () => context().runtimes.all,
     shrink: on => {
       context().readBuffers.shrink(on)

@@ -32,6 +32,7 @@ import { UsageJournal } from '../journal/usage-journal.ts'
 import { HandshakeLimits } from '../limits/handshake-limits.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
 import { Sources } from '../limits/sources.ts'
+import { HandshakeTurns } from '../listener/handshake-turns.ts'
 import { type GivenTls, ListenerSet } from '../listener/listener-set.ts'
 import type { TlsMaterial } from '../listener/tls-material.ts'
 import type { TicketSecrets } from '../listener/tls-tickets.ts'
@@ -45,6 +46,7 @@ import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
 import type { WorkerContext } from './context.ts'
 import { EndpointCensus } from './endpoint-census.ts'
+import { nextTurnOf } from './next-turn.ts'
 import { TenantRuntimes } from './tenant-runtimes.ts'
 import { createOverload, LoadWatch } from './worker-overload.ts'
 
@@ -316,7 +318,7 @@ function createContext(
   deps: WorkerDeps,
   { config, generation, workers, instance = randomInstance() }: WorkerOptions,
 ): WorkerContext {
-  const { logger, random = Math.random, lookup = new DnsLookup(), disk } = deps
+  const { logger, random = Math.random, lookup = new DnsLookup() } = deps
   const { askQuota = () => {} } = deps
   const clock = new TurnClock(deps.clock)
   const listeners = config.listeners.map(listener => listener.name)
@@ -329,20 +331,9 @@ function createContext(
     listeners,
     clock,
   )
-  const journal = new UsageJournal(
-    {
-      folder: config.mixer.journal,
-      producer: randomUUID(),
-      segmentBytes: config.mixer.segment,
-      fsync: config.mixer.fsync,
-      refuse: config.mixer.journalFailure === 'refuse',
-      clock,
-      logger,
-      disk,
-      endIfOrphaned: deps.endIfOrphaned,
-    },
-    meter.unwritten,
-  )
+  const journal = createJournal(deps, config, clock, meter)
+  const turnWrites = new TurnWrites(journal)
+  const behindTurn = nextTurnOf(clock, turnWrites)
   const wheel = new TimerWheel(clock.monotonic())
   const tooMany = (name: string, count: number): void =>
     logger.warn({ name, count, used: MAX_ADDRESSES }, 'a name has more addresses than are used')
@@ -364,13 +355,14 @@ function createContext(
     }),
     runtimes: new TenantRuntimes(() => context, workers),
     handshakeLimits: new HandshakeLimits(() => context.limits, workers),
+    handshakeTurns: new HandshakeTurns(behindTurn),
     quotas: new QuotaDesk({
       clock,
       failure: config.mixer.quotaFailure,
       operations: meter.operations,
       send: askQuota,
     }),
-    overload: createOverload(config, clock, () => context),
+    overload: createOverload(config, clock, behindTurn, () => context),
     sources: new Sources(config.sources, workers),
     accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
     fields,
@@ -384,13 +376,33 @@ function createContext(
     hosts: new HostMemo(),
     readBuffers: new ReadBuffers(),
     journal,
-    turnWrites: new TurnWrites(journal),
+    turnWrites,
     nextRequestId: requestIds(),
     directory,
     draining: false,
     limits: config.limits,
   }
   return context
+}
+
+function createJournal(
+  { logger, disk, endIfOrphaned }: WorkerDeps,
+  { mixer }: WorkerConfig,
+  clock: TurnClock,
+  meter: UsageMeter,
+): UsageJournal {
+  const options = {
+    folder: mixer.journal,
+    producer: randomUUID(),
+    segmentBytes: mixer.segment,
+    fsync: mixer.fsync,
+    refuse: mixer.journalFailure === 'refuse',
+    clock,
+    logger,
+    disk,
+    endIfOrphaned,
+  }
+  return new UsageJournal(options, meter.unwritten)
 }
 
 /** Lets everything else go on first. */

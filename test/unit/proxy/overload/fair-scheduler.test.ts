@@ -14,7 +14,7 @@ class Lab {
 
   constructor(most = 1_000, callsATurn = CALLS_A_TURN) {
     this.scheduler = new FairScheduler({
-      callsATurn,
+      turn: { calls: callsATurn },
       most,
       timeout: 1_000,
       now: () => this.now,

@@ -41,14 +41,14 @@ class Lab {
 
 await test('not busy is level 0', t => {
   const lab = new Lab()
-  lab.be({ lagMs: 5, cpu: 0.8, memory: 0.7, descriptors: 0.8, accept_queue: 0.3 }, 100)
+  lab.be({ lagMs: 3, cpu: 0.8, memory: 0.7, descriptors: 0.8, accept_queue: 0.3 }, 100)
   t.equal(lab.monitor.level, 0)
   t.end()
 })
 
 await test('by default a worker may work all of the time, as long as it is not late', t => {
   t.equal(overloadSchema.parse({}).cpu, 0, 'off')
-  t.equal(new Lab({ cpu: 'off' }).be({ lagMs: 5, cpu: 1 }, 100).monitor.level, 0)
+  t.equal(new Lab({ cpu: 'off' }).be({ lagMs: 3, cpu: 1 }, 100).monitor.level, 0)
   t.end()
 })
 

@@ -57,14 +57,14 @@ await test('a tenant alone is refused as well, as it is what takes the memory; o
   const { overload, be } = setUp(alone)
   be({ memory: 0.91 })
   t.equal(overload.enter(CALL, alone), 'shed')
-  t.equal(overload.enter(CALL, runtimeOf('other', 1)), 'admitted')
+  t.equal(overload.enter(CALL, runtimeOf('other', 0)), 'admitted')
   t.end()
 })
 
 await test('a tenant with few calls for which very much waits is among the heaviest', t => {
-  const bulk = runtimeOf('bulk', 1, 1, 50_000_000)
-  const large = runtimeOf('large', 1, 100, 60_000_000)
-  const small = runtimeOf('small', 1, 1, 900_000)
+  const bulk = runtimeOf('bulk', 0, 1, 50_000_000)
+  const large = runtimeOf('large', 0, 100, 60_000_000)
+  const small = runtimeOf('small', 0, 1, 900_000)
   const { overload, be } = setUp(bulk, large, small)
   be({ memory: 0.91 })
   t.equal(overload.enter(CALL, bulk), 'shed')
