@@ -14,23 +14,27 @@ export interface SocketOptions {
   readonly onread?: OnReadOpts
   /** Of TLS, to be resumed. */
   readonly session?: Buffer | undefined
+  /** Address that it comes from; by default the system chooses. */
+  readonly from?: string | undefined
 }
 
 /** Connects to a proxy as the work asks for: over TLS or not. */
 export async function openSocket(
   { tls }: Pick<Work, 'tls'>,
   port: number,
-  { onread, session }: SocketOptions = {},
+  { onread, session, from }: SocketOptions = {},
 ): Promise<Socket> {
+  const source = from === undefined ? {} : { localAddress: from }
   const socket = tls
     ? connectTls({
         port,
         host: '127.0.0.1',
+        ...source,
         ecdhCurve: 'X25519', // the same for all: newer libraries would agree on a dearer one
         ...tlsOptionsOf(tls),
         ...(session && { session }),
       })
-    : connect({ port, host: '127.0.0.1', ...(onread && { onread }) })
+    : connect({ port, host: '127.0.0.1', ...source, ...(onread && { onread }) })
   await once(socket, tls ? 'secureConnect' : 'connect')
   socket.setNoDelay(true)
   return socket
@@ -95,9 +99,12 @@ export class Caller {
     })
   }
 
-  /** With `session`, one of TLS that is to be resumed. */
-  static async open(work: Pick<Work, 'tls'>, port: number, session?: Buffer): Promise<Caller> {
-    return new Caller(await openSocket(work, port, { session }))
+  static async open(
+    work: Pick<Work, 'tls'>,
+    port: number,
+    options: Omit<SocketOptions, 'onread'> = {},
+  ): Promise<Caller> {
+    return new Caller(await openSocket(work, port, options))
   }
 
   /** To be resumed by the next connection; there once an answer is. */

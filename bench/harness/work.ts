@@ -85,18 +85,20 @@ export async function prepareWork(lane: Lane, folder: string): Promise<Work> {
   }
 }
 
-interface Credentials {
+export interface Credentials {
   readonly jwt: JwtWork | undefined
   readonly credentialOf: (tenant: string) => Promise<string> | string
   readonly foreignCredential: string
 }
 
-function makeApiKeys(): Credentials {
+/** Keys are those of the tenant in their text; nothing is written. */
+export function makeApiKeys(): Credentials {
   const keyOf = (tenant: string): string => formatApiKey(tenant, randomBytes(API_KEY_RANDOM_BYTES))
   return { jwt: undefined, credentialOf: keyOf, foreignCredential: keyOf('t-0000') }
 }
 
-async function makeTokens(folder: string): Promise<Credentials> {
+/** RS256; the key set and the public key are files in `folder`. */
+export async function makeTokens(folder: string): Promise<Credentials> {
   const known = await generateKeyPair('RS256', { extractable: true })
   const foreign = await generateKeyPair('RS256')
   const jwksFile = join(folder, 'jwks.json')
@@ -121,7 +123,7 @@ async function makeTokens(folder: string): Promise<Credentials> {
 }
 
 /** P-256, as `amt certs` makes them. */
-function makeCertificate(folder: string, mutual: boolean): TlsWork {
+export function makeCertificate(folder: string, mutual: boolean): TlsWork {
   execFileSync(AMT, ['certs', 'init', '--dir', folder], { stdio: 'ignore' })
   execFileSync(AMT, ['certs', 'server', '--dir', folder], { stdio: 'ignore' })
   const [cert, key] = [join(folder, 'server.crt'), join(folder, 'server.key')]

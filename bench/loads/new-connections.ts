@@ -76,7 +76,7 @@ class ResumedSessions implements Row {
   async timeOf(call: Call): Promise<number> {
     const { work, port } = this.#target
     const started = performance.now()
-    const caller = await Caller.open(work, port, this.#session)
+    const caller = await Caller.open(work, port, { session: this.#session })
     try {
       // Only the first of its row has nothing to resume.
       if (this.#session !== undefined && !caller.isResumed)

@@ -37,16 +37,49 @@ function amtOf(name: string, checkout: string): Peer {
 }
 
 async function startAmt(amtPath: string, setup: PeerSetup): Promise<RunningPeer> {
+  const { folder, profile } = setup
+  return runAmt({ amtPath, folder, profile, configOf: mixer => configOf(setup, mixer) })
+}
+
+export interface AmtRun {
+  readonly amtPath: string
+  /** An empty one for it alone. */
+  readonly folder: string
+  /** The whole configuration; `mixer` is the part of it that leads to its own mixer. */
+  readonly configOf: (mixer: MixerParts) => unknown
+  readonly profile?: string | undefined
+}
+
+/** Usage is reported to a mixer of its own, which keeps a ledger. */
+export interface MixerParts {
+  readonly mixer: object
+  readonly ledger: string
+  readonly admin: object
+}
+
+/** The path of this checkout's own. */
+export const OWN_AMT: string = join(CHECKOUT, 'bin/amt')
+
+/** A primary and one worker on the CPU of the proxy, ready, with a mixer on that of the load. */
+export async function runAmt({ amtPath, folder, configOf, profile }: AmtRun): Promise<RunningPeer> {
   const [mixerPort = 0] = await freePorts(1)
-  const file = join(setup.folder, 'amt.yaml')
+  const file = join(folder, 'amt.yaml')
+  const parts: MixerParts = {
+    mixer: { url: `http://127.0.0.1:${mixerPort}`, token: TOKEN, journal: 'journal' },
+    ledger: 'sqlite:ledger.db',
+    admin: { address: '127.0.0.1:0' },
+  }
   // JSON is YAML, too.
-  writeFileSync(file, JSON.stringify(configOf(setup, mixerPort)), { mode: 0o600 })
+  writeFileSync(file, JSON.stringify(configOf(parts)), { mode: 0o600 })
   const mixer = new Program('amt mixer', LOAD_CPU, [amtPath, 'mixer', '--config', file])
-  await mixer.says(/"msg":"mixer is ready"/)
+  await ready(mixer, /"msg":"mixer is ready"/)
   const command = [amtPath, 'proxy', '--config', file, '--workers', '1']
-  const profiled = setup.profile === undefined ? command : [...profiling(setup.folder), ...command]
+  const profiled = profile === undefined ? command : [...profiling(folder), ...command]
   const program = new Program('amt proxy', PROXY_CPU, profiled)
-  await program.says(/"msg":"ready"/)
+  await ready(program, /"msg":"ready"/).catch(async (error: unknown) => {
+    await mixer.stop()
+    throw error
+  })
   const [worker] = childrenOf(program.pid)
   return {
     program,
@@ -54,8 +87,18 @@ async function startAmt(amtPath: string, setup: PeerSetup): Promise<RunningPeer>
     stop: async () => {
       await program.stop()
       await mixer.stop()
-      if (setup.profile !== undefined) keepProfile(setup.folder, worker, setup.profile)
+      if (profile !== undefined) keepProfile(folder, worker, profile)
     },
+  }
+}
+
+/** Rejected where it does not say so; then it does not run. */
+async function ready(program: Program, pattern: RegExp): Promise<void> {
+  try {
+    await program.says(pattern)
+  } catch (error) {
+    await program.stop()
+    throw error
   }
 }
 
@@ -72,7 +115,7 @@ function keepProfile(folder: string, worker: number | undefined, file: string): 
   copyFileSync(join(folder, found), file)
 }
 
-function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unknown {
+function configOf({ work, port, upstream }: PeerSetup, mixer: MixerParts): unknown {
   const digest = (key: string): string => `sha256:${createHash('sha256').update(key).digest('hex')}`
   return {
     service: {
@@ -105,9 +148,7 @@ function configOf({ work, port, upstream }: PeerSetup, mixerPort: number): unkno
         body: '10GiB',
       },
     })),
-    mixer: { url: `http://127.0.0.1:${mixerPort}`, token: TOKEN, journal: 'journal' },
-    ledger: 'sqlite:ledger.db',
-    admin: { address: '127.0.0.1:0' },
+    ...mixer,
     log: { access: 'off' }, // as in the other proxies
   }
 }

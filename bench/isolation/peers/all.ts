@@ -1,0 +1,5 @@
+import { amt } from './amt.ts'
+import type { IsolationPeer } from './peer.ts'
+
+/** Every peer, in the order of the table. */
+export const PEERS: readonly IsolationPeer[] = [amt]

@@ -1,0 +1,227 @@
+/** The course of the benchmark: every proxy started, warmed up, and taken through each scenario in turn, round by round. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePorts } from '../../test/support/free-ports.ts'
+import { childrenOf, cpuSeconds } from '../harness/process-stat.ts'
+import type { Program } from '../harness/program.ts'
+import type { RunningPeer } from '../peers/peer.ts'
+import { startNoisyDeployment, startQuietDeployment } from './deployments.ts'
+import { figuresOf, type Round, type ScenarioFigures } from './figures.ts'
+import { IpcProgram } from './ipc-program.ts'
+import type { NoiseCounts } from './noise/noise.ts'
+import type { NoiseAnswer, NoiseQuestion } from './noise-maker.ts'
+import type { IsolationPeer } from './peers/peer.ts'
+import { favour, favourGroup, firstInLine } from './priority.ts'
+import type { QuietOutcome, QuietRun } from './quiet-client.ts'
+import { ALONE, type Scenario } from './scenarios.ts'
+import { prepareScene, type Scene } from './scene.ts'
+
+/** Calls a second of the quiet tenant. */
+export const QUIET_RATE = 100
+
+/** Until noise is what it will be. */
+const SETTLE_MS = 1_500
+/** Until nothing of it is left: what was refused, closed or held on to is let go. */
+const REST_MS = 1_000
+const WARM_UP_SECONDS = 3
+const WARM_UP_NOISE = 'flood'
+/** For an answer beside the time that it was asked to take. */
+const PATIENCE_SECONDS = 30
+
+export interface RunOptions {
+  readonly scenarios: readonly Scenario[]
+  readonly peers: readonly IsolationPeer[]
+  /** Of quiet calls, for each proxy in each scenario of each round. */
+  readonly seconds: number
+  readonly rounds: number
+  /** An empty one for this run alone. */
+  readonly folder: string
+  /** One line at a time, on what is being done. */
+  readonly progress: (line: string) => void
+}
+
+export interface RunFigures {
+  readonly figures: readonly ScenarioFigures[]
+  /** Peers without figures, and why. */
+  readonly absent: Readonly<Record<string, string>>
+}
+
+/** Everything that it starts has ended when it resolves or rejects. */
+export async function runIsolation(options: RunOptions): Promise<RunFigures> {
+  const restore = favourGroup()
+  const stage = await Stage.set(options.folder)
+  const run = new Run(stage, options)
+  try {
+    return await run.result()
+  } finally {
+    await run.stop()
+    await stage.clear()
+    restore()
+  }
+}
+
+/** Who calls, and what stands behind the proxies. */
+class Stage {
+  readonly scene: Scene
+  readonly #deployments: readonly Program[]
+  readonly #quiet: IpcProgram
+  readonly #noise = new IpcProgram('noise-maker.ts')
+
+  private constructor(scene: Scene, deployments: readonly Program[], first: readonly string[]) {
+    this.scene = scene
+    this.#deployments = deployments
+    this.#quiet = new IpcProgram('quiet-client.ts', first)
+  }
+
+  static async set(folder: string): Promise<Stage> {
+    const first = firstInLine()
+    const [quiet = 0, noisy = 0] = await freePorts(2)
+    const scene = await prepareScene(folder, { quiet, noisy })
+    const deployments = [await startQuietDeployment(folder, quiet, first)]
+    deployments.push(await startNoisyDeployment(noisy))
+    return new Stage(scene, deployments, first)
+  }
+
+  /** Calls of the quiet tenant; the same seed gives the same moments. */
+  async beQuiet(port: number, seconds: number, seed: number): Promise<QuietOutcome> {
+    const run: QuietRun = { tenant: this.scene.quiet, port, rate: QUIET_RATE, seconds, seed }
+    return this.#quiet.ask(run, seconds + PATIENCE_SECONDS)
+  }
+
+  /** Noise of these scenarios, until `beStill`. */
+  async makeNoise(
+    scenarios: readonly string[],
+    { port, tlsPort }: { readonly port: number; readonly tlsPort: number },
+  ): Promise<void> {
+    const { noisy, badToken } = this.scene
+    const target = { port, tlsPort, key: noisy.credential, badToken }
+    const question: NoiseQuestion = { do: 'start', scenarios, target }
+    await this.#noise.ask(question, PATIENCE_SECONDS)
+  }
+
+  async beStill(): Promise<NoiseAnswer> {
+    const question: NoiseQuestion = { do: 'stop' }
+    return this.#noise.ask(question, PATIENCE_SECONDS)
+  }
+
+  async clear(): Promise<void> {
+    await this.#quiet.stop()
+    await this.#noise.stop()
+    for (const deployment of this.#deployments) await deployment.stop()
+  }
+}
+
+interface Contestant {
+  readonly peer: IsolationPeer
+  readonly running: RunningPeer
+  readonly port: number
+  readonly tlsPort: number
+  /** Of each scenario. */
+  readonly rounds: Map<string, Round[]>
+}
+
+class Run {
+  readonly #stage: Stage
+  readonly #options: RunOptions
+  readonly #contestants = new Set<Contestant>()
+  readonly #absent = new Map<string, string>()
+
+  constructor(stage: Stage, options: RunOptions) {
+    this.#stage = stage
+    this.#options = options
+  }
+
+  async result(): Promise<RunFigures> {
+    const { scenarios, rounds } = this.#options
+    await this.#start()
+    for (let round = 1; round <= rounds; round += 1)
+      for (const scenario of scenarios)
+        for (const contestant of this.#contestants)
+          await this.#attempt(contestant, async () => this.#measure(contestant, scenario, round))
+    return { figures: [...this.#figures()], absent: Object.fromEntries(this.#absent) }
+  }
+
+  async stop(): Promise<void> {
+    for (const { running } of this.#contestants) await running.stop()
+    this.#contestants.clear()
+  }
+
+  async #start(): Promise<void> {
+    const { peers, folder } = this.#options
+    for (const peer of peers) {
+      const absence = peer.absence()
+      if (absence !== undefined) {
+        this.#absent.set(peer.name, `absent: ${absence}`)
+        continue
+      }
+      const own = join(folder, peer.name)
+      mkdirSync(own)
+      const [port = 0, tlsPort = 0] = await freePorts(2)
+      const running = await peer.start({ scene: this.#stage.scene, folder: own, port, tlsPort })
+      const contestant = { peer, running, port, tlsPort, rounds: new Map() }
+      this.#contestants.add(contestant)
+      await this.#attempt(contestant, async () => this.#warmUp(contestant))
+    }
+  }
+
+  /** So that a JIT has seen what there is to see. A quiet call that fails here is no load, but a mistake. */
+  async #warmUp({ peer, port, tlsPort }: Contestant): Promise<void> {
+    this.#options.progress(`${peer.name}: warms up`)
+    const { errors } = await this.#stage.beQuiet(port, 1, 1)
+    const [error] = Object.keys(errors)
+    if (error !== undefined) throw new Error(error)
+    await this.#stage.makeNoise([WARM_UP_NOISE], { port, tlsPort })
+    await this.#stage.beQuiet(port, WARM_UP_SECONDS, 1)
+    await this.#stage.beStill()
+    await sleep(REST_MS)
+  }
+
+  async #measure(contestant: Contestant, scenario: Scenario, round: number): Promise<void> {
+    const { peer, running, port } = contestant
+    const { seconds, rounds } = this.#options
+    const { pid } = running.program
+    const pids = [pid, ...childrenOf(pid)]
+    favour(pids)
+    await this.#stage.makeNoise([scenario.name], contestant)
+    await sleep(SETTLE_MS)
+    const before = cpuSeconds(pids)
+    const begun = performance.now()
+    const quiet = await this.#stage.beQuiet(port, seconds, round)
+    const took = (performance.now() - begun) / 1_000
+    const cpu = cpuSeconds(pids) - before
+    const noise: NoiseCounts = (await this.#stage.beStill())[scenario.name] ?? {}
+    running.program.check()
+    const own = contestant.rounds.get(scenario.name) ?? []
+    own.push({ quiet, noise, cpuSeconds: cpu, seconds: took })
+    contestant.rounds.set(scenario.name, own)
+    const { p50Ms, p99Ms, failed } = figuresOf({ scenario: '', peer: '' }, own.slice(-1))
+    this.#options.progress(
+      `round ${round} of ${rounds}: ${scenario.name}: ${peer.name}: p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, ${failed} failed`,
+    )
+    if (scenario.name !== ALONE) await sleep(REST_MS)
+  }
+
+  /** Who fails takes no further part, and has no figures. */
+  async #attempt(contestant: Contestant, act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      this.#options.progress(`${contestant.peer.name}: FAILED: ${reason}`)
+      this.#absent.set(contestant.peer.name, `failed: ${reason}`)
+      this.#contestants.delete(contestant)
+      await this.#stage.beStill()
+      await contestant.running.stop()
+    }
+  }
+
+  *#figures(): Generator<ScenarioFigures> {
+    for (const { name: scenario } of this.#options.scenarios) {
+      for (const { peer, rounds } of this.#contestants) {
+        const own = rounds.get(scenario)
+        if (own !== undefined) yield figuresOf({ scenario, peer: peer.name }, own)
+      }
+    }
+  }
+}
