@@ -72,6 +72,8 @@ export function createExportMetrics(registry: Registry): ExportMetrics {
     tooLate: name => tooLate.inc({ export: name }),
     failed: name => failed.inc({ export: name }),
     backlog(name, backlog, now) {
+      // They exist before they count, so that a first event shows as an increase.
+      for (const counter of [late, tooLate, failed]) counter.inc({ export: name }, 0)
       for (const { state, items } of backlog) waiting.set({ export: name, state }, items)
       const from = backlog.find(({ state }) => state === 'pending')?.oldest
       oldest.set({ export: name }, from === undefined ? 0 : Math.max(0, now - from) / 1_000)
