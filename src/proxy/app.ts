@@ -20,6 +20,7 @@ import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
 import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
+import { ListeningSockets } from './primary/listening-sockets.ts'
 import { LiveState } from './primary/live-state.ts'
 import { LogLevel } from './primary/log-level.ts'
 import type { MetricReader } from './primary/metric-tables.ts'
@@ -341,6 +342,7 @@ class ProxyPrimary {
       entry: this.#options.workerEntry ?? workerEntry(),
       count: this.#workersWanted(this.#store.config),
       prepared: this.#options.prepared,
+      sockets: new ListeningSockets(),
       clock: systemClock,
       logger: this.#logger,
       workerStart: () => this.#workerStart(),

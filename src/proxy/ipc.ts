@@ -8,6 +8,7 @@ import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
 import type { LogLevelName } from '../runtime/logger.ts'
 import type { ProcessFigures } from '../runtime/process-figures.ts'
+import type { Place } from './listener/listening-socket.ts'
 import type { TlsMaterial } from './listener/tls-material.ts'
 import type { TicketSecrets } from './listener/tls-tickets.ts'
 import type { OverloadStep, Resource } from './overload/load-monitor.ts'
@@ -54,6 +55,8 @@ export type PrimaryMessage =
   /** How many workers serve and share the limits from now on, and how many there are to be; said to those that serve. */
   | { readonly kind: 'serving'; readonly workers: number; readonly count: number }
   | { readonly kind: 'quota-answers'; readonly answers: readonly QuotaAnswer[] }
+  /** Answer to `listen`: the socket comes with it, or why it cannot be bound, as Node names it. */
+  | { readonly kind: 'socket'; readonly id: number; readonly error?: string }
   /** The TLS of these listeners for handshakes from now on, with what the configuration says beside the files. */
   | {
       readonly kind: 'tls'
@@ -92,6 +95,10 @@ export type WorkerMessage =
   | { readonly kind: 'applied'; readonly generation: number; readonly problems: readonly string[] }
   /** Answered by `quota-answers`, one for each, in any order. */
   | { readonly kind: 'quota-asks'; readonly asks: readonly QuotaAsk[] }
+  /** Answered by `socket`. */
+  | { readonly kind: 'listen'; readonly id: number; readonly place: Place }
+  /** What `listen` got is closed. */
+  | { readonly kind: 'unlisten'; readonly place: Place }
   | WorkerReport
 
 /** A worker asks the mixer for a part of a quota. */

@@ -162,3 +162,24 @@ async function until(ask: () => Promise<unknown>, wanted: unknown): Promise<void
     await new Promise(resolve => setImmediate(resolve))
   }
 }
+
+await test('a connection that comes while the only worker is dead waits for the next one', async t => {
+  const primary = new StartedPrimary(t, { workers: 1 })
+  const client = await primary.client()
+  const slow = join(primary.folder, 'journal.slow')
+  writeFileSync(slow, '')
+  client.socket.write('crash\n')
+  await client.closed
+  await primary.log.first(DIED)
+  const early = primary.client()
+  // It is connected by the kernel; nobody has taken it yet.
+  t.equal(await Promise.race([early.then(() => 'served'), soon()]), 'waits')
+  rmSync(slow)
+  t.not((await early).pid, client.pid)
+})
+
+/** By the clock: that nobody answers shows no event. */
+async function soon(): Promise<string> {
+  await new Promise(resolve => setTimeout(resolve, 200))
+  return 'waits'
+}

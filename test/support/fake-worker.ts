@@ -14,11 +14,16 @@ import type {
   WorkerConfig,
   WorkerMessage,
 } from '../../src/proxy/ipc.ts'
+import type { Place } from '../../src/proxy/listener/listening-socket.ts'
+import { PrimarySockets } from '../../src/proxy/worker/primary-sockets.ts'
+import type { BoundHandle } from '../../src/runtime/bound-handle.ts'
 import { ignoreSignals } from '../../src/runtime/signals.ts'
 import { JournalWriter } from './journal-writer.ts'
 import { emptyReport, usageOf } from './usage.ts'
 
 const servers: Server[] = []
+const places: Place[] = []
+const listening = new PrimarySockets(say)
 const sockets = new Set<Socket>()
 let config: WorkerConfig | undefined
 let taken: Promise<void> = Promise.resolve()
@@ -38,7 +43,7 @@ let lastReports = 1
 
 ignoreSignals()
 process.on('disconnect', () => process.exit(3))
-process.on('message', (message: PrimaryMessage) => {
+process.on('message', (message: PrimaryMessage, handle?: BoundHandle) => {
   switch (message.kind) {
     case 'start':
       instance = message.instance
@@ -59,6 +64,9 @@ process.on('message', (message: PrimaryMessage) => {
     case 'quota-answers':
     case 'tls':
     case 'tickets':
+      return
+    case 'socket':
+      listening.answered(message, handle)
       return
     case 'drain':
       if (!stubborn) void drain()
@@ -111,7 +119,10 @@ async function start(config: WorkerConfig): Promise<void> {
     const server = createServer(serve)
     servers.push(server)
     const [host, port] = listener.address.split(':')
-    await new Promise<void>(resolve => server.listen(Number(port), host, resolve))
+    const place = { listener: listener.name, host, port: Number(port) }
+    places.push(place)
+    const handle = await listening.take(place)
+    await new Promise<void>(resolve => server.listen(handle, resolve))
     const address = server.address() as { address: string; port: number }
     bound.push({ listener: listener.name, address: `${address.address}:${address.port}` })
   }
@@ -170,7 +181,9 @@ async function drain(): Promise<void> {
   const timer = setTimeout(() => {
     for (const socket of sockets) socket.destroy()
   }, drainMs)
-  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
+  const closed = servers.map(server => new Promise(resolve => server.close(resolve)))
+  for (const place of places) listening.giveBack(place)
+  await Promise.all(closed)
   clearTimeout(timer)
   const usage = Array.from({ length: 200 }, () => usageOf('last', 0))
   for (let report = 1; report < lastReports; report += 1) say({ ...emptyReport(), usage })

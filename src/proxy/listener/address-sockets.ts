@@ -107,7 +107,7 @@ export class AddressSockets implements TimerOwner {
     // One that is just being opened is closed when it is there.
     if (slot === undefined || slot === 'opening') return
     this.#slots.delete(host)
-    slot.server.close()
+    slot.close()
   }
 
   async #openAll(
@@ -126,12 +126,15 @@ export class AddressSockets implements TimerOwner {
     // A retry and a change of tenants can meet at one address.
     if (this.#slots.has(host)) return OPEN
     this.#slots.set(host, 'opening')
+    const { sockets, config, logger } = this.#context
     const result = await listenOn({
+      listener: name,
       host,
       port,
-      probe: this.#context.config.timeouts.probe,
+      sockets,
+      probe: config.timeouts.probe,
       accept,
-      failed: error => this.#context.logger.error({ err: error, listener: name }, LISTENER_FAILED),
+      failed: error => logger.error({ err: error, listener: name }, LISTENER_FAILED),
     })
     this.#slots.delete(host)
     const tenant = this.#ownerOf(host)
@@ -139,7 +142,7 @@ export class AddressSockets implements TimerOwner {
     if ('error' in result) return isWanted ? this.#failed(host, tenant, result.error) : OPEN
     this.#missing.delete(host)
     if (isWanted) this.#slots.set(host, result)
-    else result.server.close()
+    else result.close()
     return OPEN
   }
 

@@ -215,8 +215,10 @@ export class ListenerSet {
     const { config, starter } = listener
     const { host, port } = placeOf(config)
     const result = await listenOn({
+      listener: config.name,
       host,
       port,
+      sockets: this.#context.sockets,
       probe: this.#context.config.timeouts.probe,
       accept: socket => starter.accept(socket),
       failed: error =>
@@ -234,7 +236,7 @@ export class ListenerSet {
   drain(): void {
     for (const listener of this.#listeners) {
       listener.addresses?.close()
-      listener.socket?.server.close()
+      listener.socket?.close()
       listener.socket = undefined
     }
     for (const connection of this.connections) connection.drain()

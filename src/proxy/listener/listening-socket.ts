@@ -1,19 +1,37 @@
 /** Opens a listening socket; in a worker process it is the primary that binds, and all workers share what it has bound. */
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { BoundHandle } from '../../runtime/bound-handle.ts'
 
 /** What the kernel may hold for us while a turn of the event loop is long. */
 export const BACKLOG = 1_024
 
-export interface ListeningSocket {
-  readonly server: Server
-  /** `127.0.0.1:8443`; with the real port where 0 was asked for. */
-  readonly address: string
+/** Where somebody listens. */
+export interface Place {
+  /** Name of the listener. */
+  readonly listener: string
+  /** All addresses of the machine where it is undefined: of both families, or of IPv4 where there is no other. */
+  readonly host?: string | undefined
+  readonly port: number
 }
 
-export interface ListenOptions {
-  /** All addresses of the machine where it is undefined: of both families, or of IPv4 where there is no other. */
-  readonly host: string | undefined
-  readonly port: number
+/** Who binds sockets and keeps them. */
+export interface SocketSource {
+  /** Rejects where that cannot be bound. */
+  take(place: Place): Promise<BoundHandle>
+  /** What was taken is not listened at any more. */
+  giveBack(place: Place): void
+}
+
+export interface ListeningSocket {
+  /** `127.0.0.1:8443`; with the real port where 0 was asked for. */
+  readonly address: string
+  /** Accepts no more; connections stay. */
+  close(): void
+}
+
+export interface ListenOptions extends Place {
+  /** Undefined where the process binds by itself: a worker that has no primary, as in a test. */
+  readonly sockets: SocketSource | undefined
   /** ms of silence after which a client is asked by TCP whether it is there; 0 is never. */
   readonly probe: number
   readonly accept: (socket: Socket) => void
@@ -22,10 +40,34 @@ export interface ListenOptions {
 }
 
 /** Never rejects. */
-export function listenOn(
+export async function listenOn(
   options: ListenOptions,
 ): Promise<ListeningSocket | { readonly error: Error }> {
-  const { host, port, probe, accept, failed } = options
+  const { listener, host, port, sockets } = options
+  if (sockets === undefined) return listen(options, undefined)
+  const place = { listener, host, port }
+  let handle: BoundHandle
+  try {
+    handle = await sockets.take(place)
+  } catch (error) {
+    return { error: error as Error }
+  }
+  const result = await listen(options, handle)
+  if ('error' in result) {
+    sockets.giveBack(place)
+    return result
+  }
+  const close = (): void => {
+    result.close()
+    sockets.giveBack(place)
+  }
+  return { address: result.address, close }
+}
+
+function listen(
+  { host, port, probe, accept, failed }: ListenOptions,
+  handle: BoundHandle | undefined,
+): Promise<ListeningSocket | { readonly error: Error }> {
   const server = createServer(
     {
       allowHalfOpen: true,
@@ -38,13 +80,19 @@ export function listenOn(
   )
   return new Promise(resolve => {
     const refuse = (error: Error): void => resolve({ error })
-    server.once('error', refuse)
-    server.listen({ port, backlog: BACKLOG, ...(host === undefined ? {} : { host }) }, () => {
+    const close = (): void => {
+      server.close()
+    }
+    const listening = (): void => {
       server.off('error', refuse)
       server.on('error', failed)
       const bound = server.address() as AddressInfo
-      resolve({ server, address: formatAddress(host ?? bound.address, bound.port) })
-    })
+      resolve({ address: formatAddress(host ?? bound.address, bound.port), close })
+    }
+    server.once('error', refuse)
+    if (handle !== undefined) server.listen(handle, BACKLOG, listening)
+    else
+      server.listen({ port, backlog: BACKLOG, ...(host === undefined ? {} : { host }) }, listening)
   })
 }
 

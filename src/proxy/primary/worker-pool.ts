@@ -12,6 +12,7 @@ import type {
   WorkerMessage,
   WorkerReport,
 } from '../ipc.ts'
+import type { ListeningSockets } from './listening-sockets.ts'
 import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
 import { SlotAnswers } from './slot-answers.ts'
 import { tenantMessages } from './tenant-stream.ts'
@@ -41,6 +42,8 @@ export interface WorkerPoolOptions {
   readonly count: number
   /** Workers that are under way already; they are taken first. */
   readonly prepared?: PreparedWorkers | undefined
+  /** What they listen at. */
+  readonly sockets: ListeningSockets
   readonly clock: Clock
   readonly logger: Logger
   /** What a worker begins with; asked anew for each, so that a replacement gets the configuration of its day. */
@@ -72,11 +75,13 @@ export class WorkerPool {
   readonly #births = new SlotAnswers<Birth>()
   readonly #applying = new SlotAnswers<readonly string[]>()
   readonly #gone = Promise.withResolvers<void>()
+  readonly #sockets: ListeningSockets
   #applyingGeneration = 0
   #phase: 'starting' | 'running' | 'ending' = 'starting'
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options
+    this.#sockets = options.sockets
     this.#slots.add(options.count)
   }
 
@@ -238,6 +243,7 @@ export class WorkerPool {
         return
       case 'ready':
         slot.state = 'ready'
+        this.#sockets.serves(slot.number)
         this.#options.onReady(slot.number, message.producer)
         if (this.#phase === 'running') this.#shareLimits()
         this.#births.answer(slot, { bound: message.bound })
@@ -252,9 +258,26 @@ export class WorkerPool {
       case 'quota-asks':
         this.#options.onQuotaAsks(slot.number, message.asks)
         return
+      case 'listen':
+        void this.#listen(slot, message)
+        return
+      case 'unlisten':
+        this.#sockets.giveBack(slot.number, message.place)
+        return
       case 'report':
         this.#options.onReport(slot.number, message)
     }
+  }
+
+  async #listen(
+    slot: WorkerSlot,
+    { id, place }: Extract<WorkerMessage, { kind: 'listen' }>,
+  ): Promise<void> {
+    const { worker } = slot
+    const bound = await this.#sockets.take(slot.number, place)
+    if (slot.worker !== worker) return
+    if (typeof bound === 'string') slot.send({ kind: 'socket', id, error: bound })
+    else slot.send({ kind: 'socket', id }, bound)
   }
 
   /** The limits of tenants are divided among those that serve, and the memory of the machine among those that are to be. */
@@ -297,9 +320,12 @@ export class WorkerPool {
     const { clock, logger } = this.#options
     const { number } = slot
     const ended = `worker ${number} ended before it was ready (${how.signal ?? `exit code ${how.code}`})`
-    const unborn = this.#births.isAwaited(slot)
+    // Of a first start also one that has said why it fails, while others have not yet.
+    const unborn =
+      this.#births.isAwaited(slot) || (this.#phase === 'starting' && slot.state !== 'ready')
     this.#births.answer(slot, { configuration: false, problems: [ended] })
     this.#applying.answer(slot, [])
+    this.#sockets.died(number)
     const delayMs = slot.release(clock.monotonic())
     this.#options.onGone(number)
     if (this.#isOver(slot, unborn)) return
@@ -317,6 +343,7 @@ export class WorkerPool {
 
   /** Whether nobody comes after the worker that is gone. */
   #isOver(slot: WorkerSlot, unborn: boolean): boolean {
+    if (this.#phase === 'ending' || slot.ending || unborn) this.#sockets.retired(slot.number)
     if (this.#phase === 'ending') {
       this.#settleEnd()
       return true

@@ -1,5 +1,7 @@
 /** One place for a worker: who holds it, how far that worker is, and when the next one may come. */
+import type { SendHandle } from 'node:child_process'
 import type { Worker } from 'node:cluster'
+import type { BoundHandle } from '../../runtime/bound-handle.ts'
 import type { PrimaryMessage } from '../ipc.ts'
 import type { WorkerStateLabel } from './worker-metrics.ts'
 
@@ -67,10 +69,11 @@ export class WorkerSlot {
     return this.state === 'gone' ? 'waiting' : 'starting'
   }
 
-  /** Sends if there is somebody to read it. */
-  send(message: PrimaryMessage): void {
+  /** Sends if there is somebody to read it; a `handle` stays open here. */
+  send(message: PrimaryMessage, handle?: BoundHandle): void {
     // A channel that breaks in this moment means a death, and that is noticed by itself.
-    if (this.worker?.isConnected() === true) this.worker.send(message, () => {})
+    if (this.worker?.isConnected() === true)
+      this.worker.send(message, handle as unknown as SendHandle, () => {})
   }
 
   /**

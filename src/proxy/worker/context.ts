@@ -19,6 +19,7 @@ import type { HandshakeLimits } from '../limits/handshake-limits.ts'
 import type { QuotaDesk } from '../limits/quota-desk.ts'
 import type { Sources } from '../limits/sources.ts'
 import type { HandshakeTurns } from '../listener/handshake-turns.ts'
+import type { SocketSource } from '../listener/listening-socket.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
@@ -33,6 +34,7 @@ export interface WorkerContext {
   readonly config: WorkerConfig
   readonly clock: TurnClock
   readonly logger: Logger
+  readonly sockets: SocketSource | undefined
   /** Driven by the worker; its clock is `clock.monotonic()`. */
   readonly wheel: TimerWheel
   /** 0 up to, and without, 1; not for secrets. */

@@ -1,8 +1,10 @@
 /** Entry of a worker process: speaks to the primary, and runs one worker. */
 
+import type { BoundHandle } from '../../runtime/bound-handle.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import type { PrimaryMessage, WorkerMessage } from '../ipc.ts'
+import { PrimarySockets } from './primary-sockets.ts'
 import { Worker } from './worker.ts'
 
 /** It has been told its configuration, and waits for its tenants. */
@@ -35,6 +37,8 @@ async function leave(): Promise<void> {
   process.disconnect?.()
 }
 
+const sockets = new PrimarySockets(send)
+
 function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
   const { config, generation, workers, instance, logLevel, tls: materials, tickets } = message
   logger = createLogger({ level: logLevel ?? config.log.level, name: 'worker' })
@@ -43,6 +47,7 @@ function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
       clock: systemClock,
       logger,
       report: send,
+      sockets,
       askQuota: asks => send({ kind: 'quota-asks', asks }),
       endIfOrphaned: () => {
         if (process.ppid !== primary) process.exit(0)
@@ -82,7 +87,7 @@ async function takeTenants(message: Extract<PrimaryMessage, { kind: 'tenants' }>
   else if (starting !== undefined) await start(starting, problems)
 }
 
-function receive(message: PrimaryMessage): void {
+function receive(message: PrimaryMessage, handle?: BoundHandle): void {
   switch (message.kind) {
     case 'start':
       starting = create(message)
@@ -105,6 +110,9 @@ function receive(message: PrimaryMessage): void {
       return
     case 'quota-answers':
       worker?.quotaAnswers(message.answers)
+      return
+    case 'socket':
+      sockets.answered(message, handle)
       return
     case 'drain':
       void drain()

@@ -34,6 +34,7 @@ import { QuotaDesk } from '../limits/quota-desk.ts'
 import { Sources } from '../limits/sources.ts'
 import { HandshakeTurns } from '../listener/handshake-turns.ts'
 import { type GivenTls, ListenerSet } from '../listener/listener-set.ts'
+import type { SocketSource } from '../listener/listening-socket.ts'
 import type { TlsMaterial } from '../listener/tls-material.ts'
 import type { TicketSecrets } from '../listener/tls-tickets.ts'
 import { OperationMatcher } from '../metering/operations.ts'
@@ -68,6 +69,8 @@ export interface WorkerDeps {
   readonly lookup?: NameLookup
   /** The disk of the journal; that of the machine by default. */
   readonly disk?: JournalDisk
+  /** Binds what it listens at; the worker itself by default. */
+  readonly sockets?: SocketSource
   /** Takes the reports. */
   readonly report: (report: WorkerReport) => void
   /** Takes what quotas ask the mixer; the answers come back by `quotaAnswers`. Nobody does where it is left out. */
@@ -318,8 +321,7 @@ function createContext(
   deps: WorkerDeps,
   { config, generation, workers, instance = randomInstance() }: WorkerOptions,
 ): WorkerContext {
-  const { logger, random = Math.random, lookup = new DnsLookup() } = deps
-  const { askQuota = () => {} } = deps
+  const { logger, sockets, random = Math.random, lookup = new DnsLookup() } = deps
   const clock = new TurnClock(deps.clock)
   const listeners = config.listeners.map(listener => listener.name)
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
@@ -338,6 +340,7 @@ function createContext(
   const tooMany = (name: string, count: number): void =>
     logger.warn({ name, count, used: MAX_ADDRESSES }, 'a name has more addresses than are used')
   const context: WorkerContext = {
+    sockets,
     config,
     clock,
     logger,
@@ -360,7 +363,7 @@ function createContext(
       clock,
       failure: config.mixer.quotaFailure,
       operations: meter.operations,
-      send: askQuota,
+      send: deps.askQuota ?? (() => {}),
     }),
     overload: createOverload(config, clock, behindTurn, () => context),
     sources: new Sources(config.sources, workers),
