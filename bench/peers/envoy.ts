@@ -16,21 +16,30 @@ const NO_LIMIT = 1_000_000
 export const envoy: Peer = {
   name: 'envoy',
   checks: true,
-  absence: ({ mutual }) => {
-    if (mutual) return 'client certificates are compared with HAProxy alone'
-    if (findProgram('envoy', OWN_FOLDER) === undefined)
-      return 'envoy is not installed (bench/install-envoy)'
-    return versionText() === undefined ? 'envoy does not run (bench/install-envoy)' : undefined
-  },
+  absence: ({ mutual }) =>
+    mutual ? 'client certificates are compared with HAProxy alone' : envoyAbsence(),
   version: () => /\/(\d+\.\d+\.\d+)\//.exec(versionText() ?? '')?.[1] ?? 'unknown',
-  start: async (setup): Promise<RunningPeer> => {
-    const file = join(setup.folder, 'envoy.json')
-    writeFileSync(file, JSON.stringify(configOf(setup)), { mode: 0o600 })
-    const options = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'error']
-    const running = new Program('envoy', PROXY_CPU, [program(), '-c', file, ...options])
-    await running.listening(setup.port)
-    return { program: running, stop: async () => running.stop() }
-  },
+  start: async setup => runEnvoy(setup, configOf(setup)),
+}
+
+/** Why it does not run on this machine; `undefined` where it does. */
+export function envoyAbsence(): string | undefined {
+  if (findProgram('envoy', OWN_FOLDER) === undefined)
+    return 'envoy is not installed (bench/install-envoy)'
+  return versionText() === undefined ? 'envoy does not run (bench/install-envoy)' : undefined
+}
+
+/** With this configuration, as a file in `folder`, on the CPU of the proxy; fulfilled when it listens on `port`. */
+export async function runEnvoy(
+  { folder, port }: Pick<PeerSetup, 'folder' | 'port'>,
+  config: object,
+): Promise<RunningPeer> {
+  const file = join(folder, 'envoy.json')
+  writeFileSync(file, JSON.stringify(config), { mode: 0o600 })
+  const options = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'error']
+  const running = new Program('envoy', PROXY_CPU, [program(), '-c', file, ...options])
+  await running.listening(port)
+  return { program: running, stop: async () => running.stop() }
 }
 
 /** Undefined where it does not run: a virtual environment does not survive that its folder is moved. */
@@ -49,7 +58,7 @@ function program(): string {
 }
 
 /** An extension with its configuration, as Envoy wants it. */
-function typed(type: string, config: object): object {
+export function typed(type: string, config: object): object {
   return { '@type': `type.googleapis.com/${type}`, ...config }
 }
 
@@ -75,7 +84,8 @@ function configOf({ work, upstream, port }: PeerSetup): object {
   }
 }
 
-function addressOf(port: number): object {
+/** On 127.0.0.1. */
+export function addressOf(port: number): object {
   return { socket_address: { address: '127.0.0.1', port_value: port } }
 }
 
@@ -104,7 +114,8 @@ const OVER_HTTP2 = {
   ),
 }
 
-function tlsSocket({ cert, key }: TlsWork): object {
+/** Of connections from downstream. */
+export function tlsSocket({ cert, key }: TlsWork): object {
   const certificate = { certificate_chain: { filename: cert }, private_key: { filename: key } }
   return {
     name: 'envoy.transport_sockets.tls',
@@ -175,14 +186,21 @@ function toTenant(id: string, field: string): object {
   })
 }
 
-function action(route: object): object {
+/** What a matcher does: this route. */
+export function action(route: object): object {
   return {
     action: { name: 'route', typed_config: typed('envoy.config.route.v3.Route', route) },
   }
 }
 
-/** Verified tokens are kept: the filter's own cache. */
-function tokenFilter({ issuer, audience, jwksFile }: JwtWork): object {
+/**
+ * Verified tokens are kept: the filter's own cache. With `isOptional` a call without a token passes as well.
+ */
+export function tokenFilter({ issuer, audience, jwksFile }: JwtWork, isOptional = false): object {
+  const login = { provider_name: 'login' }
+  const requires = isOptional
+    ? { requires_any: { requirements: [login, { allow_missing: {} }] } }
+    : login
   return {
     name: 'envoy.filters.http.jwt_authn',
     typed_config: typed('envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication', {
@@ -196,7 +214,7 @@ function tokenFilter({ issuer, audience, jwksFile }: JwtWork): object {
           jwt_cache_config: { jwt_cache_size: KEPT_TOKENS },
         },
       },
-      rules: [{ match: { prefix: '/' }, requires: { provider_name: 'login' } }],
+      rules: [{ match: { prefix: '/' }, requires }],
     }),
   }
 }

@@ -14,15 +14,21 @@ export const haproxy: Peer = {
     const text = execFileSync(requireProgram('haproxy'), ['-v'], { encoding: 'utf8' })
     return /version (\d+[\d.a-z-]*\d)/.exec(text)?.[1]?.split('-')[0] ?? 'unknown'
   },
-  start: async (setup): Promise<RunningPeer> => {
-    const file = join(setup.folder, 'haproxy.cfg')
-    writeFileSync(file, configOf(setup))
-    // -db: stays in the foreground, and is one process.
-    const command = [requireProgram('haproxy'), '-db', '-f', file]
-    const program = new Program('haproxy', PROXY_CPU, command)
-    await program.listening(setup.port)
-    return { program, stop: async () => program.stop() }
-  },
+  start: async setup => runHaproxy(setup, configOf(setup)),
+}
+
+/** With this configuration, as a file in `folder`, on the CPU of the proxy; fulfilled when it listens on `port`. */
+export async function runHaproxy(
+  { folder, port }: Pick<PeerSetup, 'folder' | 'port'>,
+  config: string,
+): Promise<RunningPeer> {
+  const file = join(folder, 'haproxy.cfg')
+  writeFileSync(file, config)
+  // -db: stays in the foreground, and is one process.
+  const command = [requireProgram('haproxy'), '-db', '-f', file]
+  const program = new Program('haproxy', PROXY_CPU, command)
+  await program.listening(port)
+  return { program, stop: async () => program.stop() }
 }
 
 function configOf(setup: PeerSetup): string {

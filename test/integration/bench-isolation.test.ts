@@ -14,9 +14,9 @@ const QUIET_CALLS = 100
 
 root.setTimeout(TIMEOUT_MS + 10_000)
 
-function missing(): string | false {
+function missing(...more: string[]): string | false {
   if (availableParallelism() < 2) return 'needs two CPUs'
-  const absent = ['/usr/sbin/nginx', '/usr/bin/taskset'].filter(path => {
+  const absent = ['/usr/sbin/nginx', '/usr/bin/taskset', ...more].filter(path => {
     try {
       accessSync(path)
       return false
@@ -27,19 +27,28 @@ function missing(): string | false {
   return absent.length > 0 && `${absent.join(' and ')} not installed`
 }
 
+type Figures = IsolationResult['figures'][number]
+
+/** A short run, with its table. On a machine with others the latency need not be good enough: the exit code says nothing. */
+async function runShort(
+  json: string,
+  more: readonly string[],
+): Promise<{ stdout: string; result: IsolationResult }> {
+  const args = [MAIN, '--seconds', '1', '--rounds', '1', '--json', json, ...more]
+  const [program, shellArgs] = asAtShell(process.execPath, args)
+  const running = promisify(execFile)(program, shellArgs, { timeout: TIMEOUT_MS })
+  const { stdout } = await running.catch((error: { stdout: string }) => error)
+  return { stdout, result: JSON.parse(readFileSync(json, 'utf8')) as IsolationResult }
+}
+
 await test('npm run bench:isolation, with AMT alone and little time', {
   skip: missing(),
 }, async t => {
   const json = join(t.testdir(), 'figures.json')
-  const args = [MAIN, '--peer', 'amt', '--seconds', '1', '--rounds', '1', '--json', json]
-  const [program, shellArgs] = asAtShell(process.execPath, args)
-  const running = promisify(execFile)(program, shellArgs, { timeout: TIMEOUT_MS })
-  // On a machine with others the latency need not be good enough: exit code 1.
-  const { stdout } = await running.catch((error: { stdout: string }) => error)
-  const { figures } = JSON.parse(readFileSync(json, 'utf8')) as IsolationResult
-  const of = (name: string): IsolationResult['figures'][number] | undefined =>
-    figures.find(({ scenario }) => scenario === name)
-  for (const { scenario, calls, failed, errors } of figures) {
+  const { stdout, result } = await runShort(json, ['--peer', 'amt'])
+  const of = (name: string): Figures | undefined =>
+    result.figures.find(({ scenario }) => scenario === name)
+  for (const { scenario, calls, failed, errors } of result.figures) {
     t.equal(calls + failed, QUIET_CALLS, `${scenario}: each call has an end`)
     t.equal(failed, 0, `${scenario}: ${JSON.stringify(errors)}`)
   }
@@ -50,4 +59,20 @@ await test('npm run bench:isolation, with AMT alone and little time', {
   t.ok(of('bad-tokens')?.noise['401'], 'tokens are refused')
   t.ok(of('hung')?.noise['503'], 'calls that hang are limited in number')
   t.match(stdout, /\| flood +\| amt +\|/, 'a row of the table')
+})
+
+await test('HAProxy does the same work', { skip: missing('/usr/sbin/haproxy') }, async t => {
+  const json = join(t.testdir(), 'figures.json')
+  const options = ['--peer', 'haproxy', '--scenario', 'flood', 'bad-tokens']
+  const { figures, absent } = (await runShort(json, options)).result
+  t.same(absent, {})
+  const rows = figures.filter(({ peer }) => peer === 'haproxy')
+  t.same(
+    rows.map(({ scenario, failed }) => ({ scenario, failed })),
+    ['alone', 'flood', 'bad-tokens'].map(scenario => ({ scenario, failed: 0 })),
+  )
+  t.ok(rows[1]?.noise['200'], 'a tenant that floods has what it may')
+  t.ok(rows[1]?.noise['429'], 'and no more')
+  t.ok(rows[2]?.noise['401'], 'tokens are refused')
+  t.notOk(rows[2]?.noise['200'], 'each of them')
 })
