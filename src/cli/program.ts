@@ -16,6 +16,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['certs', async () => (await import('./commands/certs.ts')).certsCommand()],
   ['usage', async () => (await import('./commands/usage.ts')).usageCommand()],
   ['reconcile', async () => (await import('./commands/reconcile.ts')).reconcileCommand()],
+  ['health', async () => (await import('./commands/health.ts')).healthCommand()],
   ['exports', async () => (await import('./commands/exports.ts')).exportsCommand()],
 ])
 

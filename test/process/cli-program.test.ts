@@ -19,6 +19,7 @@ const COMMANDS = [
   'certs',
   'usage',
   'reconcile',
+  'health',
   'exports',
 ]
 

@@ -30,6 +30,7 @@ export type LedgerTotals = Pick<UsageTotals, 'calls' | 'ingress' | 'egress' | 'c
 
 export interface RunningAmt {
   readonly mixerUrl: string
+  readonly adminUrl: string
   /** Where a listener is bound; with `tenant` that of a private listener for it. */
   address(listener: string, tenant?: string): { host: string; port: number }
   /** What the ledger holds now, by tenant; within two seconds all of what has passed, also of what is still open. */
@@ -68,11 +69,13 @@ export async function startAmt(
   const url = `http://127.0.0.1:${String(mixer.ready.port)}`
   const proxy = await startPart(t, 'proxy', folder, { ...settings, mixer: { ...MIXER, url } })
   const bound = proxy.ready.bound as readonly BoundAddress[]
+  const adminUrl = `http://${String(proxy.ready.admin)}`
   return {
     mixerUrl: url,
+    adminUrl,
     address: (listener, tenant) => addressOf(bound, listener, tenant),
     ledger: async () => readLedger(url),
-    rejected: async () => readRejected(`http://${String(proxy.ready.admin)}/metrics`),
+    rejected: async () => readRejected(`${adminUrl}/metrics`),
     drain: async () => proxy.program.stop(),
   }
 }

@@ -1,16 +1,15 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { MAX_PRODUCERS_PER_PAGE, type MixerBooks } from '../../contracts/reconcile.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createMixerClient, type MixerClient } from '../../runtime/mixer-client.ts'
-import { type AdminAccess, adminAt } from '../admin-access.ts'
-import { loadConfigOrReport } from '../configuration.ts'
+import { type AdminAccess, findAdmin } from '../admin-access.ts'
+import { adminOption } from '../options.ts'
 import { imbalances, type Sample } from '../reconcile/balance.ts'
 import { booksTable } from '../reconcile/books-table.ts'
 import { readProxyBooks } from '../reconcile/proxy-books.ts'
 import { findMixer } from '../usage/mixer-access.ts'
 
 const EXIT_FAILED = 1
-const DEFAULT_ADMIN = 'http://127.0.0.1:9901'
 /** What is under way settles within this. */
 const SETTLE_MS = 3_000
 const BETWEEN_MS = 250
@@ -26,11 +25,7 @@ export function reconcileCommand(): Command {
   return new Command('reconcile')
     .description('compare the books of a proxy with the ledger; exit 1 where they do not balance')
     .option('--config <file>', 'configuration that names the admin server and the mixer')
-    .option(
-      '--admin <url>',
-      `admin server of the proxy, a URL or unix:PATH; that of the configuration by default, else ${DEFAULT_ADMIN}`,
-      parseUrl,
-    )
+    .addOption(adminOption())
     .option('--json', 'print the books of both sides and what does not balance as JSON')
     .addHelpText('after', '\nExample:\n  amt reconcile --config amt.yaml\n')
     .action(reconcile)
@@ -39,7 +34,7 @@ export function reconcileCommand(): Command {
 async function reconcile({ config, admin, json }: ReconcileOptions): Promise<void> {
   const access = findMixer(config, process.env, 'reconcile')
   if (access === undefined) return
-  const proxy = accessOf(admin, config)
+  const proxy = findAdmin(admin, config, process.env)
   const mixer = createMixerClient(access)
   try {
     const outcome = await settle(proxy, mixer)
@@ -104,19 +99,7 @@ async function mixerBooks(
 }
 
 /** The token is that of the environment, or of the configuration. */
-function accessOf(admin: string | undefined, config: string | undefined): AdminAccess {
-  const loaded = config === undefined ? undefined : loadConfigOrReport(config, process.env)
-  const token = process.env.AMT_ADMIN_TOKEN ?? loaded?.admin.token
-  return adminAt(admin ?? loaded?.admin.address ?? DEFAULT_ADMIN, token)
-}
-
 function fail(problems: readonly string[]): void {
   for (const problem of problems) process.stderr.write(`amt reconcile: ${problem}\n`)
   process.exitCode = EXIT_FAILED
-}
-
-function parseUrl(text: string): string {
-  if (!/^(https?|unix):$/.test(URL.parse(text)?.protocol ?? ''))
-    throw new InvalidArgumentError('It must be an http or https URL, or unix:PATH.')
-  return text
 }
