@@ -16,7 +16,7 @@ import { verdictsOf } from './draft.ts'
 import { isRegularFile } from './files.ts'
 import { Findings } from './findings.ts'
 import { isCurrent, type MainFile, readMainFile } from './main-file.ts'
-import { type Problem, ProblemList } from './problem.ts'
+import { type Problem, ProblemList, type Source } from './problem.ts'
 import { checkService } from './rules.ts'
 import type { Config, TenantConfig } from './schema.ts'
 import { TenantCheck } from './tenant-check.ts'
@@ -43,6 +43,8 @@ export interface ConfigChange {
   readonly former: Config
   readonly config: Config
   readonly tenants: TenantDifference
+  /** The main file, with places of its values. */
+  readonly source: Source
   /** Of what is new; in the form of `formatProblem`. */
   readonly warnings: readonly string[]
   /** Puts the former one back, as long as nothing was read since; gives what is then different again. */
@@ -154,6 +156,7 @@ export class ConfigStore {
       former: config,
       config,
       tenants: differenceOf(tenants),
+      source: state.main.source,
       warnings: findings.warnings(),
       undo: () => takeOut(state, parts),
     }
@@ -204,6 +207,7 @@ export class ConfigStore {
       former,
       config: main.config,
       tenants: differenceOf(tenants),
+      source: main.source,
       warnings: findings.warnings(),
       undo: () => {
         const difference = takeOut(state, parts)
@@ -223,6 +227,7 @@ export class ConfigStore {
       former: former.config,
       config: state.config,
       tenants: differenceBetween(former, state),
+      source: state.main.source,
       warnings,
       undo: () => {
         this.#state = former

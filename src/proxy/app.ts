@@ -29,7 +29,7 @@ import { type PreparedWorkers, workerEntry } from './primary/prepared-workers.ts
 import { PrimaryTls } from './primary/primary-tls.ts'
 import { proxyStateReaders } from './primary/proxy-state-metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
-import { Reloader } from './primary/reloader.ts'
+import { type Enforced, Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
 import { TenantLabels } from './primary/tenant-labels.ts'
 import { TenantView } from './primary/tenant-view.ts'
@@ -318,8 +318,8 @@ class ProxyPrimary {
   #createReloader(): Reloader {
     return new Reloader({
       store: this.#store,
-      apply: async (difference, generation) =>
-        this.#pool.apply({ ...difference, limits: this.#store.config.limits, generation }),
+      apply: async change => this.#apply(change),
+      settle: () => this.#pool.settle(),
       resize: async config => this.#resize(config),
       logger: this.#logger,
       files: this.#tls,
@@ -335,6 +335,14 @@ class ProxyPrimary {
   async #resize(config: Config): Promise<readonly string[]> {
     const { timeouts } = config
     return this.#pool.resize(this.#workersWanted(config), timeouts.drain + DRAIN_GRACE_MS)
+  }
+
+  async #apply({ tenants, generation, listeners }: Enforced): Promise<readonly string[]> {
+    const { limits, listeners: configs } = this.#store.config
+    const change = { ...tenants, limits, generation }
+    return this.#pool.apply(
+      listeners ? { ...change, listeners: { configs, materials: this.#tls.upcoming } } : change,
+    )
   }
 
   #createPool(): WorkerPool {

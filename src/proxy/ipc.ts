@@ -26,6 +26,14 @@ export interface TenantChange {
   readonly changed: readonly string[]
   /** Ids. */
   readonly removed: readonly string[]
+  /** Where these change as well; with the last piece of a change. */
+  readonly listeners?: ListenersChange | undefined
+}
+
+/** All listeners as they are from now on, with the TLS of those that have some. What is left out ends with `settle`. */
+export interface ListenersChange {
+  readonly configs: readonly ListenerConfig[]
+  readonly materials: readonly TlsMaterial[]
 }
 
 export type PrimaryMessage =
@@ -52,6 +60,8 @@ export type PrimaryMessage =
    * `applied`, all but the first.
    */
   | (TenantChange & { readonly kind: 'tenants'; readonly last: boolean })
+  /** The last change of listeners is in force in all workers, or taken back in all: what is not configured now may end. */
+  | { readonly kind: 'settle' }
   /** How many workers serve and share the limits from now on, and how many there are to be; said to those that serve. */
   | { readonly kind: 'serving'; readonly workers: number; readonly count: number }
   | { readonly kind: 'quota-answers'; readonly answers: readonly QuotaAnswer[] }
@@ -92,7 +102,13 @@ export type WorkerMessage =
       readonly problems: readonly string[]
     }
   /** With problems the primary takes the change back: it sends the opposite change with a new generation. */
-  | { readonly kind: 'applied'; readonly generation: number; readonly problems: readonly string[] }
+  | {
+      readonly kind: 'applied'
+      readonly generation: number
+      readonly problems: readonly string[]
+      /** Where it listens, after a change of listeners; some of it where that is very much. */
+      readonly bound?: readonly BoundAddress[] | undefined
+    }
   /** Answered by `quota-answers`, one for each, in any order. */
   | { readonly kind: 'quota-asks'; readonly asks: readonly QuotaAsk[] }
   /** Answered by `socket`. */

@@ -49,14 +49,26 @@ await test('a configuration with problems changes nothing and says all of them',
   t.match(body, /^amt_config_generation 1$/m)
 })
 
-await test('what needs a restart is refused by name', async t => {
+await test('what needs a restart is refused by name, with its place', async t => {
   const primary = new StartedPrimary(t, {})
   await primary.log.first('ready')
-  const listeners = [{ name: 'public', mode: 'shared', address: '127.0.0.2:0', protocol: 'http' }]
-  primary.writeConfig({ listeners, tenants: [tenantEntry('globex')], timeouts: { drain: '9s' } })
+  primary.writeConfig({
+    service: { name: 'another' },
+    tenants: [tenantEntry('globex')],
+    timeouts: { drain: '9s' },
+  })
   const { status, json } = await primary.post('/reload')
   t.equal(status, 422)
-  t.match(json.problems, [/changed: listeners\[0\]\.address, timeouts\.drain$/])
+  const problems = json.problems as string[]
+  t.match(problems, [
+    /^\S*amt\.yaml:1:\d+: timeouts\.drain: cannot change while the proxy runs: restart it/,
+    /^\S*amt\.yaml:1:\d+: service\.name: cannot change while the proxy runs: restart it/,
+  ])
+  t.same(
+    primary.log.all(REFUSED).map(({ problem }) => problem),
+    problems,
+    'each is logged',
+  )
   t.equal((await primary.get('/tenants/globex')).status, 404)
 })
 

@@ -61,6 +61,7 @@ process.on('message', (message: PrimaryMessage, handle?: BoundHandle) => {
     case 'log-level':
       logLevel = message.level
       return
+    case 'settle':
     case 'quota-answers':
     case 'tls':
     case 'tickets':

@@ -10,6 +10,7 @@ import {
   type UsageTotals,
 } from '../../src/contracts/usage-report.ts'
 import type { BoundAddress, WorkerReport } from '../../src/proxy/ipc.ts'
+import { furtherAuthorities, readTlsMaterial } from '../../src/proxy/listener/tls-material.ts'
 import { Worker, type WorkerDeps, type WorkerOptions } from '../../src/proxy/worker/worker.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLogger } from '../../src/runtime/logger.ts'
@@ -24,6 +25,8 @@ export interface RunningProxy {
     limits: Config['limits'],
     generation: number,
   ): Promise<string[]>
+  /** Other listeners from now on, with their former ones until `worker.settleListeners`. Returns what is wrong with them. */
+  listen(listeners: readonly object[], generation: number): Promise<string[]>
   readonly bound: readonly BoundAddress[]
   /** Port of a listener. */
   port(listener: string): number
@@ -81,6 +84,16 @@ export async function startProxy(
     const { changed, removed } = texts.replace(next)
     return (await worker.takeTenants({ generation, limits, changed, removed, last: true })) ?? []
   }
+  const listen: RunningProxy['listen'] = async (listeners, generation) => {
+    const { listeners: configs, authentication, limits } = proxyConfig({ ...input, listeners })
+    const further = furtherAuthorities({ authentication })
+    const materials = configs.flatMap(({ name, tls }) => {
+      const read = tls && readTlsMaterial({ name, tls }, further)
+      return read !== undefined && 'material' in read ? [read.material] : []
+    })
+    const unchanged = { generation, limits, changed: [], removed: [], last: true }
+    return (await worker.takeTenants({ ...unchanged, listeners: { configs, materials } })) ?? []
+  }
   const problems = await change(tenants, config.limits, 1)
   if (problems.length > 0) throw new Error(problems.join('\n'))
   const result = await worker.start()
@@ -92,9 +105,12 @@ export async function startProxy(
   return {
     worker,
     change,
-    bound: result.bound,
+    listen,
+    get bound() {
+      return worker.bound
+    },
     port: listener => {
-      const address = result.bound.find(bound => bound.listener === listener)?.address
+      const address = worker.bound.find(bound => bound.listener === listener)?.address
       if (address === undefined) throw new Error(`listener ${listener} is not bound`)
       return Number(address.slice(address.lastIndexOf(':') + 1))
     },

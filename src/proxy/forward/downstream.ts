@@ -18,6 +18,8 @@ export interface ListenerScope {
   readonly index: number
   readonly name: string
   readonly mode: 'shared' | 'private'
+  /** It is not configured any more: its connections end as soon as they may. */
+  leaving?: boolean
 }
 
 export interface Downstream {
@@ -35,6 +37,17 @@ export interface Downstream {
   /** `x-forwarded-client-cert`, or ''. */
   readonly clientCertificate: string
   readonly evidence: CallEvidence
+}
+
+/** Whether connections end as soon as they may: with their worker, or with their listener. */
+export function isDraining({
+  context,
+  downstream,
+}: {
+  readonly context: WorkerContext
+  readonly downstream: Downstream
+}): boolean {
+  return context.draining || downstream.listener.leaving === true
 }
 
 /** Both ends of the client's connection, as its deployment gets to know them; undefined where it is closed already. */

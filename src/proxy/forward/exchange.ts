@@ -21,7 +21,7 @@ import { CallAccount } from './call-account.ts'
 import type { CallAnswer } from './call-answer.ts'
 import { CallRequest } from './call-request.ts'
 import type { Caller } from './caller.ts'
-import { endsOf } from './downstream.ts'
+import { endsOf, isDraining } from './downstream.ts'
 import type { LimitedBy } from './error-response.ts'
 import { LAST_HOP_STATUS } from './http1/http1-answer.ts'
 import {
@@ -411,7 +411,8 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
     this.#body.forget()
     this.#upstream?.endpoint.health.answered(answer.status, context.clock.monotonic())
     this.#account.answer(answer.status, answer.fields)
-    if (answer.endsByClose(this.request.version) || context.draining) this.#keepAlive = false
+    if (answer.endsByClose(this.request.version) || isDraining(this.#caller))
+      this.#keepAlive = false
     if (context.overload.stopsKeepAlive && context.overload.endsConnectionOf(this.#account.runtime))
       this.#keepAlive = false
     // A client that waited for 100 in vain may send its body or not: what comes next cannot be told.
@@ -716,7 +717,7 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
     if (this.#body.declaresMoreThan(MAX_DISCARD_BYTES)) this.#keepAlive = false
     // A client that waits for 100 may send its body or not (RFC 9110 §10.1.1): what comes next cannot be told.
     if (this.#awaitsContinue && !this.#body.done) this.#keepAlive = false
-    if (this.request.version === 0 || this.#caller.context.draining) this.#keepAlive = false
+    if (this.request.version === 0 || isDraining(this.#caller)) this.#keepAlive = false
   }
 
   /** Reads the rest of a body that nobody wants, if it is short enough to keep the connection for it. */

@@ -1,21 +1,16 @@
-/**
- * The listening sockets of a worker: one a shared listener, and for private ones one for all addresses or one an address of
- * a tenant.
- */
-import type { Socket } from 'node:net'
+/** The listeners of a worker: what is configured, where it listens, and with which TLS. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { keyOfPrivateLink } from '../../config/private-link-schema.ts'
 import type { ListenerConfig } from '../../config/schema.ts'
-import { describeListenError } from '../../runtime/node-errors.ts'
 import type { BoundAddress } from '../ipc.ts'
 import type { DirectorySwap } from '../tenant/directory.ts'
 import { normalizeAddress } from '../tenant/ip-address.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { AddressSockets, LISTENER_FAILED } from './address-sockets.ts'
 import type { Drainable } from './arrival.ts'
-import { ConnectionStarter, type StartOptions } from './connection-starter.ts'
-import { formatAddress, type ListeningSocket, listenOn } from './listening-socket.ts'
+import type { StartOptions } from './connection-starter.ts'
+import { isSameKind, Listener } from './listener.ts'
+import { ListeningPlaces } from './listening-places.ts'
 import { TlsSide } from './tls.ts'
 import { furtherAuthorities, readTlsMaterial, type TlsMaterial } from './tls-material.ts'
 import { newTicketSecret, type TicketSecrets } from './tls-tickets.ts'
@@ -23,17 +18,6 @@ import { TrustedPeers } from './trusted-peers.ts'
 
 /** Tenants of a change that are looked at in one turn: a millisecond or two. */
 const READ_AT_ONCE = 256
-
-interface Listener {
-  readonly config: ListenerConfig
-  readonly starter: ConnectionStarter
-  /** Of a listener with TLS. */
-  readonly tls: TlsSide | undefined
-  /** Of a private listener with `bind: each`. */
-  readonly addresses: AddressSockets | undefined
-  /** Of any other. */
-  socket: ListeningSocket | undefined
-}
 
 /** What the primary knows of the TLS of all listeners; what is left out is read and made up here. */
 export interface GivenTls {
@@ -46,45 +30,47 @@ export interface GivenTls {
 export class ListenerSet {
   readonly connections = new Set<Drainable>()
   readonly #context: WorkerContext
+  readonly #trusted: TrustedPeers
+  readonly #places: ListeningPlaces
   #given: GivenTls
-  readonly #listeners: Listener[] = []
+  #listeners: readonly Listener[] = []
+  /** Not configured any more; each goes with `settle`, or comes back where the change is taken back. */
+  readonly #leaving = new Set<Listener>()
 
   constructor(context: WorkerContext, given: GivenTls = {}) {
     this.#context = context
     this.#given = given
+    this.#trusted = new TrustedPeers(context.config.trustedProxies)
+    this.#places = new ListeningPlaces(context, () => this.connections.size)
   }
 
   /** Reads certificates; binds nothing yet. Returns whole sentences about what is wrong. */
   prepare(): string[] {
-    const { listeners, trustedProxies } = this.#context.config
-    const trusted = new TrustedPeers(trustedProxies)
+    const made = this.#make(this.#context.config.listeners)
+    if ('problems' in made) return [...made.problems]
+    this.#listeners = made.listeners
+    return []
+  }
+
+  /** Those that there are, where they are of the same kind, and new ones. */
+  #make(configs: readonly ListenerConfig[]): Made {
     const problems: string[] = []
-    for (const [index, config] of listeners.entries()) {
+    const listeners = configs.flatMap(config => {
+      const former = this.#find(config)
+      if (former !== undefined) return [former]
       const secured = this.#prepareTls(config)
       if ('problems' in secured) {
         problems.push(...secured.problems)
-        continue
+        return []
       }
-      const { name, mode, protocol, proxyProtocol } = config
-      const { handshakes, tls } = secured
-      const starter = new ConnectionStarter(
-        this.#context,
-        { scope: { index, name, mode }, protocol, proxyProtocol, handshakes, trusted },
-        this.connections,
-      )
-      const accept = (socket: Socket): void => starter.accept(socket)
-      const addresses =
-        config.mode === 'private' && config.bind === 'each'
-          ? new AddressSockets(this.#context, {
-              name,
-              port: config.port,
-              accept,
-              openFiles: () => this.#openFiles,
-            })
-          : undefined
-      this.#listeners.push({ config, starter, tls, addresses, socket: undefined })
-    }
-    return problems
+      const { connections: all } = this
+      return [new Listener(this.#context, { config, ...secured, trusted: this.#trusted, all })]
+    })
+    return problems.length > 0 ? { problems } : { listeners }
+  }
+
+  #find(config: ListenerConfig): Listener | undefined {
+    return [...this.#listeners, ...this.#leaving].find(each => isSameKind(each.config, config))
   }
 
   /** Certificates, authorities and the like for handshakes from now on. Returns what cannot be used; that stays as it was. */
@@ -142,15 +128,54 @@ export class ListenerSet {
 
   /** Binds what the configuration and the present tenants ask for. Returns what failed. */
   async bind(): Promise<string[]> {
-    const problems: string[] = []
-    for (const listener of this.#listeners) {
-      if (listener.addresses === undefined) problems.push(...(await this.#listen(listener)))
-      else {
-        const hosts = [...this.#context.directory.addresses()].map(([host]) => host)
-        problems.push(...(await listener.addresses.follow(hosts)))
-      }
+    return this.#places.open(this.#listeners)
+  }
+
+  /**
+   * Listens as `configs` say, with TLS of `materials`. Returns what failed; then all is as it was. What is not configured any
+   * more accepts until `settle`, where nobody else has its place, and may come back until then. One at a time.
+   */
+  async follow(
+    configs: readonly ListenerConfig[],
+    materials: readonly TlsMaterial[],
+  ): Promise<string[]> {
+    if (!this.#context.listenerNames.hasRoomFor(configs.map(({ name }) => name)))
+      return ['listeners have had too many different names since the start: restart']
+    const given = this.#given
+    this.#given = { ...given, listeners: configs, materials }
+    const made = this.#make(configs)
+    const problems = 'problems' in made ? made.problems : await this.#move(made.listeners, configs)
+    if (problems.length > 0) this.#given = given
+    return [...problems]
+  }
+
+  async #move(
+    listeners: readonly Listener[],
+    configs: readonly ListenerConfig[],
+  ): Promise<readonly string[]> {
+    const former = listeners.map(({ config }) => config)
+    const configure = (each: readonly ListenerConfig[]): void => {
+      for (const [index, listener] of listeners.entries())
+        listener.config = each[index] as ListenerConfig
     }
-    return problems
+    configure(configs)
+    const problems = await this.#places.open(listeners)
+    if (problems.length > 0) {
+      configure(former)
+      return problems
+    }
+    for (const listener of this.#listeners) this.#leaving.add(listener)
+    for (const listener of listeners) this.#leaving.delete(listener)
+    this.#listeners = listeners
+    this.#places.assign(listeners)
+    return []
+  }
+
+  /** What `follow` has made of the listeners stays so: those that are gone end. */
+  settle(): void {
+    this.#places.keep(this.#listeners)
+    for (const listener of this.#leaving) listener.retire()
+    this.#leaving.clear()
   }
 
   /**
@@ -170,16 +195,7 @@ export class ListenerSet {
     }
     if (stranded) this.#endStranded()
     if (hosts.size === 0) return []
-    const problems: string[] = []
-    for (const { addresses } of this.#listeners)
-      if (addresses !== undefined) problems.push(...(await addresses.follow([...hosts])))
-    return problems
-  }
-
-  /** A connection has another one to a deployment. */
-  get #openFiles(): number {
-    const sockets = this.#listeners.map(({ addresses }) => addresses?.size ?? 1)
-    return sockets.reduce((sum, count) => sum + count, 2 * this.connections.size)
+    return this.#places.follow([...hosts])
   }
 
   #hasChangedHands({ id, hosts, links }: Arrivals): boolean {
@@ -195,50 +211,17 @@ export class ListenerSet {
   }
 
   get bound(): BoundAddress[] {
-    return this.#listeners.flatMap(({ config, addresses, socket }) => {
-      if (addresses !== undefined) return addresses.bound
-      return socket === undefined ? [] : [{ listener: config.name, address: socket.address }]
-    })
+    return this.#listeners.flatMap(listener => this.#places.boundBy(listener))
   }
 
   /** That are listened at; with `bind: each` also while no address is. */
   get ports(): ReadonlySet<number> {
-    const ports = new Set<number>()
-    for (const { config, socket } of this.#listeners) {
-      if (config.mode === 'private' && config.port > 0) ports.add(config.port)
-      else if (socket !== undefined) ports.add(portOf(socket.address))
-    }
-    return ports
-  }
-
-  async #listen(listener: Listener): Promise<string[]> {
-    const { config, starter } = listener
-    const { host, port } = placeOf(config)
-    const result = await listenOn({
-      listener: config.name,
-      host,
-      port,
-      sockets: this.#context.sockets,
-      probe: this.#context.config.timeouts.probe,
-      accept: socket => starter.accept(socket),
-      failed: error =>
-        this.#context.logger.error({ err: error, listener: config.name }, LISTENER_FAILED),
-    })
-    if ('error' in result) {
-      const what = `listener "${config.name}": ${formatAddress(host ?? '::', port)}`
-      return [describeListenError(result.error, what)]
-    }
-    listener.socket = result
-    return []
+    return this.#places.ports
   }
 
   /** Stops accepting, and asks every connection to end. */
   drain(): void {
-    for (const listener of this.#listeners) {
-      listener.addresses?.close()
-      listener.socket?.close()
-      listener.socket = undefined
-    }
+    this.#places.keep([])
     for (const connection of this.connections) connection.drain()
   }
 
@@ -253,17 +236,7 @@ export class ListenerSet {
   }
 }
 
-/** Where a listener with one socket listens. */
-function placeOf(config: ListenerConfig): { host: string | undefined; port: number } {
-  if (config.mode === 'private') return { host: undefined, port: config.port }
-  const colon = config.address.lastIndexOf(':')
-  const host = config.address.slice(0, colon).replace(/^\[|\]$/g, '')
-  return { host, port: Number(config.address.slice(colon + 1)) }
-}
-
-function portOf(address: string): number {
-  return Number(address.slice(address.lastIndexOf(':') + 1))
-}
+type Made = { readonly listeners: readonly Listener[] } | { readonly problems: readonly string[] }
 
 /** Whether a connection can be a tenant's there by its address or a private link. */
 function looksAtArrivals({ mode, proxyProtocol }: ListenerConfig): boolean {

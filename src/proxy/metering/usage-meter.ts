@@ -50,7 +50,7 @@ export class UsageMeter {
   #window: number
   #closed: UsageRecord[] = []
 
-  /** `operations` are the configured names in their order. */
+  /** `operations` are the configured names in their order; `listeners` may grow. */
   constructor(operations: readonly string[], listeners: readonly string[], clock: Clock) {
     this.operations = [...operations, OPERATION_OTHER, OPERATION_TUNNEL, OPERATION_CONNECTION]
     this.#listeners = listeners

@@ -4,7 +4,6 @@ import { CODE_CLASSES } from '../../core/routability.ts'
 import {
   DURATION_BUCKETS_MS,
   type DurationHistogram,
-  HANDSHAKE_FAILURES,
   type HandshakeFailure,
   type WorkerReport,
 } from '../ipc.ts'
@@ -45,42 +44,40 @@ export class Durations {
 /** TLS handshakes of each listener, by how they ended. */
 class HandshakeCounts {
   readonly #listeners: readonly string[]
-  #full: Float64Array
-  #resumed: Float64Array
-  #failed: Float64Array
+  /** By listener index; of some listeners there may be none yet. */
+  #full: number[] = []
+  #resumed: number[] = []
+  #failed: Map<HandshakeFailure, number>[] = []
 
   constructor(listeners: readonly string[]) {
     this.#listeners = listeners
-    this.#full = new Float64Array(listeners.length)
-    this.#resumed = new Float64Array(listeners.length)
-    this.#failed = new Float64Array(listeners.length * HANDSHAKE_FAILURES.length)
   }
 
   done(listener: number, resumed: boolean): void {
     const counts = resumed ? this.#resumed : this.#full
-    counts[listener]! += 1
+    counts[listener] = (counts[listener] ?? 0) + 1
   }
 
   failed(reason: HandshakeFailure, listener: number): void {
-    this.#failed[listener * HANDSHAKE_FAILURES.length + HANDSHAKE_FAILURES.indexOf(reason)]! += 1
+    const counts = (this.#failed[listener] ??= new Map())
+    counts.set(reason, (counts.get(reason) ?? 0) + 1)
   }
 
   take(): Pick<WorkerReport, 'handshakes' | 'handshakeFailures'> {
     const handshakes = this.#listeners
       .map((listener, index) => ({
         listener,
-        full: this.#full[index] as number,
-        resumed: this.#resumed[index] as number,
+        full: this.#full[index] ?? 0,
+        resumed: this.#resumed[index] ?? 0,
       }))
       .filter(({ full, resumed }) => full + resumed > 0)
-    const handshakeFailures = this.#listeners.flatMap((listener, index) =>
-      HANDSHAKE_FAILURES.map((reason, at) => ({
-        reason,
-        listener,
-        count: this.#failed[index * HANDSHAKE_FAILURES.length + at] as number,
-      })).filter(({ count }) => count > 0),
-    )
-    for (const counts of [this.#full, this.#resumed, this.#failed]) counts.fill(0)
+    const handshakeFailures = this.#listeners.flatMap((listener, index) => {
+      const counts = this.#failed[index] ?? []
+      return [...counts].map(([reason, count]) => ({ reason, listener, count }))
+    })
+    this.#full = []
+    this.#resumed = []
+    this.#failed = []
     return { handshakes, handshakeFailures }
   }
 }
@@ -91,18 +88,18 @@ export class WorkerStats {
   readonly #listeners: readonly string[]
   readonly #handshakes: HandshakeCounts
   /** By listener index. */
-  readonly #rejected: Map<ErrorCode, number>[]
+  readonly #rejected: (Map<ErrorCode, number> | undefined)[] = []
   /** By tenant id, then by limit; a tenant appears with the first limit that bites, and goes with the next report. */
   #limited = new Map<string, Map<string, number>>()
 
+  /** `listeners` may grow. */
   constructor(listeners: readonly string[]) {
     this.#listeners = listeners
-    this.#rejected = listeners.map(() => new Map())
     this.#handshakes = new HandshakeCounts(listeners)
   }
 
   rejected(reason: ErrorCode, listener: number): void {
-    const counts = this.#rejected[listener] as Map<ErrorCode, number>
+    const counts = (this.#rejected[listener] ??= new Map<ErrorCode, number>())
     counts.set(reason, (counts.get(reason) ?? 0) + 1)
   }
 
@@ -130,13 +127,13 @@ export class WorkerStats {
     | 'upstreamDurations'
   > {
     const rejected = this.#rejected.flatMap((counts, listener) =>
-      [...counts].map(([reason, count]) => ({
+      [...(counts ?? [])].map(([reason, count]) => ({
         reason,
         listener: this.#listeners[listener] as string,
         count,
       })),
     )
-    for (const counts of this.#rejected) counts.clear()
+    for (const counts of this.#rejected) counts?.clear()
     const limited = [...this.#limited].flatMap(([tenant, counts]) =>
       [...counts].map(([limit, count]) => ({ tenant, limit, count })),
     )

@@ -58,6 +58,11 @@ export class PrimaryTls {
     return { tls: this.#inForce.materials, tickets: this.#rotation.secrets }
   }
 
+  /** Of listeners as they are to be, where that was checked and is not in force yet. */
+  get upcoming(): readonly TlsMaterial[] {
+    return (this.#checked ?? this.#inForce).materials
+  }
+
   /** Reads all files, and follows them from then on. Returns what cannot be used: then there is nothing to begin with. */
   start(): readonly string[] {
     const problems = this.check(this.#inForce.config)
@@ -83,6 +88,11 @@ export class PrimaryTls {
     this.#checked = undefined
     this.#problems.clear()
     this.#use(checked)
+  }
+
+  /** What was checked last will not be in force. */
+  discard(): void {
+    this.#checked = undefined
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 /**
- * Reloading: reads the configuration again and brings tenants, limits and quotas to the workers. All or nothing: a
+ * Reloading: reads the configuration again and brings tenants, limits, quotas and listeners to the workers. All or nothing: a
  * configuration that is wrong, that changes more than may change while running, or that a worker cannot apply leaves the old
  * one in force.
  */
@@ -9,16 +9,20 @@ import type {
   ConfigChangeResult,
   TenantDifference,
 } from '../../config/config-store.ts'
-import { formatProblem } from '../../config/problem.ts'
+import { formatPath, formatProblem } from '../../config/problem.ts'
 import type { Config } from '../../config/schema.ts'
 import { Touched } from '../../config/touched.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import type { BoundAddress } from '../ipc.ts'
+import { changedKeys, refusalsOf, sameListeners } from './changed-keys.ts'
 
-/** Keys that workers take while they run; everything else needs a restart. */
-const RELOADABLE: ReadonlySet<string> = new Set(['tenants', 'limits', 'quotas', 'workers'])
-const MAX_CHANGED_KEYS = 20
-/** Of TLS all can change, but not whether there is any: that is another kind of listener. */
-const RELOADABLE_PATH = /^listeners\[\d+\]\.tls\./
+/** What workers have to do for a change. */
+export interface Enforced {
+  readonly tenants: TenantDifference
+  readonly generation: number
+  /** Whether listeners are different as well. */
+  readonly listeners: boolean
+}
 
 export interface ReloaderOptions {
   /** What is in force; at the start it is generation 1. */
@@ -27,9 +31,11 @@ export interface ReloaderOptions {
     readonly reload: (touched?: Touched) => ConfigChangeResult
   }
   /** Brings a change to the workers; resolves with what any of them could not do. */
-  readonly apply: (difference: TenantDifference, generation: number) => Promise<readonly string[]>
+  readonly apply: (change: Enforced) => Promise<readonly string[]>
   /** Starts and ends workers as the configuration wants it; resolves with what kept new ones from serving. */
   readonly resize: (config: Config) => Promise<readonly string[]>
+  /** The last change of listeners stays as it is now: what it left behind may end. Returns where workers listen, or some of it. */
+  readonly settle: () => readonly BoundAddress[]
   readonly logger: Logger
   /** A reload was refused. */
   readonly onRefused: () => void
@@ -39,6 +45,8 @@ export interface ReloaderOptions {
     readonly check: (config: Config) => readonly string[]
     /** What was checked last is in force. */
     readonly settle: () => void
+    /** What was checked last will not be. */
+    readonly discard: () => void
   }
   /** What is different from now on. */
   readonly onChange: (difference: TenantDifference, generation: number) => void
@@ -98,12 +106,10 @@ export class Reloader {
   async #reload(cause: string, touched: Touched | undefined): Promise<ReloadResult> {
     const change = this.#load(touched)
     if ('refused' in change) return this.#refuse(cause, change.refused)
-    const fixed = changedKeys(change.former, change.config)
+    const { fixed, ofMixer } = changedKeys(change.former, change.config)
     if (fixed.length > 0) {
       change.undo()
-      return this.#refuse(cause, [
-        `only tenants, limits, quotas, workers and TLS of listeners can change without a restart; changed: ${fixed.join(', ')}`,
-      ])
+      return this.#refuse(cause, refusalsOf(fixed, change.source).map(formatProblem))
     }
     // Whoever watches them tells of files; a change of the tenants reads none of them.
     const unusable = cause === 'watch' ? [] : (this.#options.files?.check(change.config) ?? [])
@@ -113,16 +119,18 @@ export class Reloader {
     }
     const changed = isChange(change)
     if (!changed && cause === 'watch') return { ok: true, generation: this.#generation, changed }
-    const problems = await this.#enforceAll(change)
+    const listeners = !sameListeners(change.former, change.config)
+    const problems = await this.#enforceAll(change, listeners)
     if (problems.length > 0) return this.#takeBack(cause, change, problems)
-    this.#options.files?.settle()
-    for (const warning of change.warnings)
-      this.#options.logger.warn({ warning }, 'configuration warning')
-    const tenants = this.#options.store.size
-    this.#options.logger.info(
-      { cause, generation: this.#generation, tenants, changed },
-      'configuration reloaded',
-    )
+    const { files, settle, store, logger } = this.#options
+    files?.settle()
+    const bound = listeners ? { bound: settle() } : {}
+    for (const warning of change.warnings) logger.warn({ warning }, 'configuration warning')
+    if (ofMixer.length > 0)
+      logger.warn({ keys: ofMixer.map(formatPath) }, 'changed keys are of the mixer: restart it')
+    const { generation } = this
+    const figures = { cause, generation, tenants: store.size, changed }
+    logger.info({ ...figures, ...bound }, 'configuration reloaded')
     return { ok: true, generation: this.#generation, changed }
   }
 
@@ -131,7 +139,11 @@ export class Reloader {
     change: ConfigChange,
     problems: readonly string[],
   ): Promise<ReloadResult> {
-    const remaining = await this.#enforce(change.undo())
+    const { files, settle } = this.#options
+    const listeners = !sameListeners(change.former, change.config)
+    files?.discard()
+    const remaining = await this.#enforce(change.undo(), listeners)
+    if (listeners) settle()
     if (remaining.length > 0)
       this.#options.logger.error(
         { problems: remaining },
@@ -149,16 +161,20 @@ export class Reloader {
     }
   }
 
-  async #enforceAll({ tenants, config }: ConfigChange): Promise<readonly string[]> {
-    const problems = await this.#enforce(tenants)
+  async #enforceAll(
+    { tenants, config }: ConfigChange,
+    listeners: boolean,
+  ): Promise<readonly string[]> {
+    const problems = await this.#enforce(tenants, listeners)
     // A new worker begins with what the others have by then.
     return problems.length > 0 ? problems : this.#options.resize(config)
   }
 
-  async #enforce(difference: TenantDifference): Promise<readonly string[]> {
+  async #enforce(tenants: TenantDifference, listeners: boolean): Promise<readonly string[]> {
     this.#generation += 1
-    const problems = await this.#options.apply(difference, this.#generation)
-    this.#options.onChange(difference, this.#generation)
+    const generation = this.#generation
+    const problems = await this.#options.apply({ tenants, generation, listeners })
+    this.#options.onChange(tenants, generation)
     return problems
   }
 
@@ -180,40 +196,4 @@ function copyOf(touched: Touched): Touched {
 function isChange({ former, config, tenants }: ConfigChange): boolean {
   const { changed, removed } = tenants
   return changed.length > 0 || removed.length > 0 || !isDeepStrictEqual(former, config)
-}
-
-/** Paths of the values that differ and cannot change while the proxy runs, such as `listeners[0].address`. */
-export function changedKeys(former: Config, next: Config): string[] {
-  const changed: string[] = []
-  for (const key of Object.keys({ ...former, ...next })) {
-    if (!RELOADABLE.has(key)) collect(changed, key, [valueAt(former, key), valueAt(next, key)])
-  }
-  return changed
-}
-
-function collect(
-  changed: string[],
-  path: string,
-  [former, next]: readonly [unknown, unknown],
-): void {
-  if (changed.length >= MAX_CHANGED_KEYS || isDeepStrictEqual(former, next)) return
-  if (RELOADABLE_PATH.test(path)) return
-  const bothLists = Array.isArray(former) && Array.isArray(next) && former.length === next.length
-  const bothMaps = isMap(former) && isMap(next)
-  if (!bothLists && !bothMaps) {
-    changed.push(path)
-    return
-  }
-  for (const key of Object.keys({ ...former, ...next })) {
-    const step = bothLists ? `${path}[${key}]` : `${path}.${key}`
-    collect(changed, step, [valueAt(former, key), valueAt(next, key)])
-  }
-}
-
-function isMap(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function valueAt(holder: object, key: string): unknown {
-  return (holder as Readonly<Record<string, unknown>>)[key]
 }

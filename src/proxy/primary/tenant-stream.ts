@@ -5,11 +5,12 @@ type TenantsMessage = Extract<PrimaryMessage, { kind: 'tenants' }>
 
 /** The messages of `change`, made one by one; at least one, and the last one says that it is. */
 export function* tenantMessages(change: TenantChange): Generator<TenantsMessage> {
-  const { generation, limits } = change
+  const { generation, limits, listeners } = change
   let [changed, removed]: [string[], string[]] = [[], []]
   let chars = 0
   const message = (last: boolean): TenantsMessage => {
-    const taken = { kind: 'tenants', generation, limits, changed, removed, last } as const
+    const common = { kind: 'tenants', generation, limits, changed, removed } as const
+    const taken = last ? { ...common, last, listeners } : { ...common, last }
     changed = []
     removed = []
     chars = 0

@@ -77,6 +77,7 @@ export class WorkerPool {
   readonly #gone = Promise.withResolvers<void>()
   readonly #sockets: ListeningSockets
   #applyingGeneration = 0
+  #bound: readonly BoundAddress[] = []
   #phase: 'starting' | 'running' | 'ending' = 'starting'
 
   constructor(options: WorkerPoolOptions) {
@@ -169,6 +170,16 @@ export class WorkerPool {
     return [...new Set(problems)]
   }
 
+  /**
+   * What the last change of listeners has left behind may end, behind the change in each worker, also one that begins.
+   * Returns where a worker listens since then, or some of it where it is very much.
+   */
+  settle(): readonly BoundAddress[] {
+    for (const slot of this.#slots.all)
+      if (slot.state === 'started' || slot.state === 'ready') slot.stream([{ kind: 'settle' }])
+    return this.#bound
+  }
+
   /** Tells the workers to end; kills what is still there after `deadlineMs`. Resolves when all are gone. */
   async drain(deadlineMs: number): Promise<void> {
     this.#end()
@@ -252,6 +263,7 @@ export class WorkerPool {
         this.#failed(slot, message)
         return
       case 'applied':
+        this.#bound = message.bound ?? this.#bound
         if (message.generation === this.#applyingGeneration)
           this.#applying.answer(slot, message.problems)
         return

@@ -20,6 +20,7 @@ import type { QuotaDesk } from '../limits/quota-desk.ts'
 import type { Sources } from '../limits/sources.ts'
 import type { HandshakeTurns } from '../listener/handshake-turns.ts'
 import type { SocketSource } from '../listener/listening-socket.ts'
+import type { ListenerNames } from '../metering/listener-names.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
@@ -43,6 +44,8 @@ export interface WorkerContext {
   readonly names: NameResolver
   readonly meter: UsageMeter
   readonly stats: WorkerStats
+  /** By which the two count. */
+  readonly listenerNames: ListenerNames
   readonly operations: OperationMatcher
   readonly authenticator: Authenticator
   readonly runtimes: TenantRuntimes

@@ -15,6 +15,8 @@ let worker: Worker | undefined
 let taken: Promise<void> = Promise.resolve()
 const primary = process.ppid
 const MANY_TENANTS = 5_000
+/** Addresses that are told of after a change: they are for the log, and there may be one a tenant. */
+const MOST_TOLD = 100
 
 function current(): Worker | undefined {
   return worker ?? starting
@@ -83,8 +85,11 @@ async function takeTenants(message: Extract<PrimaryMessage, { kind: 'tenants' }>
   const problems = await current()?.takeTenants(message)
   // Nobody waits for an answer to a piece.
   if (problems === undefined) return
-  if (worker !== undefined) send({ kind: 'applied', generation: message.generation, problems })
-  else if (starting !== undefined) await start(starting, problems)
+  const { generation, listeners } = message
+  if (worker !== undefined) {
+    const bound = listeners === undefined ? undefined : worker.bound.slice(0, MOST_TOLD)
+    send({ kind: 'applied', generation, problems, bound })
+  } else if (starting !== undefined) await start(starting, problems)
 }
 
 function receive(message: PrimaryMessage, handle?: BoundHandle): void {
@@ -104,6 +109,9 @@ function receive(message: PrimaryMessage, handle?: BoundHandle): void {
     case 'tenants':
       // One after the other, also where one of them takes long.
       taken = taken.then(() => takeTenants(message))
+      return
+    case 'settle':
+      taken = taken.then(() => worker?.settleListeners())
       return
     case 'serving':
       worker?.shareLimits(message.workers, message.count)

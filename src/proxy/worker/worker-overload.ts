@@ -32,14 +32,14 @@ export interface LoadWatchOptions {
   /** How often `look` is called, in ms. */
   readonly tickMs: number
   readonly workers: number
-  /** That are listened at. */
-  readonly ports: ReadonlySet<number>
+  /** That are listened at at the moment. */
+  readonly ports: () => ReadonlySet<number>
 }
 
 export class LoadWatch {
   readonly #overload: Overload
   readonly #resources: WorkerResources
-  readonly #ports: ReadonlySet<number>
+  readonly #ports: () => ReadonlySet<number>
 
   constructor({ config, overload }: WorkerContext, { tickMs, workers, ports }: LoadWatchOptions) {
     const { memory } = config.overload
@@ -56,6 +56,6 @@ export class LoadWatch {
   /** Tells how the worker is at `now`, monotonic, in ms. */
   look(now: number): void {
     const { queued } = this.#overload
-    this.#overload.observe(this.#resources.look(now, this.#ports, queued))
+    this.#overload.observe(this.#resources.look(now, this.#ports(), queued))
   }
 }

@@ -32,11 +32,13 @@ import { UsageJournal } from '../journal/usage-journal.ts'
 import { HandshakeLimits } from '../limits/handshake-limits.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
 import { Sources } from '../limits/sources.ts'
+import { drainTimes } from '../listener/drain-times.ts'
 import { HandshakeTurns } from '../listener/handshake-turns.ts'
 import { type GivenTls, ListenerSet } from '../listener/listener-set.ts'
 import type { SocketSource } from '../listener/listening-socket.ts'
 import type { TlsMaterial } from '../listener/tls-material.ts'
 import type { TicketSecrets } from '../listener/tls-tickets.ts'
+import { ListenerNames } from '../metering/listener-names.ts'
 import { OperationMatcher } from '../metering/operations.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
@@ -128,7 +130,7 @@ export class Worker {
       return { reason: 'listen', problems }
     }
     const { wheel, clock } = this.#context
-    const { ports } = this.#listeners
+    const ports = (): ReadonlySet<number> => this.#listeners.ports
     const load = new LoadWatch(this.#context, { tickMs: TICK_MS, workers: this.#workers, ports })
     this.#load = load
     this.#lag.enable()
@@ -163,7 +165,23 @@ export class Worker {
       return [(error as Error).message]
     }
     this.#swapDirectory(swap, piece.limits)
-    return this.#started ? this.#listeners.rebind(swap) : []
+    if (!this.#started) return []
+    const problems = await this.#followListeners(piece.listeners)
+    return problems.length > 0 ? problems : this.#listeners.rebind(swap)
+  }
+
+  async #followListeners(change: TenantChange['listeners']): Promise<string[]> {
+    return change === undefined ? [] : this.#listeners.follow(change.configs, change.materials)
+  }
+
+  /** All workers have taken the last change of listeners, and nothing of it is taken back. */
+  settleListeners(): void {
+    this.#listeners.settle()
+  }
+
+  /** Where it listens at this moment. */
+  get bound(): readonly BoundAddress[] {
+    return this.#listeners.bound
   }
 
   #swapDirectory({ directory, left }: DirectorySwap, limits: TenantChange['limits']): void {
@@ -247,17 +265,10 @@ export class Worker {
 
   /** Ends everything politely, calls within `timeouts.drain` and tunnels within their time, then for good; reports a last time. */
   async drain(): Promise<void> {
-    const { timeouts, drain } = this.#context.config
     const begun = this.#context.clock.monotonic()
     this.#context.draining = true
     this.#listeners.drain()
-    const { drain: calls } = timeouts
-    const times = [
-      ['opening', Math.min(drain.idle, calls)],
-      ['calls', calls],
-      ['tunnel', drain.tunnels ?? calls],
-    ] as const
-    for (const [kind, ms] of times.toSorted(([, one], [, other]) => one - other)) {
+    for (const { kind, ms } of drainTimes(this.#context.config)) {
       await this.#emptyAt(begun + ms)
       this.#listeners.destroyAll(kind)
     }
@@ -323,14 +334,14 @@ function createContext(
 ): WorkerContext {
   const { logger, sockets, random = Math.random, lookup = new DnsLookup() } = deps
   const clock = new TurnClock(deps.clock)
-  const listeners = config.listeners.map(listener => listener.name)
+  const listenerNames = new ListenerNames(config.listeners.map(({ name }) => name))
   const fields = new ForwardedFields(config.authentication.apiKey.header.toLowerCase())
   const caps = capsOf(config.http1)
   const { path } = config.http1
   const directory = TenantDirectory.empty(generation)
   const meter = new UsageMeter(
     config.service.operations.map(operation => operation.name),
-    listeners,
+    listenerNames.all,
     clock,
   )
   const journal = createJournal(deps, config, clock, meter)
@@ -348,7 +359,8 @@ function createContext(
     random,
     names: new NameResolver({ lookup, clock, wheel, random, tooMany }),
     meter,
-    stats: new WorkerStats(listeners),
+    stats: new WorkerStats(listenerNames.all),
+    listenerNames,
     operations: new OperationMatcher(config.service.operations, meter.other),
     authenticator: new Authenticator({
       directory,

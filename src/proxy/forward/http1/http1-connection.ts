@@ -14,7 +14,7 @@ import type { WorkerContext } from '../../worker/context.ts'
 import type { CallTraffic } from '../call-account.ts'
 import { CallWatch, type Waiting, type WatchedCaller } from '../call-watch.ts'
 import type { Caller } from '../caller.ts'
-import { ConnectionAccount, type Downstream } from '../downstream.ts'
+import { ConnectionAccount, type Downstream, isDraining } from '../downstream.ts'
 import type { Exchange } from '../exchange.ts'
 import { OriginMemo } from '../origin-memo.ts'
 import { RateGuard } from '../rate-guard.ts'
@@ -350,7 +350,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   late(what: Waiting): void {
     const { socket } = this.downstream
     if (what === 'header') this.reject('header_timeout', true)
-    else if (what === 'idle' && this.context.draining) this.#endResting()
+    else if (what === 'idle' && isDraining(this)) this.#endResting()
     else socket.destroy()
   }
 
@@ -423,7 +423,8 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   }
 
   get #idleTime(): number {
-    const { draining, config } = this.context
+    const { config } = this.context
+    const draining = isDraining(this)
     return draining ? Math.min(config.drain.idle, config.timeouts.idle) : config.timeouts.idle
   }
 

@@ -15,7 +15,7 @@ import { KEEP_ALIVE_PING, KeepAlive, type WatchedPeer } from '../../wire/keep-al
 import { Outbox, type Sender } from '../../wire/outbox.ts'
 import { SessionTransport } from '../../wire/session-transport.ts'
 import type { WorkerContext } from '../../worker/context.ts'
-import { ConnectionAccount, type Downstream } from '../downstream.ts'
+import { ConnectionAccount, type Downstream, isDraining } from '../downstream.ts'
 import { OriginMemo } from '../origin-memo.ts'
 import { RateGuard } from '../rate-guard.ts'
 import { Farewell } from './farewell.ts'
@@ -91,7 +91,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     socket.on('end', () => this.#clientEnded())
     // Whoever accepted it listens for its errors; what went wrong does not matter any more, 'close' follows and cleans up.
     socket.on('close', () => this.#socketClosed())
-    this.#wait(context.draining ? context.config.drain.idle : context.config.timeouts.idle)
+    const { drain, timeouts } = context.config
+    this.#wait(isDraining(this) ? drain.idle : timeouts.idle)
   }
 
   /** Begins to read; `first` is what detection has read before the connection was made. */
@@ -173,7 +174,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     stream.owner = caller
     caller.begin(stream, section, endStream)
     const { overload } = this.context
-    if (this.context.draining) this.#farewell.begin()
+    if (isDraining(this)) this.#farewell.begin()
     else if (overload.stopsKeepAlive && overload.endsConnectionOf(this.account.runtime))
       this.drain()
     this.#farewell.began(this.session.begun)

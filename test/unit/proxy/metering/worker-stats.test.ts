@@ -70,8 +70,8 @@ await test('tells refusals by listener, and limits by tenant, once', async t => 
   ])
   t.same(taken.handshakes, [{ listener: 'public', full: 1, resumed: 2 }])
   t.same(taken.handshakeFailures, [
-    { reason: 'timeout', listener: 'inner', count: 1 },
     { reason: 'other', listener: 'inner', count: 2 },
+    { reason: 'timeout', listener: 'inner', count: 1 },
   ])
   t.equal(taken.callDurations.length, 1)
   t.equal(taken.upstreamDurations.length, 0)

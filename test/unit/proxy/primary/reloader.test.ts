@@ -6,9 +6,8 @@ import type {
 } from '../../../../src/config/config-store.ts'
 import { type Config, configSchema } from '../../../../src/config/schema.ts'
 import { Touched } from '../../../../src/config/touched.ts'
-import { changedKeys, Reloader } from '../../../../src/proxy/primary/reloader.ts'
+import { type Enforced, Reloader } from '../../../../src/proxy/primary/reloader.ts'
 import { LogLines } from '../../../support/log-lines.ts'
-import { tenantEntry } from '../../../support/start-primary.ts'
 
 function configWith(changes: Record<string, unknown>): Config {
   return configSchema.parse({
@@ -20,58 +19,11 @@ function configWith(changes: Record<string, unknown>): Config {
 
 const base = configWith({})
 
-await test('changed keys are named as deep as they are', async t => {
-  const listener = { name: 'a', mode: 'shared', address: '127.0.0.1:1' }
-  const cases: Record<string, [Record<string, unknown>, string[]]> = {
-    nothing: [{}, []],
-    'tenants and limits': [{ tenants: [tenantEntry('x')], limits: { body: '1KiB' } }, []],
-    'a value in a list': [
-      { listeners: [{ ...listener, address: '127.0.0.1:2' }] },
-      ['listeners[0].address'],
-    ],
-    'a longer list': [
-      { listeners: [listener, { ...listener, name: 'b', address: '127.0.0.1:2' }] },
-      ['listeners'],
-    ],
-    'a key that was not there': [
-      { listeners: [{ ...listener, tls: { certificates: [{ cert: 'c', key: 'k' }] } }] },
-      ['listeners[0].tls'],
-    ],
-    'several values': [
-      { timeouts: { idle: '1s', drain: '1s' }, service: { name: 'another' } },
-      ['service.name', 'timeouts.idle', 'timeouts.drain'],
-    ],
-  }
-  for (const [name, [changes, wanted]] of Object.entries(cases)) {
-    t.same(changedKeys(base, configWith(changes)).toSorted(), wanted.toSorted(), name)
-  }
-})
-
-await test('of TLS everything may change, but not whether there is any', t => {
-  const secure = (tls: Record<string, unknown>): Config =>
-    configWith({ listeners: [{ name: 'a', mode: 'shared', address: '127.0.0.1:1', tls }] })
-  const [one, two] = [
-    { cert: 'c', key: 'k' },
-    { cert: 'd', key: 'l' },
-  ]
-  const base = secure({ certificates: [one] })
-  const required = { clientCertificate: 'required', clientCa: 'ca', crl: ['x'] }
-  for (const changes of [
-    { certificates: [one, two] },
-    required,
-    { tickets: 'off' },
-    { maxHandshakes: 1 },
-  ])
-    t.same(changedKeys(base, secure({ certificates: [two], ...changes })), [])
-  const plain = configWith({ listeners: [{ name: 'a', mode: 'shared', address: '127.0.0.1:1' }] })
-  t.same(changedKeys(base, plain), ['listeners[0].tls'])
-  t.end()
-})
-
 const NOTHING: TenantDifference = { changed: [], removed: [] }
 
 function changeTo(config: Config, tenants = NOTHING): ConfigChange {
-  return { former: base, config, tenants, warnings: [], undo: () => NOTHING }
+  const source = { file: 'amt.yaml', directory: '/', locate: () => ({ line: 3, column: 1 }) }
+  return { former: base, config, tenants, source, warnings: [], undo: () => NOTHING }
 }
 
 function setUp(load: (touched?: Touched) => ConfigChangeResult) {
@@ -80,12 +32,13 @@ function setUp(load: (touched?: Touched) => ConfigChangeResult) {
   const gate = Promise.withResolvers<void>()
   const reloader = new Reloader({
     store: { size: 0, reload: load },
-    apply: async (_, generation) => {
+    apply: async ({ generation }) => {
       applied.push(generation)
       await gate.promise
       return []
     },
     resize: async () => Promise.resolve([]),
+    settle: () => [],
     logger: log.logger,
     onRefused: () => {},
     onChange: () => {},
@@ -138,7 +91,7 @@ await test('what somebody asks for is no watched change, also where it joins one
 })
 
 await test('a change that a worker refuses is taken back with the opposite change', async t => {
-  const applied: [TenantDifference, number][] = []
+  const applied: Enforced[] = []
   const opposite: TenantDifference = { changed: ['former'], removed: ['new'] }
   const log = new LogLines()
   const reloader = new Reloader({
@@ -149,24 +102,25 @@ await test('a change that a worker refuses is taken back with the opposite chang
         undo: () => opposite,
       }),
     },
-    apply: async (difference, generation) => {
-      applied.push([difference, generation])
-      return generation === 2 ? ['it cannot be bound'] : []
+    apply: async change => {
+      applied.push(change)
+      return change.generation === 2 ? ['it cannot be bound'] : []
     },
     resize: async () => Promise.resolve([]),
+    settle: () => [],
     logger: log.logger,
     onRefused: () => {},
     onChange: () => {},
   })
   t.match(await reloader.reload('watch'), { ok: false, problems: ['it cannot be bound'] })
   t.same(applied, [
-    [{ changed: ['next'], removed: [] }, 2],
-    [opposite, 3],
+    { tenants: { changed: ['next'], removed: [] }, generation: 2, listeners: false },
+    { tenants: opposite, generation: 3, listeners: false },
   ])
 })
 
 await test('workers that cannot be started take the whole change back', async t => {
-  const applied: [TenantDifference, number][] = []
+  const applied: Enforced[] = []
   const opposite: TenantDifference = { changed: ['former'], removed: ['new'] }
   const next = configWith({ workers: 7 })
   const wanted: Config['workers'][] = []
@@ -176,14 +130,15 @@ await test('workers that cannot be started take the whole change back', async t 
       size: 0,
       reload: () => ({ ...changeTo(next, difference), undo: () => opposite }),
     },
-    apply: async (change, generation) => {
-      applied.push([change, generation])
+    apply: async change => {
+      applied.push(change)
       return Promise.resolve([])
     },
     resize: async ({ workers }) => {
       wanted.push(workers)
       return Promise.resolve(['worker 2 was not ready within 60 s'])
     },
+    settle: () => [],
     logger: new LogLines().logger,
     onRefused: () => {},
     onChange: () => {},
@@ -194,14 +149,14 @@ await test('workers that cannot be started take the whole change back', async t 
   })
   t.same(wanted, [7])
   t.same(applied, [
-    [difference, 2],
-    [opposite, 3],
+    { tenants: difference, generation: 2, listeners: false },
+    { tenants: opposite, generation: 3, listeners: false },
   ])
 })
 
 await test('what needs a restart is put back before any worker hears of it', async t => {
   let undone = 0
-  const next = configWith({ service: { name: 'another' } })
+  const next = configWith({ timeouts: { idle: '7s' } })
   const { reloader, applied } = setUp(() => ({
     ...changeTo(next),
     undo: () => {
@@ -209,7 +164,11 @@ await test('what needs a restart is put back before any worker hears of it', asy
       return NOTHING
     },
   }))
-  t.match(await reloader.reload('admin'), { ok: false, generation: 1, problems: [/service\.name/] })
+  t.match(await reloader.reload('admin'), {
+    ok: false,
+    generation: 1,
+    problems: [/^amt\.yaml:3:1: timeouts\.idle: /],
+  })
   t.same([undone, applied], [1, []])
 })
 
@@ -218,4 +177,69 @@ await test('a loader that throws is a refused reload', async t => {
     throw new Error('out of memory')
   })
   t.match(await reloader.reload('admin'), { ok: false, generation: 1, problems: [/out of memory/] })
+})
+
+/** A reloader for other listeners, with all that it does in its order. */
+function listenersReloader(problemsOf: (generation: number) => string[]) {
+  const done: string[] = []
+  const log = new LogLines()
+  const listeners = [{ name: 'b', mode: 'shared', address: '127.0.0.1:2' }]
+  const reloader = new Reloader({
+    store: {
+      size: 0,
+      reload: () => ({
+        ...changeTo(configWith({ listeners })),
+        undo: () => {
+          done.push('undo')
+          return NOTHING
+        },
+      }),
+    },
+    apply: async ({ generation, listeners }) => {
+      done.push(`apply ${generation}${listeners ? ' with listeners' : ''}`)
+      return problemsOf(generation)
+    },
+    settle: () => {
+      done.push('settle')
+      return [{ listener: 'b', address: '127.0.0.1:2' }]
+    },
+    resize: async () => [],
+    logger: log.logger,
+    files: {
+      check: () => [],
+      settle: () => done.push('settle files'),
+      discard: () => done.push('discard files'),
+    },
+    onRefused: () => {},
+    onChange: () => {},
+  })
+  return { reloader, done, log }
+}
+
+await test('listeners that are others end when all workers have the new ones', async t => {
+  const { reloader, done, log } = listenersReloader(() => [])
+  t.match(await reloader.reload('admin'), { ok: true, changed: true })
+  t.same(done, ['apply 2 with listeners', 'settle files', 'settle'])
+  t.match(log.all('configuration reloaded'), [{ bound: [{ listener: 'b' }] }])
+})
+
+await test('listeners that cannot be are taken back, with their files, before anything has ended', async t => {
+  const { reloader, done } = listenersReloader(generation => (generation === 2 ? ['in use'] : []))
+  t.match(await reloader.reload('admin'), { ok: false, problems: ['in use'] })
+  t.same(done, [
+    'apply 2 with listeners',
+    'discard files',
+    'undo',
+    'apply 3 with listeners',
+    'settle',
+  ])
+})
+
+await test('what is of the mixer is no reason to refuse, and is said', async t => {
+  const { reloader, log, open } = setUp(() =>
+    changeTo(configWith({ ledger: 'sqlite:/elsewhere.db', exports: [] })),
+  )
+  open()
+  t.match(await reloader.reload('signal'), { ok: true })
+  t.match(log.all('changed keys are of the mixer: restart it'), [{ keys: ['ledger'] }])
 })
