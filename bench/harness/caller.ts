@@ -16,13 +16,15 @@ export interface SocketOptions {
   readonly session?: Buffer | undefined
   /** Address that it comes from; by default the system chooses. */
   readonly from?: string | undefined
+  /** Until a connection that does not come has failed; by default that is for the system to say. */
+  readonly patienceMs?: number
 }
 
 /** Connects to a proxy as the work asks for: over TLS or not. */
 export async function openSocket(
   { tls }: Pick<Work, 'tls'>,
   port: number,
-  { onread, session, from }: SocketOptions = {},
+  { onread, session, from, patienceMs }: SocketOptions = {},
 ): Promise<Socket> {
   const source = from === undefined ? {} : { localAddress: from }
   const socket = tls
@@ -35,7 +37,13 @@ export async function openSocket(
         ...(session && { session }),
       })
     : connect({ port, host: '127.0.0.1', ...source, ...(onread && { onread }) })
-  await once(socket, tls ? 'secureConnect' : 'connect')
+  const late = (): void => void socket.destroy(new Error(`no connection within ${patienceMs} ms`))
+  const timer = patienceMs === undefined ? undefined : setTimeout(late, patienceMs)
+  try {
+    await once(socket, tls ? 'secureConnect' : 'connect')
+  } finally {
+    clearTimeout(timer)
+  }
   socket.setNoDelay(true)
   return socket
 }

@@ -1,6 +1,9 @@
 /** Kept connections of one client, for calls that do not wait for one another. */
 import { Caller } from '../harness/caller.ts'
 
+/** Until a connection that does not come has failed. */
+const CONNECT_MS = 5_000
+
 export interface CallerPoolOptions {
   /** Of the proxy, on 127.0.0.1. */
   readonly port: number
@@ -52,7 +55,7 @@ export class CallerPool {
     const { port, from } = this.#options
     this.#opening += 1
     try {
-      const caller = await Caller.open({ tls: undefined }, port, { from })
+      const caller = await Caller.open({ tls: undefined }, port, { from, patienceMs: CONNECT_MS })
       this.#callers.add(caller)
       this.#free.push(caller)
     } finally {

@@ -116,6 +116,11 @@ export interface Verdict {
   readonly text: string
 }
 
+/** What the 99th percentile of a proxy may be in any scenario, by the one that it has alone. In milliseconds. */
+export function mostOf({ p99Ms }: ScenarioFigures): number {
+  return Math.max(p99Ms * MOST_TIMES, p99Ms + MOST_MORE_MS)
+}
+
 /** Of one proxy in one scenario, beside itself alone. Missing where that was not measured. */
 export function verdictOf(
   { peer, p99Ms, failed }: ScenarioFigures,
@@ -123,7 +128,7 @@ export function verdictOf(
 ): Verdict | undefined {
   const alone = all.find(other => other.peer === peer && other.scenario === ALONE)
   if (alone === undefined) return undefined
-  const most = Math.max(alone.p99Ms * MOST_TIMES, alone.p99Ms + MOST_MORE_MS)
+  const most = mostOf(alone)
   const faults = [
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(p99Ms <= most ? [] : [`p99 above ${most.toFixed(2)} ms`]),

@@ -4,7 +4,8 @@ import type { NoiseCounts, NoiseTarget, RunningNoise } from './noise/noise.ts'
 import { SCENARIOS } from './scenarios.ts'
 
 export type NoiseQuestion =
-  | { readonly do: 'start'; readonly scenarios: readonly string[]; readonly target: NoiseTarget }
+  /** By scenario. */
+  | { readonly do: 'start'; readonly targets: Readonly<Record<string, NoiseTarget>> }
   | { readonly do: 'stop' }
 
 /** By scenario; empty as the answer to `start`. */
@@ -15,8 +16,10 @@ const running = new Map<string, RunningNoise>()
 answerQuestions(async (asked): Promise<NoiseAnswer> => {
   const question = asked as NoiseQuestion
   if (question.do === 'start') {
-    for (const { name, noise } of SCENARIOS)
-      if (noise && question.scenarios.includes(name)) running.set(name, noise(question.target))
+    for (const { name, noise } of SCENARIOS) {
+      const target = question.targets[name]
+      if (noise && target) running.set(name, noise(target))
+    }
     return {}
   }
   const stopped = [...running].map(async ([name, noise]) => [name, await noise.stop()] as const)

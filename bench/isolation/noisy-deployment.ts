@@ -29,7 +29,7 @@ class Connection {
     const head = this.#head.slice(0, end)
     const rest = this.#head.length - end - 4
     this.#head = ''
-    this.#tenant = /\r\nx-amt-tenant: *(\w+)/i.exec(head)?.[1] ?? ''
+    this.#tenant = /\r\nx-amt-tenant: *([\w-]+)/i.exec(head)?.[1] ?? ''
     const path = head.split(' ', 2)[1]
     if (path === PATHS.hung) return
     if (path === PATHS.large) return this.#large()

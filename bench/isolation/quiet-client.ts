@@ -6,15 +6,14 @@
 import { Worker } from 'node:worker_threads'
 import type { Answer } from '../harness/answer.ts'
 import { Call } from '../harness/caller.ts'
-import type { WorkTenant } from '../harness/work.ts'
 import { CallerPool } from './caller-pool.ts'
 import { answerQuestions } from './ipc-program.ts'
 import { monotonicMs } from './monotonic.ts'
-import { PATHS, QUIET_SOURCE } from './scene.ts'
+import { PATHS, type Tenant } from './scene.ts'
 
 /** For `answerQuestions`: one run. */
 export interface QuietRun {
-  readonly tenant: WorkTenant
+  readonly tenant: Tenant
   /** Of the proxy, on 127.0.0.1. */
   readonly port: number
   /** Calls a second, and for how long. */
@@ -36,6 +35,8 @@ export interface QuietOutcome {
 /** Open before the first call that counts. */
 const CONNECTIONS = 4
 const MAX_CONNECTIONS = 256
+/** A call that waits so long has failed. */
+const PATIENCE_MS = 5_000
 /** Until the clock's thread is there and the first moment comes. */
 const LEAD_MS = 200
 
@@ -47,7 +48,7 @@ class QuietClient {
   readonly #errors = new Map<string, number>()
 
   constructor({ port, tenant }: QuietRun) {
-    this.#pool = new CallerPool({ port, from: QUIET_SOURCE, most: MAX_CONNECTIONS })
+    this.#pool = new CallerPool({ port, from: tenant.source, most: MAX_CONNECTIONS })
     this.#call = new Call({ field: 'x-api-key', path: PATHS.call }, tenant)
   }
 
@@ -80,9 +81,11 @@ class QuietClient {
   async #ask(): Promise<number | undefined> {
     try {
       const caller = await this.#pool.take()
+      const late = setTimeout(() => void caller.close(), PATIENCE_MS)
       const answer = await new Promise<Answer | Error>(resolve => {
         caller.call(this.#call.text, resolve)
       })
+      clearTimeout(late)
       const now = monotonicMs()
       this.#pool.put(caller, !(answer instanceof Error || answer.closes))
       if (answer instanceof Error) throw answer

@@ -4,21 +4,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../../test/support/free-ports.ts'
 import { childrenOf, cpuSeconds } from '../harness/process-stat.ts'
-import type { Program } from '../harness/program.ts'
 import type { RunningPeer } from '../peers/peer.ts'
-import { startNoisyDeployment, startQuietDeployment } from './deployments.ts'
 import { figuresOf, type Round, type ScenarioFigures } from './figures.ts'
-import { IpcProgram } from './ipc-program.ts'
 import type { NoiseCounts } from './noise/noise.ts'
-import type { NoiseAnswer, NoiseQuestion } from './noise-maker.ts'
 import type { IsolationPeer } from './peers/peer.ts'
-import { favour, favourGroup, firstInLine } from './priority.ts'
-import type { QuietOutcome, QuietRun } from './quiet-client.ts'
+import { favour, favourGroup } from './priority.ts'
 import { ALONE, type Scenario } from './scenarios.ts'
-import { prepareScene, type Scene } from './scene.ts'
-
-/** Calls a second of the quiet tenant. */
-export const QUIET_RATE = 100
+import { Stage } from './stage.ts'
 
 /** Until noise is what it will be. */
 const SETTLE_MS = 1_500
@@ -26,8 +18,6 @@ const SETTLE_MS = 1_500
 const REST_MS = 1_000
 const WARM_UP_SECONDS = 3
 const WARM_UP_NOISE = 'flood'
-/** For an answer beside the time that it was asked to take. */
-const PATIENCE_SECONDS = 30
 
 export interface RunOptions {
   readonly scenarios: readonly Scenario[]
@@ -58,57 +48,6 @@ export async function runIsolation(options: RunOptions): Promise<RunFigures> {
     await run.stop()
     await stage.clear()
     restore()
-  }
-}
-
-/** Who calls, and what stands behind the proxies. */
-class Stage {
-  readonly scene: Scene
-  readonly #deployments: readonly Program[]
-  readonly #quiet: IpcProgram
-  readonly #noise = new IpcProgram('noise-maker.ts')
-
-  private constructor(scene: Scene, deployments: readonly Program[], first: readonly string[]) {
-    this.scene = scene
-    this.#deployments = deployments
-    this.#quiet = new IpcProgram('quiet-client.ts', first)
-  }
-
-  static async set(folder: string): Promise<Stage> {
-    const first = firstInLine()
-    const [quiet = 0, noisy = 0] = await freePorts(2)
-    const scene = await prepareScene(folder, { quiet, noisy })
-    const deployments = [await startQuietDeployment(folder, quiet, first)]
-    deployments.push(await startNoisyDeployment(noisy))
-    return new Stage(scene, deployments, first)
-  }
-
-  /** Calls of the quiet tenant; the same seed gives the same moments. */
-  async beQuiet(port: number, seconds: number, seed: number): Promise<QuietOutcome> {
-    const run: QuietRun = { tenant: this.scene.quiet, port, rate: QUIET_RATE, seconds, seed }
-    return this.#quiet.ask(run, seconds + PATIENCE_SECONDS)
-  }
-
-  /** Noise of these scenarios, until `beStill`. */
-  async makeNoise(
-    scenarios: readonly string[],
-    { port, tlsPort }: { readonly port: number; readonly tlsPort: number },
-  ): Promise<void> {
-    const { noisy, badToken } = this.scene
-    const target = { port, tlsPort, key: noisy.credential, badToken }
-    const question: NoiseQuestion = { do: 'start', scenarios, target }
-    await this.#noise.ask(question, PATIENCE_SECONDS)
-  }
-
-  async beStill(): Promise<NoiseAnswer> {
-    const question: NoiseQuestion = { do: 'stop' }
-    return this.#noise.ask(question, PATIENCE_SECONDS)
-  }
-
-  async clear(): Promise<void> {
-    await this.#quiet.stop()
-    await this.#noise.stop()
-    for (const deployment of this.#deployments) await deployment.stop()
   }
 }
 

@@ -8,11 +8,11 @@ import {
   type WorkTenant,
 } from '../harness/work.ts'
 
-/** Addresses that they come from. */
-export const QUIET_SOURCE = '127.0.0.2'
-export const NOISY_SOURCE = '127.0.0.3'
-/** Name of the noisy one that handshakes ask for. */
-export const NOISY_HOST = 'noisy.test'
+const QUIET = 'quiet'
+const QUIET_SOURCE = '127.0.0.2'
+/** Each kind of noise has a tenant and an address of its own: what limits one kind never hides another. */
+const NOISY = ['flood', 'slow-reads', 'uploads', 'new-tls', 'bad-tokens', 'hung']
+const FIRST_NOISY_SOURCE = 3
 
 /** Everything but small calls is asked for by path. */
 export const PATHS = {
@@ -31,11 +31,16 @@ export const UPLOAD_BYTES: number = 256 * 2 ** 20
 export interface Tenant extends WorkTenant {
   /** Port of its deployment, on 127.0.0.1. */
   readonly upstream: number
+  /** Address that it calls from. */
+  readonly source: string
+  /** Its name, which TLS handshakes ask for. */
+  readonly host: string
 }
 
 export interface Scene {
   readonly quiet: Tenant
-  readonly noisy: Tenant
+  /** By the name of their scenario, which is their id. */
+  readonly noisy: readonly Tenant[]
   /** Its tokens are taken as well, though only bad ones are sent. */
   readonly jwt: JwtWork
   /** Well formed, with a signature of nobody. */
@@ -51,14 +56,16 @@ export async function prepareScene(
   const keys = makeApiKeys()
   const tokens = await makeTokens(folder)
   if (tokens.jwt === undefined) throw new Error('tokens without an issuer')
-  const tenantOf = async (id: 'quiet' | 'noisy'): Promise<Tenant> => ({
-    id,
-    credential: await keys.credentialOf(id),
-    upstream: ports[id],
-  })
+  const tenantOf = async (id: string, source: string, upstream: number): Promise<Tenant> => {
+    const credential = await keys.credentialOf(id)
+    return { id, credential, upstream, source, host: `${id}.test` }
+  }
+  const noisy = NOISY.map(async (id, index) =>
+    tenantOf(id, `127.0.0.${FIRST_NOISY_SOURCE + index}`, ports.noisy),
+  )
   return {
-    quiet: await tenantOf('quiet'),
-    noisy: await tenantOf('noisy'),
+    quiet: await tenantOf(QUIET, QUIET_SOURCE, ports.quiet),
+    noisy: await Promise.all(noisy),
     jwt: tokens.jwt,
     badToken: tokens.foreignCredential,
     tls: makeCertificate(folder, false),

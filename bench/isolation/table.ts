@@ -56,7 +56,7 @@ function cellsOf(row: ScenarioFigures, all: readonly ScenarioFigures[]): string[
 }
 
 /** The most frequent first. Bytes as MiB. */
-function noiseText(noise: ScenarioFigures['noise']): string {
+export function noiseText(noise: ScenarioFigures['noise']): string {
   return Object.entries(noise)
     .toSorted(([, a], [, b]) => b - a)
     .map(([what, count]) =>

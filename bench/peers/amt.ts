@@ -41,6 +41,11 @@ async function startAmt(amtPath: string, setup: PeerSetup): Promise<RunningPeer>
   return runAmt({ amtPath, folder, profile, configOf: mixer => configOf(setup, mixer) })
 }
 
+export interface RunningAmt extends RunningPeer {
+  /** Of its admin server, on 127.0.0.1. */
+  readonly adminPort: number
+}
+
 export interface AmtRun {
   readonly amtPath: string
   /** An empty one for it alone. */
@@ -61,13 +66,13 @@ export interface MixerParts {
 export const OWN_AMT: string = join(CHECKOUT, 'bin/amt')
 
 /** A primary and one worker on the CPU of the proxy, ready, with a mixer on that of the load. */
-export async function runAmt({ amtPath, folder, configOf, profile }: AmtRun): Promise<RunningPeer> {
-  const [mixerPort = 0] = await freePorts(1)
+export async function runAmt({ amtPath, folder, configOf, profile }: AmtRun): Promise<RunningAmt> {
+  const [mixerPort = 0, adminPort = 0] = await freePorts(2)
   const file = join(folder, 'amt.yaml')
   const parts: MixerParts = {
     mixer: { url: `http://127.0.0.1:${mixerPort}`, token: TOKEN, journal: 'journal' },
     ledger: 'sqlite:ledger.db',
-    admin: { address: '127.0.0.1:0' },
+    admin: { address: `127.0.0.1:${adminPort}` },
   }
   // JSON is YAML, too.
   writeFileSync(file, JSON.stringify(configOf(parts)), { mode: 0o600 })
@@ -83,6 +88,7 @@ export async function runAmt({ amtPath, folder, configOf, profile }: AmtRun): Pr
   const [worker] = childrenOf(program.pid)
   return {
     program,
+    adminPort,
     audit: async expected => auditLedger(amtPath, file, expected),
     stop: async () => {
       await program.stop()

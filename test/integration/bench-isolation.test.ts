@@ -6,6 +6,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { t as root, test } from 'tap'
 import type { IsolationResult } from '../../bench/isolation/figures.ts'
+import { MEMORY_FIGURES } from '../../bench/isolation/memory-watch.ts'
+import { SCENARIOS } from '../../bench/isolation/scenarios.ts'
+import type { SoakResult } from '../../bench/isolation/soak.ts'
+import type { Growth } from '../../bench/isolation/soak-figures.ts'
 import { asAtShell } from '../support/amt.ts'
 
 const MAIN = join(import.meta.dirname, '../../bench/isolation.ts')
@@ -26,6 +30,8 @@ function missing(...more: string[]): string | false {
   })
   return absent.length > 0 && `${absent.join(' and ')} not installed`
 }
+
+type SoakFile = SoakResult & { readonly growth: readonly Growth[] }
 
 type Figures = IsolationResult['figures'][number]
 
@@ -75,4 +81,27 @@ await test('HAProxy does the same work', { skip: missing('/usr/sbin/haproxy') },
   t.ok(rows[1]?.noise['429'], 'and no more')
   t.ok(rows[2]?.noise['401'], 'tokens are refused')
   t.notOk(rows[2]?.noise['200'], 'each of them')
+})
+
+await test('--soak makes all noise at once, and looks at memory', { skip: missing() }, async t => {
+  const json = join(t.testdir(), 'soak.json')
+  const [program, args] = asAtShell(process.execPath, [MAIN, '--soak', '6s', '--json', json])
+  const running = promisify(execFile)(program, args, { timeout: TIMEOUT_MS })
+  // In so short a time memory is not flat yet.
+  const { stdout } = await running.catch((error: { stdout: string }) => error)
+  const { steps, noise, growth } = JSON.parse(readFileSync(json, 'utf8')) as SoakFile
+  t.ok(steps.length >= 3)
+  for (const { memory, restarts, quiet } of steps) {
+    t.ok(memory['worker resident'] > 0 && memory['primary heap'] > 0 && memory['worker files'] > 0)
+    t.equal(restarts, 0)
+    t.same(quiet.errors, {})
+  }
+  t.same(
+    Object.keys(noise).toSorted(),
+    SCENARIOS.filter(({ noise }) => noise)
+      .map(({ name }) => name)
+      .toSorted(),
+  )
+  t.equal(growth.length, MEMORY_FIGURES.length)
+  t.match(stdout, /\| flat \|/)
 })

@@ -3,7 +3,7 @@ import type { Answer } from '../../harness/answer.ts'
 import { headOf } from '../../harness/caller.ts'
 import { CallerPool } from '../caller-pool.ts'
 import { BAD_CREDENTIALS, CALLS, CONCURRENCY, EXCESS } from '../limits.ts'
-import { NOISY_SOURCE, PATHS } from '../scene.ts'
+import { PATHS } from '../scene.ts'
 import { Counts, type Noise, type NoiseTarget } from './noise.ts'
 import { pace } from './pace.ts'
 
@@ -56,7 +56,7 @@ export const badTokens: Noise = callsOf({
 
 function callsOf({ perSecond, connections, text }: Calls): Noise {
   return target => {
-    const pool = new CallerPool({ port: target.port, from: NOISY_SOURCE, most: connections })
+    const pool = new CallerPool({ port: target.port, from: target.source, most: connections })
     const counts = new Counts()
     const next = text(target)
     const stopPace = pace(perSecond, () => void makeCall(pool, next(), counts))

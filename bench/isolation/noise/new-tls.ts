@@ -3,14 +3,14 @@ import { connect } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { headOf } from '../../harness/caller.ts'
 import { EXCESS, HANDSHAKES } from '../limits.ts'
-import { NOISY_HOST, NOISY_SOURCE, PATHS } from '../scene.ts'
+import { PATHS } from '../scene.ts'
 import { Counts, type Noise } from './noise.ts'
 import { pace } from './pace.ts'
 
 const MAX_AT_ONCE = 500
 const PATIENCE_MS = 5_000
 
-export const newTls: Noise = ({ tlsPort, key }) => {
+export const newTls: Noise = ({ tlsPort, key, source, host }) => {
   const counts = new Counts()
   const sockets = new Set<TLSSocket>()
   const text = headOf({ field: 'x-api-key' }, key, `GET ${PATHS.call}`)
@@ -19,10 +19,10 @@ export const newTls: Noise = ({ tlsPort, key }) => {
       counts.add('no connection is free')
       return
     }
-    const tcp = connect({ port: tlsPort, host: '127.0.0.1', localAddress: NOISY_SOURCE })
+    const tcp = connect({ port: tlsPort, host: '127.0.0.1', localAddress: source })
     const socket = connectTls({
       socket: tcp,
-      servername: NOISY_HOST,
+      servername: host,
       ecdhCurve: 'X25519', // as everywhere in the benchmark
       rejectUnauthorized: false,
     })

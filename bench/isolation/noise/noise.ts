@@ -4,8 +4,10 @@ export interface NoiseTarget {
   /** Of the proxy, on 127.0.0.1; the second is its listener with TLS. */
   readonly port: number
   readonly tlsPort: number
-  /** The noisy tenant's. */
+  /** Of the noisy tenant: its key, the address that it calls from, and its name. */
   readonly key: string
+  readonly source: string
+  readonly host: string
   readonly badToken: string
 }
 

@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { headOf } from '../../harness/caller.ts'
 import { CONCURRENCY, EXCESS } from '../limits.ts'
-import { NOISY_SOURCE, PATHS } from '../scene.ts'
+import { PATHS } from '../scene.ts'
 import { Counts, type Noise } from './noise.ts'
 import { pace } from './pace.ts'
 
@@ -14,13 +14,13 @@ const LIFE_MS = 5_000
 const PARTS = 10
 const PART_MS = 1_000 / PARTS
 
-export const slowReads: Noise = ({ port, key }) => {
+export const slowReads: Noise = ({ port, key, source }) => {
   const counts = new Counts()
   const readers = new Set<Socket>()
   const text = headOf({ field: 'x-api-key' }, key, `GET ${PATHS.large}`)
   const open = (): void => {
     if (readers.size >= READERS) return
-    const socket = connect({ port, host: '127.0.0.1', localAddress: NOISY_SOURCE })
+    const socket = connect({ port, host: '127.0.0.1', localAddress: source })
     readers.add(socket)
     const life = setTimeout(() => socket.destroy(), LIFE_MS)
     let head = ''

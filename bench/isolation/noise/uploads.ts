@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { headOf } from '../../harness/caller.ts'
 import { EXCESS, INGRESS } from '../limits.ts'
-import { NOISY_SOURCE, PATHS, UPLOAD_BYTES } from '../scene.ts'
+import { PATHS, UPLOAD_BYTES } from '../scene.ts'
 import { Counts, type Noise, type NoiseTarget } from './noise.ts'
 import { pace } from './pace.ts'
 
@@ -17,8 +17,8 @@ class Upload {
   #left = UPLOAD_BYTES
   #ready = false
 
-  constructor({ port, key }: NoiseTarget, counts: Counts, ended: (upload: Upload) => void) {
-    const socket = connect({ port, host: '127.0.0.1', localAddress: NOISY_SOURCE })
+  constructor({ port, key, source }: NoiseTarget, counts: Counts, ended: (upload: Upload) => void) {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: source })
     this.socket = socket
     socket.on('error', () => {})
     socket.on('connect', () => {

@@ -1,6 +1,12 @@
 /** AMT with everything on: each limit is that of every tenant, and usage is metered and reported. */
 import { createHash } from 'node:crypto'
-import { type MixerParts, OWN_AMT, amt as plainAmt, runAmt } from '../../peers/amt.ts'
+import {
+  type MixerParts,
+  OWN_AMT,
+  amt as plainAmt,
+  type RunningAmt,
+  runAmt,
+} from '../../peers/amt.ts'
 import {
   BAD_CREDENTIALS,
   CALLS,
@@ -13,19 +19,19 @@ import {
   PENDING_SECONDS,
   RESPONSE_SECONDS,
 } from '../limits.ts'
-import { NOISY_HOST, type Tenant } from '../scene.ts'
+import type { Tenant } from '../scene.ts'
 import type { IsolationPeer, IsolationSetup } from './peer.ts'
 
 export const amt: IsolationPeer = {
   name: 'amt',
   absence: () => undefined,
   version: () => plainAmt.version(),
-  start: async setup =>
-    runAmt({
-      amtPath: OWN_AMT,
-      folder: setup.folder,
-      configOf: mixer => configOf(setup, mixer),
-    }),
+  start: startAmt,
+}
+
+export async function startAmt(setup: IsolationSetup): Promise<RunningAmt> {
+  const { folder } = setup
+  return runAmt({ amtPath: OWN_AMT, folder, configOf: mixer => configOf(setup, mixer) })
 }
 
 function configOf({ scene, port, tlsPort }: IsolationSetup, mixer: MixerParts): object {
@@ -40,7 +46,7 @@ function configOf({ scene, port, tlsPort }: IsolationSetup, mixer: MixerParts): 
     authentication: {
       jwt: [{ issuer: jwt.issuer, audiences: [jwt.audience], jwks: jwt.jwksFile }],
     },
-    tenants: [tenantOf(quiet), tenantOf(noisy, NOISY_HOST)],
+    tenants: [quiet, ...noisy].map(tenantOf),
     limits: {
       requests: `${CALLS}/s`,
       concurrency: CONCURRENCY,
@@ -58,11 +64,11 @@ function configOf({ scene, port, tlsPort }: IsolationSetup, mixer: MixerParts): 
   }
 }
 
-function tenantOf({ id, credential, upstream }: Tenant, host?: string): object {
+function tenantOf({ id, credential, upstream, host }: Tenant): object {
   const digest = createHash('sha256').update(credential).digest('hex')
   return {
     id,
-    ...(host !== undefined && { hosts: [host] }),
+    hosts: [host],
     credentials: [{ apiKey: `sha256:${digest}` }],
     deployment: {
       endpoints: [`http://127.0.0.1:${upstream}`],

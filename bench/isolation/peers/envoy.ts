@@ -21,7 +21,7 @@ import {
   PENDING,
   RESPONSE_SECONDS,
 } from '../limits.ts'
-import { NOISY_HOST, type Scene, type Tenant } from '../scene.ts'
+import type { Scene, Tenant } from '../scene.ts'
 import type { IsolationPeer, IsolationSetup } from './peer.ts'
 
 export const envoy: IsolationPeer = {
@@ -41,11 +41,13 @@ const SOURCES = 10_000
 function configOf({ scene, port, tlsPort }: IsolationSetup): object {
   const http = httpManager(scene)
   const socket = tlsSocket(scene.tls)
-  const noisyChain = {
-    filter_chain_match: { server_names: [NOISY_HOST] },
-    filters: [handshakeLimit(), http],
+  const tenants = [scene.quiet, ...scene.noisy]
+  const chains = tenants.map(({ id, host }) => ({
+    name: id,
+    filter_chain_match: { server_names: [host] },
+    filters: [handshakeLimit(id), http],
     transport_socket: socket,
-  }
+  }))
   return {
     static_resources: {
       listeners: [
@@ -60,10 +62,10 @@ function configOf({ scene, port, tlsPort }: IsolationSetup): object {
               ),
             },
           ],
-          filter_chains: [noisyChain, { filters: [http], transport_socket: socket }],
+          filter_chains: [...chains, { filters: [http], transport_socket: socket }],
         }),
       ],
-      clusters: [scene.quiet, scene.noisy].map(clusterOf),
+      clusters: tenants.map(clusterOf),
     },
   }
 }
@@ -104,11 +106,11 @@ function bucket(perSecond: number): object {
 }
 
 /** Closes connections before their handshake. */
-function handshakeLimit(): object {
+function handshakeLimit(id: string): object {
   return {
     name: 'envoy.filters.network.local_ratelimit',
     typed_config: typed('envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit', {
-      stat_prefix: 'handshakes',
+      stat_prefix: `handshakes-${id}`,
       token_bucket: bucket(HANDSHAKES),
     }),
   }
@@ -123,7 +125,7 @@ function httpManager({ quiet, noisy, jwt }: Scene): object {
     named('bandwidth_limit', `${HTTP}.bandwidth_limit.v3.BandwidthLimit`, { stat_prefix: 'bytes' }),
     named('router', `${HTTP}.router.v3.Router`, { suppress_envoy_headers: true }),
   ]
-  const host = { name: 'orders', domains: ['*'], matcher: tenantMatcher([quiet, noisy]) }
+  const host = { name: 'orders', domains: ['*'], matcher: tenantMatcher([quiet, ...noisy]) }
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typed_config: typed(

@@ -28,7 +28,7 @@ export const haproxy: IsolationPeer = {
 
 function configOf({ scene, folder, port, tlsPort }: IsolationSetup): string {
   const map = join(folder, 'keys.map')
-  const tenants = [scene.quiet, scene.noisy]
+  const tenants = [scene.quiet, ...scene.noisy]
   writeFileSync(map, tenants.map(({ id, credential }) => `${credential} ${id}\n`).join(''))
   const rules = callRules(map, scene).join('\n  ')
   return `
