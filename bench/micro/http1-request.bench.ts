@@ -28,6 +28,7 @@ function write(tenants: readonly string[]): Run {
   } as unknown as WorkerContext
   const downstream = {
     peerAddress: '192.0.2.1',
+    openedAt: 0,
     secure: false,
     trusted: false,
     clientCertificate: '',

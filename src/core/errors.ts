@@ -87,6 +87,7 @@ export const ERRORS = {
   upstream_malformed: { source: 'upstream', http: 502, grpc: 13, flag: 'UPE', title: 'the deployment sent an answer that is not valid' },
   // The proxy itself.
   draining: { source: 'proxy', http: 503, grpc: 14, flag: 'DRAIN', title: 'the proxy is shutting down' },
+  tenant_draining: { source: 'proxy', http: 503, grpc: 14, flag: 'DRAIN', title: 'this tenant is not served at the moment' },
   overloaded: { source: 'proxy', http: 503, grpc: 14, flag: 'OM', title: 'the proxy has more to do than it can at the moment' },
   journal_unavailable: { source: 'proxy', http: 503, grpc: 14, flag: 'JRNL', title: 'usage cannot be recorded at the moment' },
   internal_error: { source: 'proxy', http: 500, grpc: 13, flag: 'IE', title: 'the proxy failed' },

@@ -14,12 +14,13 @@ import { createMixerClient, type MixerClient } from '../runtime/mixer-client.ts'
 import { packageVersion } from '../runtime/package-version.ts'
 import { onSignals } from '../runtime/signals.ts'
 import { randomInstance } from './forward/via.ts'
-import type { WorkerReport } from './ipc.ts'
+import type { OperatorOrder, WorkerReport } from './ipc.ts'
 import { AdminRefusals } from './primary/admin-refusals.ts'
 import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
 import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
+import { ConnectionQuestions } from './primary/connection-questions.ts'
 import { ListeningSockets } from './primary/listening-sockets.ts'
 import { LiveState } from './primary/live-state.ts'
 import { LogLevel } from './primary/log-level.ts'
@@ -31,6 +32,7 @@ import { proxyStateReaders } from './primary/proxy-state-metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { type Enforced, Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
+import { TenantDrainDesk } from './primary/tenant-drain-desk.ts'
 import { TenantLabels } from './primary/tenant-labels.ts'
 import { TenantView } from './primary/tenant-view.ts'
 import { WorkerMetrics } from './primary/worker-metrics.ts'
@@ -57,7 +59,7 @@ export interface ProxyOptions {
   readonly workers?: number
   readonly logger: Logger
   /** The program of the workers; tests bring their own. */
-  readonly workerEntry?: string
+  readonly workerEntry?: string | undefined
   /** Workers that were forked before the configuration was read. */
   readonly prepared?: PreparedWorkers | undefined
   /** How signals arrive; tests bring their own. Returns how to stop listening. */
@@ -90,6 +92,8 @@ class ProxyPrimary {
   readonly #admin: AdminServer
   readonly #adminRefusals: AdminRefusals
   readonly #logLevel: LogLevel
+  readonly #drains: TenantDrainDesk
+  readonly #openConnections = new ConnectionQuestions(() => this.#pool)
   readonly #keyExpiry: ApiKeyExpiry
   readonly #keyUses = new ApiKeyUses({ clock: systemClock, text: id => this.#store.text(id) })
   readonly #tls: PrimaryTls
@@ -118,7 +122,13 @@ class ProxyPrimary {
       clock: systemClock,
       logger: this.#logger,
       configured: () => this.#store.config.log.level,
-      tell: level => this.#pool.tell({ kind: 'log-level', level }),
+      tell: level => this.#order({ kind: 'log-level', level }),
+    })
+    this.#drains = new TenantDrainDesk({
+      clock: systemClock,
+      logger: this.#logger,
+      tell: order => this.#order(order),
+      activeOf: tenant => this.#live.activeOf(tenant),
     })
     this.#metrics = new ProxyMetrics({
       live: this.#live,
@@ -127,6 +137,7 @@ class ProxyPrimary {
         ...this.#keyExpiry.readers(),
         ...this.#stateReaders(),
         ...this.#adminRefusals.readers(),
+        ...this.#drains.readers(),
       ],
       now: () => systemClock.now(),
       backlog: () => {
@@ -356,6 +367,7 @@ class ProxyPrimary {
       workerStart: () => this.#workerStart(),
       onReady: (slot, producer) => this.#shipper.claim(slot, producer),
       onReport: (slot, report) => this.#record(slot, report),
+      onConnections: (asked, list) => this.#openConnections.answered(asked, list),
       onQuotaAsks: (slot, asks) => this.#quotas.ask(slot, asks),
       onGone: slot => this.#gone(slot),
       onRestart: () => this.#metrics.workerRestarted(),
@@ -368,8 +380,9 @@ class ProxyPrimary {
     const [workers, instance] = [this.#pool.count, this.#instance]
     const changed = [...this.#store.texts()]
     const logLevel = this.#logLevel.current
+    const draining = this.#drains.tenants
     return {
-      message: { config, workers, instance, logLevel, ...this.#tls.forWorker },
+      message: { config, workers, instance, logLevel, draining, ...this.#tls.forWorker },
       tenants: { generation, limits: config.limits, changed, removed: [] },
     }
   }
@@ -386,6 +399,8 @@ class ProxyPrimary {
       quotas: this.#quotas,
       keyUses: this.#keyUses,
       logLevel: this.#logLevel,
+      drains: this.#drains,
+      openConnections: this.#openConnections,
       reload: async () => this.#reloader.reload('admin'),
       drain: () => {
         if (this.#phase !== 'draining') this.#stop('admin')
@@ -394,6 +409,10 @@ class ProxyPrimary {
     const { address, token } = this.#store.config.admin
     const [logger, refusals] = [this.#logger, this.#adminRefusals]
     return new AdminServer({ address, token, routes, logger, refusals })
+  }
+
+  #order(order: OperatorOrder): void {
+    this.#pool.tell({ kind: 'operator', order })
   }
 
   #record(slot: number, report: WorkerReport): void {
@@ -416,6 +435,7 @@ class ProxyPrimary {
     this.#tenants.changed()
     this.#metrics.forget(difference.removed)
     this.#quotas.forget(difference.removed)
+    this.#drains.forget(difference.removed)
     this.#keyUses.forget(difference.removed)
     this.#keyExpiry.update(difference)
     for (const id of difference.removed) this.#live.forgetEndpointsOf(id)

@@ -13,6 +13,8 @@ import type { TlsMaterial } from './listener/tls-material.ts'
 import type { TicketSecrets } from './listener/tls-tickets.ts'
 import type { OverloadStep, Resource } from './overload/load-monitor.ts'
 import type { ShedReason } from './overload/tenant-share.ts'
+import type { ConnectionList } from './worker/connection-list.ts'
+import type { TenantDrain } from './worker/tenant-drains.ts'
 
 /** What the primary tells a worker of the configuration once and for all; the tenants come by themselves. */
 export type WorkerConfig = Omit<Config, 'tenants'>
@@ -48,6 +50,8 @@ export type PrimaryMessage =
       readonly workers: number
       /** Of this proxy, the same in all of its workers: it knows by it whether a call has passed here before. */
       readonly instance: string
+      /** Tenants that are drained. */
+      readonly draining?: readonly string[]
       /** Where it is not that of the configuration. */
       readonly logLevel?: LogLevelName
       /** Of each listener with TLS; a worker that gets none reads the files itself, and makes secrets of its own. */
@@ -73,12 +77,26 @@ export type PrimaryMessage =
       readonly listeners: readonly ListenerConfig[]
       readonly materials: readonly TlsMaterial[]
     }
-  /** Of the log of the worker, from now on. */
-  | { readonly kind: 'log-level'; readonly level: LogLevelName }
+  /** What an operator wants of workers that serve. */
+  | { readonly kind: 'operator'; readonly order: OperatorOrder }
   /** Keys of session tickets from now on. */
   | { readonly kind: 'tickets'; readonly secrets: readonly TicketSecrets[] }
   /** Stop accepting, end what can be ended, report a last time, exit. */
   | { readonly kind: 'drain' }
+
+export type OperatorOrder =
+  /** The tenant takes nothing new; what is under way has so long. */
+  | ({ readonly kind: 'drain-tenant' } & TenantDrain)
+  | { readonly kind: 'resume-tenant'; readonly tenant: string }
+  /** Answered by `connections`. */
+  | {
+      readonly kind: 'list-connections'
+      readonly id: number
+      readonly tenant: string
+      readonly limit: number
+    }
+  /** Of the log of the worker, from now on. */
+  | { readonly kind: 'log-level'; readonly level: LogLevelName }
 
 export type WorkerMessage =
   /**
@@ -115,6 +133,8 @@ export type WorkerMessage =
   | { readonly kind: 'listen'; readonly id: number; readonly place: Place }
   /** What `listen` got is closed. */
   | { readonly kind: 'unlisten'; readonly place: Place }
+  /** `id` is that of the question. */
+  | ({ readonly kind: 'connections'; readonly id: number } & ConnectionList)
   | WorkerReport
 
 /** A worker asks the mixer for a part of a quota. */

@@ -58,9 +58,13 @@ process.on('message', (message: PrimaryMessage, handle?: BoundHandle) => {
     case 'serving':
       serving = message.workers
       return
-    case 'log-level':
-      logLevel = message.level
+    case 'operator': {
+      const { order } = message
+      if (order.kind === 'log-level') logLevel = order.level
+      if (order.kind === 'list-connections')
+        say({ kind: 'connections', id: order.id, connections: [], more: false })
       return
+    }
     case 'settle':
     case 'quota-answers':
     case 'tls':

@@ -26,6 +26,8 @@ export interface PrimaryOptions {
   readonly commandLineWorkers?: number
   /** An existing folder, for a second start. */
   readonly folder?: string
+  /** Workers that serve, instead of those that only say so. */
+  readonly realWorkers?: true
   /** Forked before. */
   readonly prepared?: PreparedWorkers
 }
@@ -39,7 +41,7 @@ export class StartedPrimary {
   readonly #settings: Record<string, unknown>
 
   constructor(t: Test, options: PrimaryOptions) {
-    const { mixerUrl, config = {}, workers = 1, folder, prepared } = options
+    const { mixerUrl, config = {}, workers = 1, folder, prepared, realWorkers } = options
     const { commandLineWorkers } = options
     this.folder = folder ?? newFolder(t)
     this.#configPath = join(this.folder, 'amt.yaml')
@@ -51,7 +53,7 @@ export class StartedPrimary {
       store: this.#open(),
       ...(commandLineWorkers === undefined ? {} : { workers: commandLineWorkers }),
       logger: this.log.logger,
-      workerEntry: FAKE_WORKER,
+      workerEntry: realWorkers === true ? undefined : FAKE_WORKER,
       prepared,
       signals: given => {
         handlers = given

@@ -81,7 +81,8 @@ export function classify(evidence: Evidence): Verdict {
   }
   if (differs(evidence.serverTenant, tenant) || isOpened(evidence, tenant))
     return refused('misdirected_request')
-  return tenant.disabled ? refused('tenant_disabled') : tenant.routedBy(routability)
+  if (tenant.disabled) return refused('tenant_disabled')
+  return tenant.draining ? refused('tenant_draining') : tenant.routedBy(routability)
 }
 
 /** By the strongest kind of evidence that there is; all of it names one tenant by now. */

@@ -26,6 +26,8 @@ export interface Downstream {
   readonly socket: Duplex
   readonly listener: ListenerScope
   readonly peerAddress: string
+  /** When it was made, monotonic, in ms. */
+  readonly openedAt: number
   /** Whose limits it counts for; undefined where it speaks for many. */
   readonly source?: Source | undefined
   /** Both ends of the client's connection, where a PROXY header named them; else they are those of `socket`. */
@@ -39,15 +41,21 @@ export interface Downstream {
   readonly evidence: CallEvidence
 }
 
-/** Whether connections end as soon as they may: with their worker, or with their listener. */
+/** Whether connections end as soon as they may: with their worker, with their listener, or while their tenant is drained. */
 export function isDraining({
   context,
   downstream,
+  account,
 }: {
   readonly context: WorkerContext
   readonly downstream: Downstream
+  readonly account: ConnectionAccount
 }): boolean {
-  return context.draining || downstream.listener.leaving === true
+  return (
+    context.draining ||
+    downstream.listener.leaving === true ||
+    account.runtime?.tenant.draining === true
+  )
 }
 
 /** Both ends of the client's connection, as its deployment gets to know them; undefined where it is closed already. */

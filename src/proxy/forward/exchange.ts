@@ -662,9 +662,9 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
     else this.#discardRest()
   }
 
-  /** Ends a call that cannot go on: with an answer where none has begun, else by cutting the connection. */
-  fail(code: ErrorCode): void {
-    if (this.#phase === 'idle') return
+  /** Ends a call that cannot go on, where it is of `tenant`: with an answer where none has begun, else by cutting the connection. */
+  fail(code: ErrorCode, tenant: string = this.#account.tenantId): void {
+    if (this.#phase === 'idle' || tenant !== this.#account.tenantId) return
     const { context, downstream } = this.#caller
     if (this.#phase === 'discarding') {
       // It has its answer already, which may still be under way.

@@ -3,6 +3,7 @@
  * as long as it likes (slowloris, slow body, slow read). It looks once a window, on the worker's timer wheel.
  */
 import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
+import type { Outbox } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 
 export interface Transfer {
@@ -62,4 +63,17 @@ export class RateGuard implements TimerOwner {
     this.#mark = this.#transfer.moved()
     wheel.arm(this.#timer, this.#windowMs, clock.monotonic())
   }
+}
+
+/** Of a client that is to take what `outbox` has for it. */
+export function readerGuard(
+  context: WorkerContext,
+  outbox: Pick<Outbox, 'total' | 'unsent'>,
+  tooSlow: () => void,
+): RateGuard {
+  return new RateGuard(context, context.config.minimumRate.response, {
+    moved: () => outbox.total - outbox.unsent,
+    heldUp: () => false,
+    tooSlow,
+  })
 }

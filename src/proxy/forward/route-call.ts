@@ -26,7 +26,10 @@ export function routeCall(
   const verdict = classify(evidence)
   if (verdict.kind === 'refused')
     // Where the address has another owner, the client has to come again to be whose it is now.
-    return refused({ code: verdict.error, retryAfterMs: 0 }, evidence.stranded)
+    return refused(
+      { code: verdict.error, retryAfterMs: 0 },
+      evidence.stranded || verdict.error === 'tenant_draining',
+    )
   if (!isServed(request, verdict.tenant))
     return refused({ code: 'unsupported_method', retryAfterMs: 0 }, false)
   if (context.journal.refusing)

@@ -315,6 +315,27 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   /** Tunnels have no polite end: they go on until their deadline of the drain. */
   drain(): void {}
 
+  readonly protocol = 'tunnel'
+
+  get downstream(): Downstream {
+    return this.#downstream
+  }
+
+  get account(): ConnectionAccount {
+    return this.#account
+  }
+
+  /** Is one by itself. */
+  get calls(): Tunnel[] {
+    return [this]
+  }
+
+  fail(code: ErrorCode, tenant: string): void {
+    if (tenant !== this.#verdict.tenant.id) return
+    this.#failure = code
+    this.destroy()
+  }
+
   destroy(): void {
     this.#outbox.cut()
   }

@@ -136,6 +136,7 @@ export class Forwarding {
       socket,
       listener: scope,
       peerAddress: peer,
+      openedAt: this.#context.clock.monotonic(),
       source,
       ends,
       secure: isSecure,

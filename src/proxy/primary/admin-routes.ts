@@ -8,6 +8,8 @@ import { addTo, type UsageAccount } from '../shipping/usage-accounts.ts'
 import { badPage, json, pageOf, problemAnswer } from './admin-answers.ts'
 import type { AdminAnswer, AdminRequest, AdminRoute } from './admin-routing.ts'
 import type { ApiKeyUses } from './api-key-uses.ts'
+import type { ConnectionQuestions } from './connection-questions.ts'
+import { connectionRoutes } from './connection-routes.ts'
 import { credentialList } from './credential-list.ts'
 import type { LiveState } from './live-state.ts'
 import type { LogLevel } from './log-level.ts'
@@ -15,6 +17,8 @@ import { logLevelRoutes } from './log-level-routes.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { QuotaRelay, QuotaState } from './quota-relay.ts'
 import type { ReloadResult } from './reloader.ts'
+import type { TenantDrainDesk } from './tenant-drain-desk.ts'
+import { tenantDrainRoutes } from './tenant-drain-routes.ts'
 import type { TenantView } from './tenant-view.ts'
 
 /** For what is in journals and was not shipped yet: its sums are in the answer only once it is read. */
@@ -33,6 +37,8 @@ export interface AdminSources {
   readonly quotas: Pick<QuotaRelay, 'stateOf'>
   readonly keyUses: Pick<ApiKeyUses, 'lastUse' | 'since'>
   readonly logLevel: LogLevel
+  readonly drains: TenantDrainDesk
+  readonly openConnections: ConnectionQuestions
   readonly reload: () => Promise<ReloadResult>
   readonly drain: () => void
 }
@@ -49,6 +55,8 @@ export function adminRoutes(sources: AdminSources): AdminRoute[] {
     get('/tenants', request => listTenants(sources, request)),
     get('/tenants/:id', ({ id }) => showTenant(sources, id)),
     get('/reconcile', async request => reconcile(sources, request)),
+    ...connectionRoutes(sources),
+    ...tenantDrainRoutes(sources),
     ...logLevelRoutes(sources.logLevel),
     post('/reload', async () => reload(sources)),
     post('/drain', () => {
@@ -96,7 +104,7 @@ function journalOf(live: LiveState): Record<string, unknown> {
 }
 
 function listTenants(
-  { tenants, live, shipper }: AdminSources,
+  { tenants, live, shipper, drains }: AdminSources,
   { query }: AdminRequest,
 ): AdminAnswer {
   const all = tenants.ids()
@@ -106,6 +114,7 @@ function listTenants(
   const listed = found.map(({ id, disabled, address, hosts, credentials, deployment }) => ({
     id,
     disabled,
+    draining: drains.stateOf(id) !== undefined,
     address: address ?? null,
     hosts: hosts.length,
     credentials: credentials.length,
@@ -117,7 +126,7 @@ function listTenants(
 }
 
 function showTenant(
-  { tenants, config, live, metrics, shipper, quotas, keyUses }: AdminSources,
+  { tenants, config, live, metrics, shipper, quotas, keyUses, drains }: AdminSources,
   id: string,
 ): AdminAnswer {
   const found = tenants.tenant(id)
@@ -127,6 +136,7 @@ function showTenant(
   return json(200, {
     id,
     disabled,
+    drain: drains.stateOf(id) ?? null,
     address: address ?? null,
     hosts,
     credentials: credentialList(credentials, digest => keyUses.lastUse(id, digest)),

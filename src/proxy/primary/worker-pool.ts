@@ -12,6 +12,7 @@ import type {
   WorkerMessage,
   WorkerReport,
 } from '../ipc.ts'
+import type { ConnectionList } from '../worker/connection-list.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
 import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
 import { SlotAnswers } from './slot-answers.ts'
@@ -51,6 +52,8 @@ export interface WorkerPoolOptions {
   /** A worker serves, and says which journal is its own. */
   readonly onReady: (slot: number, producer: string) => void
   readonly onReport: (slot: number, report: WorkerReport) => void
+  /** `asked` names the question of `list-connections`. */
+  readonly onConnections: (asked: number, list: ConnectionList) => void
   /** Answered by `send`. */
   readonly onQuotaAsks: (slot: number, asks: readonly QuotaAsk[]) => void
   /** A worker is gone, and everything that it said has been heard. */
@@ -121,6 +124,11 @@ export class WorkerPool {
       // All workers meet the same closed door; once is enough.
       problems: [...new Set(failures.flatMap(({ problems }) => problems))],
     }
+  }
+
+  /** Numbers of the workers that serve, or are ending what they have. */
+  get serving(): number[] {
+    return this.#slots.all.filter(({ state }) => state === 'ready').map(({ number }) => number)
   }
 
   /** Says something to the worker of a slot, if there is one. */
@@ -266,6 +274,9 @@ export class WorkerPool {
         this.#bound = message.bound ?? this.#bound
         if (message.generation === this.#applyingGeneration)
           this.#applying.answer(slot, message.problems)
+        return
+      case 'connections':
+        this.#options.onConnections(message.id, message)
         return
       case 'quota-asks':
         this.#options.onQuotaAsks(slot.number, message.asks)

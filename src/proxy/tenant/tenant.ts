@@ -28,6 +28,8 @@ export class Tenant {
   readonly disabled: boolean
   /** Whether it ends TLS itself; here for the same reason. */
   readonly passthrough: boolean
+  /** Whether it takes nothing new, because an operator has said so; the worker keeps it. */
+  draining = false
   /** False as soon as a newer snapshot has no such tenant, or another object for it. */
   current = true
   #config: TenantConfig | undefined = undefined

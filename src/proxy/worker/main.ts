@@ -3,7 +3,7 @@
 import type { BoundHandle } from '../../runtime/bound-handle.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
-import type { PrimaryMessage, WorkerMessage } from '../ipc.ts'
+import type { OperatorOrder, PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import { PrimarySockets } from './primary-sockets.ts'
 import { Worker } from './worker.ts'
 
@@ -42,7 +42,16 @@ async function leave(): Promise<void> {
 const sockets = new PrimarySockets(send)
 
 function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
-  const { config, generation, workers, instance, logLevel, tls: materials, tickets } = message
+  const {
+    config,
+    generation,
+    workers,
+    instance,
+    logLevel,
+    draining,
+    tls: materials,
+    tickets,
+  } = message
   logger = createLogger({ level: logLevel ?? config.log.level, name: 'worker' })
   return new Worker(
     {
@@ -55,7 +64,7 @@ function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
         if (process.ppid !== primary) process.exit(0)
       },
     },
-    { config, generation, workers, instance, tls: { materials, tickets } },
+    { config, generation, workers, instance, draining, tls: { materials, tickets } },
   )
 }
 
@@ -97,8 +106,8 @@ function receive(message: PrimaryMessage, handle?: BoundHandle): void {
     case 'start':
       starting = create(message)
       return
-    case 'log-level':
-      if (logger !== undefined) logger.level = message.level
+    case 'operator':
+      obey(message.order)
       return
     case 'tls':
       current()?.applyTls(message.listeners, message.materials)
@@ -125,6 +134,31 @@ function receive(message: PrimaryMessage, handle?: BoundHandle): void {
     case 'drain':
       void drain()
   }
+}
+
+function obey(order: OperatorOrder): void {
+  switch (order.kind) {
+    case 'drain-tenant':
+      current()?.drainTenant(order)
+      return
+    case 'resume-tenant':
+      current()?.resumeTenant(order.tenant)
+      return
+    case 'list-connections':
+      void listConnections(order)
+      return
+    case 'log-level':
+      if (logger !== undefined) logger.level = order.level
+  }
+}
+
+async function listConnections({
+  id,
+  tenant,
+  limit,
+}: Extract<OperatorOrder, { kind: 'list-connections' }>): Promise<void> {
+  const list = await worker?.connectionsOf(tenant, limit)
+  if (list !== undefined) send({ kind: 'connections', id, ...list })
 }
 
 async function drain(): Promise<void> {

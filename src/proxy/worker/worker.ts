@@ -47,9 +47,11 @@ import { HostMemo } from '../tenant/host-memo.ts'
 import { PendingChange } from '../tenant/pending-change.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
+import { type ConnectionList, connectionsOf } from './connection-list.ts'
 import type { WorkerContext } from './context.ts'
 import { EndpointCensus } from './endpoint-census.ts'
 import { nextTurnOf } from './next-turn.ts'
+import { type TenantDrain, TenantDrains } from './tenant-drains.ts'
 import { TenantRuntimes } from './tenant-runtimes.ts'
 import { createOverload, LoadWatch } from './worker-overload.ts'
 
@@ -89,6 +91,8 @@ export interface WorkerOptions {
   readonly workers: number
   /** The same in all workers of a proxy, see `pseudonymOf`; made up where there is no primary to say it. */
   readonly instance?: string
+  /** Tenants that are drained. */
+  readonly draining?: readonly string[] | undefined
   /** TLS of the listeners; what is left out is read and made up by the worker itself. */
   readonly tls?: GivenTls
 }
@@ -107,6 +111,7 @@ export class Worker {
   readonly #intervals: NodeJS.Timeout[] = []
   readonly #workers: number
   #load: LoadWatch | undefined
+  readonly #drains: TenantDrains
   /** A change whose last piece is not there yet. */
   #pending: PendingChange | undefined
   #started = false
@@ -117,6 +122,8 @@ export class Worker {
     this.#listeners = new ListenerSet(this.#context, options.tls)
     this.#census = new EndpointCensus(this.#context.runtimes)
     this.#workers = options.workers
+    this.#drains = new TenantDrains(this.#context, this.#listeners.connections)
+    this.#drains.keep(options.draining ?? [])
   }
 
   /** Binds everything or nothing. */
@@ -184,10 +191,14 @@ export class Worker {
     return this.#listeners.bound
   }
 
-  #swapDirectory({ directory, left }: DirectorySwap, limits: TenantChange['limits']): void {
+  #swapDirectory(
+    { directory, left, entered }: DirectorySwap,
+    limits: TenantChange['limits'],
+  ): void {
     const context = this.#context
     const { quotas, runtimes, handshakeLimits } = context
     context.directory = directory
+    this.#drains.entered(entered)
     context.authenticator.setDirectory(directory)
     const former = context.limits
     context.limits = limits
@@ -225,6 +236,22 @@ export class Worker {
     runtimes.share(workers, clock.monotonic())
     handshakeLimits.share(workers)
     sources.share(workers)
+  }
+
+  drainTenant(drain: TenantDrain): void {
+    this.#context.clock.refresh()
+    this.#drains.begin(drain)
+  }
+
+  resumeTenant(tenant: string): void {
+    this.#drains.end(tenant)
+  }
+
+  /** `limit` at most. */
+  async connectionsOf(tenant: string, limit: number): Promise<ConnectionList> {
+    const { clock } = this.#context
+    const asked = { tenant, limit, now: () => clock.monotonic() }
+    return connectionsOf(this.#listeners.connections, asked, nextTurn)
   }
 
   quotaAnswers(answers: readonly QuotaAnswer[]): void {
@@ -291,6 +318,7 @@ export class Worker {
     for (let turn = 0; turn < MAX_CLOSING_TURNS && this.openConnections > 0; turn++)
       await new Promise(resolve => setImmediate(resolve))
     for (const interval of this.#intervals) clearInterval(interval)
+    this.#drains.close()
     this.#lag.disable()
     this.#context.runtimes.endAll()
     this.#context.names.close()

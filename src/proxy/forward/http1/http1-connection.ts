@@ -17,7 +17,7 @@ import type { Caller } from '../caller.ts'
 import { ConnectionAccount, type Downstream, isDraining } from '../downstream.ts'
 import type { Exchange } from '../exchange.ts'
 import { OriginMemo } from '../origin-memo.ts'
-import { RateGuard } from '../rate-guard.ts'
+import { type RateGuard, readerGuard } from '../rate-guard.ts'
 import { Http1AnswerWriter } from './http1-answer.ts'
 
 /** Bytes that may wait behind a call that is under way, or twice the largest head; beyond that the socket is not read. */
@@ -112,6 +112,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     return this.outbox.total
   }
 
+  readonly protocol = 'http/1.1'
   /** They are the connection's, whose tenant they are counted for. */
   readonly waitingBytes = 0
 
@@ -333,11 +334,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   }
 
   #watchReader(): void {
-    this.#readGuard ??= new RateGuard(this.context, this.context.config.minimumRate.response, {
-      moved: () => this.outbox.total - this.outbox.unsent,
-      heldUp: () => false,
-      tooSlow: () => this.#readTooSlow(),
-    })
+    this.#readGuard ??= readerGuard(this.context, this.outbox, () => this.#readTooSlow())
     this.#readGuard.watch()
   }
 
@@ -420,6 +417,10 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
    */
   drain(): void {
     if (this.watch.waiting === 'idle') this.watch.wait('idle', this.#idleTime)
+  }
+
+  get calls(): Exchange[] {
+    return this.#exchange.active ? [this.#exchange] : []
   }
 
   get #idleTime(): number {

@@ -16,8 +16,9 @@ import { Outbox, type Sender } from '../../wire/outbox.ts'
 import { SessionTransport } from '../../wire/session-transport.ts'
 import type { WorkerContext } from '../../worker/context.ts'
 import { ConnectionAccount, type Downstream, isDraining } from '../downstream.ts'
+import type { Exchange } from '../exchange.ts'
 import { OriginMemo } from '../origin-memo.ts'
-import { RateGuard } from '../rate-guard.ts'
+import { type RateGuard, readerGuard } from '../rate-guard.ts'
 import { Farewell } from './farewell.ts'
 import { HeadWatch } from './head-watch.ts'
 import { refuseHead } from './http2-answer.ts'
@@ -117,11 +118,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
 
   heldUp(): void {
     this.account.holds(this.#waitingBytes)
-    this.#readGuard ??= new RateGuard(this.context, this.context.config.minimumRate.response, {
-      moved: () => this.#outbox.total - this.#outbox.unsent,
-      heldUp: () => false,
-      tooSlow: () => this.#readTooSlow(),
-    })
+    this.#readGuard ??= readerGuard(this.context, this.#outbox, () => this.#readTooSlow())
     this.#readGuard.watch()
   }
 
@@ -319,6 +316,14 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   drain(): void {
     this.#farewell.begin()
     this.transport.touch()
+  }
+
+  get calls(): Exchange[] {
+    return this.#callers.map(({ exchange }) => exchange).filter(({ active }) => active)
+  }
+
+  get protocol(): 'h2' {
+    return 'h2'
   }
 
   get kind(): 'calls' | 'tunnel' {

@@ -33,6 +33,7 @@ function writerFor(setting: Setting = {}): { writer: CallRequest; head: RequestH
   } as unknown as WorkerContext
   const downstream = {
     peerAddress: '192.0.2.1',
+    openedAt: 0,
     secure: false,
     trusted,
     clientCertificate: '',
