@@ -134,12 +134,18 @@ export async function runCommand(
   return { code, stdout, stderr }
 }
 
-/** For the `skip` of a test: what is missing on this machine, as a sentence, or false where nothing is. */
-export function skipWithout(packages: Readonly<Record<string, string>>): string | false {
+/**
+ * For the `skip` of a test: what is missing on this machine, as a sentence, or false where nothing is. `packages`: of each
+ * program the one of `source` that has it.
+ */
+export function skipWithout(
+  packages: Readonly<Record<string, string>>,
+  source = 'Debian',
+): string | false {
   const missing = Object.entries(packages).filter(([program]) => !isInstalled(program))
   if (missing.length === 0) return false
   return missing
-    .map(([program, debian]) => `${program} is not installed (Debian package ${debian})`)
+    .map(([program, name]) => `${program} is not installed (${source} package ${name})`)
     .join(', ')
 }
 
