@@ -257,3 +257,27 @@ await proxyTest('an answer with a bad chunk is cut where it went wrong', async (
   await client.until(() => client.ended || client.closed, 'the cut')
   t.notMatch(client.text, '0\r\n\r\n')
 })
+
+const HINTS = 'HTTP/1.1 103 Early Hints\r\n\r\n'
+
+await proxyTest(
+  'interim answers pass, 32 of them at once; without an end they are 502',
+  async (t, lab) => {
+    const deployment = await lab.deployment()
+    const proxy = await lab.forOne(deployment)
+    const client = await lab.client(proxy)
+    await client.send(get())
+    const upstream = await deployment.next()
+    await upstream.readHead()
+    await upstream.send(HINTS.repeat(32) + ok())
+    await client.read(HINTS.repeat(32))
+    t.equal((await readAnswer(client)).status, 200)
+    await client.send(get())
+    await upstream.readHead()
+    await upstream.send(HINTS.repeat(1_000))
+    const passed = await client.read('HTTP/1.1 502 Bad Gateway\r\n')
+    t.ok(passed.split(HINTS).length - 1 >= 32)
+    t.ok(passed.split(HINTS).length - 1 < 100)
+    await upstream.until(() => upstream.ended || upstream.closed, 'the close')
+  },
+)

@@ -32,6 +32,13 @@ export const ANSWER_MALFORMED = 3
 
 const EMPTY = Buffer.alloc(0)
 
+/**
+ * Interim answers (1xx) of one call: so many, and one a second. Each costs the deployment next to nothing, and 64 KiB of
+ * them cost us 8 ms in which nobody else is served.
+ */
+const INTERIM_BURST = 32
+const INTERIM_MS = 1_000
+
 export class Http1UpstreamCall implements UpstreamCall {
   readonly mayRefuse = false
   /** Whether the head of the answer is on its way: from then on the client can be told nothing else. */
@@ -58,6 +65,9 @@ export class Http1UpstreamCall implements UpstreamCall {
   #webSocketKey = ''
   /** Bytes of an unfinished head. */
   #partial: Buffer | undefined
+  #interims = 0
+  /** When the first of them came. */
+  #interimsSince = 0
   #lender: Lender = OWN_MEMORY
 
   constructor(context: WorkerContext, call: AnsweredCall) {
@@ -77,6 +87,7 @@ export class Http1UpstreamCall implements UpstreamCall {
     this.#switched = false
     this.#webSocketKey = ''
     this.#partial = undefined
+    this.#interims = 0
     return this
   }
 
@@ -185,10 +196,7 @@ export class Http1UpstreamCall implements UpstreamCall {
     const answer = this.#answer
     answer.takeHead(head)
     if (opensTunnel(this.#request.method, head.status)) return this.#switch(head)
-    if (head.status < 200) {
-      this.#call.answerInterim(answer)
-      return true
-    }
+    if (head.status < 200) return this.#takeInterim(answer)
     this.begun = true
     this.#body.begin(head.kind, head.length)
     this.done = this.#body.done
@@ -196,6 +204,16 @@ export class Http1UpstreamCall implements UpstreamCall {
       head.kind !== BODY_UNTIL_CLOSE &&
       (head.minor === 1 ? !head.connection.close : head.connection.keepAlive)
     this.#call.answerBegins(answer)
+    return true
+  }
+
+  /** False where there are so many that they are nothing but a flood. */
+  #takeInterim(answer: CallAnswer): boolean {
+    const now = this.#context.clock.monotonic()
+    if (this.#interims === 0) this.#interimsSince = now
+    this.#interims++
+    if (this.#interims > INTERIM_BURST + (now - this.#interimsSince) / INTERIM_MS) return false
+    this.#call.answerInterim(answer)
     return true
   }
 
