@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { HandleReader, SocketHandle } from '../../runtime/socket-handle.ts'
 import type { Lender } from './outbox.ts'
-import type { ReadBuffers } from './read-buffers.ts'
+import { LONG_READ_BYTES, type ReadBuffers } from './read-buffers.ts'
 
 /** Whose socket it is. An object and no function: a closure more would be 90 bytes of each idle connection. */
 export interface Receiver {
@@ -24,6 +24,8 @@ export class Inbox implements Lender, HandleReader {
   /** Whether a write still needs what is in the buffer. */
   #lent = false
   #paused = false
+  /** Whether it has had its part of this turn. */
+  #resting = false
 
   constructor(buffers: ReadBuffers, receiver: Receiver) {
     this.#buffers = buffers
@@ -54,9 +56,11 @@ export class Inbox implements Lender, HandleReader {
   /** For the handle alone. */
   take(length: number): Buffer | undefined {
     const buffer = this.#buffer
+    const full = length === buffer.length
     if (!this.#receiver.received(buffer, length)) this.#paused = true
-    if (this.#paused || this.#lent) this.#handle?.stop()
-    if (length === buffer.length && buffer === this.#buffers.shared && !this.#small) {
+    if (length >= LONG_READ_BYTES && !this.#paused && !this.#lent) this.#readLong(full)
+    if (this.#paused || this.#lent || this.#resting) this.#handle?.stop()
+    if (full && buffer === this.#buffers.shared && !this.#small) {
       this.#sated = false
       this.#buffer = this.#buffers.take() ?? buffer
     } else if (this.#sated && !this.#lent) this.#giveBack()
@@ -89,8 +93,21 @@ export class Inbox implements Lender, HandleReader {
     this.#startOrStop()
   }
 
+  /** Behind a full read libuv would read on, up to 32 times, before it looks at another socket: megabytes of one flood. */
+  #readLong(full: boolean): void {
+    this.#resting = this.#buffers.crowded() || full
+    if (this.#resting) this.#buffers.rest(this)
+  }
+
+  /** For the buffers alone: the others have had their part, too. */
+  nextTurn(): void {
+    if (!this.#resting) return
+    this.#resting = false
+    this.#startOrStop()
+  }
+
   #startOrStop(): void {
-    const rest = this.#paused || this.#lent
+    const rest = this.#paused || this.#lent || this.#resting
     if (this.#handle !== undefined) {
       if (rest) this.#handle.stop()
       else this.#handle.start()
@@ -114,6 +131,7 @@ export class Inbox implements Lender, HandleReader {
 
   /** The socket is closed. */
   close(): void {
+    this.#resting = false
     if (this.#lent) {
       // Its write is cancelled, but who knows when.
       this.#buffers.drop()

@@ -9,6 +9,18 @@ const SHARED_BYTES = 64 * 1024
 const LARGE_BYTES = 256 * 1024
 /** 16 MiB a worker; who comes when all are given out goes on with the shared one. */
 const MAX_LARGE = 64
+/** A read of so much is one of many. */
+export const LONG_READ_BYTES = 16 * 1024
+/**
+ * Whoever sends less is read in every turn: so the connections of a flood wait for each other, and nobody else for all of
+ * them. In the smallest chunks, 64 KiB take 2.4 ms.
+ */
+const LONG_READS_A_TURN = 8
+
+/** Who reads no more in this turn of the event loop. */
+export interface Resting {
+  nextTurn(): void
+}
 
 export class ReadBuffers {
   readonly shared: Buffer = Buffer.allocUnsafeSlow(SHARED_BYTES)
@@ -16,6 +28,9 @@ export class ReadBuffers {
   #given = 0
   /** Whether memory is short. */
   #shrunk = false
+  readonly #resting: Resting[] = []
+  /** Of this turn. */
+  #longReads = 0
 
   /** A buffer for one connection alone, or undefined where there are too many. */
   take(): Buffer | undefined {
@@ -34,6 +49,24 @@ export class ReadBuffers {
   shrink(on: boolean): void {
     this.#shrunk = on
     this.#free.length = 0
+  }
+
+  /** Counts one more long read of this turn; whether there are as many as there may be. */
+  crowded(): boolean {
+    if (this.#longReads === 0 && this.#resting.length === 0) setImmediate(this.#nextTurn)
+    this.#longReads++
+    return this.#longReads > LONG_READS_A_TURN
+  }
+
+  /** `who`, behind a long read, reads on in a later turn, when those before it had theirs. */
+  rest(who: Resting): void {
+    this.#resting.push(who)
+  }
+
+  readonly #nextTurn = (): void => {
+    this.#longReads = 0
+    for (const who of this.#resting.splice(0, LONG_READS_A_TURN)) who.nextTurn()
+    if (this.#resting.length > 0) setImmediate(this.#nextTurn)
   }
 
   /** It is lost: somebody may still use it. */

@@ -4,7 +4,7 @@ import { duplexPair } from 'node:stream'
 import { test } from 'tap'
 import { Inbox } from '../../../../src/proxy/wire/inbox.ts'
 import { ReadBuffers } from '../../../../src/proxy/wire/read-buffers.ts'
-import { SocketHandle } from '../../../../src/runtime/socket-handle.ts'
+import { type HandleReader, SocketHandle } from '../../../../src/runtime/socket-handle.ts'
 import { socketPair } from '../../../support/socket-pair.ts'
 
 /** Calls `look` for each arrival until it returns true. */
@@ -143,4 +143,59 @@ await test('there is a limit to large buffers', t => {
   buffers.drop()
   t.not(buffers.take(), undefined)
   t.end()
+})
+
+/** A handle whose reads the test makes. */
+class FakeHandle {
+  reading = false
+  reader: HandleReader | undefined
+
+  readInto(_buffer: Buffer, reader: HandleReader): void {
+    this.reader = reader
+  }
+
+  start(): void {
+    this.reading = true
+  }
+
+  stop(): void {
+    this.reading = false
+  }
+}
+
+const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+await test('who fills a read waits for the next turn, and many of them for their turn', async t => {
+  const buffers = new ReadBuffers()
+  const { near } = await socketPair(t)
+  const all = Array.from({ length: 20 }, () => {
+    const handle = new FakeHandle()
+    const inbox = new Inbox(buffers, { received: () => true })
+    inbox.attach(near, handle as unknown as SocketHandle)
+    return { handle, inbox }
+  })
+  const reading = (): number => all.filter(({ handle }) => handle.reading).length
+  t.equal(reading(), 20)
+  all[0]?.handle.reader?.take(100)
+  t.equal(reading(), 20, 'a small read is followed by the next one')
+  for (const { handle } of all) handle.reader?.take(buffers.shared.length)
+  t.equal(reading(), 0)
+  // What its owner does meanwhile is not undone, and does not bring its turn nearer.
+  all[0]?.inbox.pause()
+  all[1]?.inbox.resume()
+  all[2]?.inbox.close()
+  t.equal(reading(), 0)
+  await nextTurn()
+  t.equal(reading(), 6, 'eight were due, of which one is paused and one is closed')
+  await nextTurn()
+  t.equal(reading(), 14)
+  await nextTurn()
+  t.equal(reading(), 18)
+  all[0]?.inbox.resume()
+  t.equal(reading(), 19)
+  await nextTurn()
+  for (const { handle } of all.slice(3, 14)) handle.reader?.take(20_000)
+  t.equal(reading(), 16, 'of eleven long reads that are not full, three wait')
+  await nextTurn()
+  t.equal(reading(), 19)
 })
