@@ -106,6 +106,8 @@ export const ERRORS = {
   id_conflict: { source: 'mixer', http: 409, grpc: 6, flag: 'DUP', title: 'this id was used before, for something else' },
   host_not_allowed: { source: 'proxy', http: 403, grpc: 7, flag: 'HOST', title: 'the admin server does not answer to this name or page' },
   configuration_refused: { source: 'proxy', http: 422, grpc: 9, flag: 'CFG', title: 'the configuration is refused; the old one stays in force' },
+  profile_in_progress: { source: 'proxy', http: 409, grpc: 9, flag: 'BUSY', title: 'another profile is being taken; one at a time' },
+  profile_failed: { source: 'proxy', http: 503, grpc: 14, flag: 'BUSY', title: 'the profile cannot be taken' },
   ledger_unavailable: { source: 'mixer', http: 503, grpc: 14, flag: 'LEDGER', title: 'the ledger cannot be written at the moment' },
 } as const satisfies Record<string, ErrorSpec>
 

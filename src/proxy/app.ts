@@ -28,6 +28,7 @@ import type { MetricReader } from './primary/metric-tables.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
 import { type PreparedWorkers, workerEntry } from './primary/prepared-workers.ts'
 import { PrimaryTls } from './primary/primary-tls.ts'
+import { ProfileDesk } from './primary/profile-desk.ts'
 import { proxyStateReaders } from './primary/proxy-state-metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { type Enforced, Reloader } from './primary/reloader.ts'
@@ -93,6 +94,7 @@ class ProxyPrimary {
   readonly #adminRefusals: AdminRefusals
   readonly #logLevel: LogLevel
   readonly #drains: TenantDrainDesk
+  readonly #profiles = new ProfileDesk(() => this.#pool)
   readonly #openConnections = new ConnectionQuestions(() => this.#pool)
   readonly #keyExpiry: ApiKeyExpiry
   readonly #keyUses = new ApiKeyUses({ clock: systemClock, text: id => this.#store.text(id) })
@@ -367,6 +369,7 @@ class ProxyPrimary {
       workerStart: () => this.#workerStart(),
       onReady: (slot, producer) => this.#shipper.claim(slot, producer),
       onReport: (slot, report) => this.#record(slot, report),
+      onProfilePiece: (asked, piece) => this.#profiles.answered(asked, piece),
       onConnections: (asked, list) => this.#openConnections.answered(asked, list),
       onQuotaAsks: (slot, asks) => this.#quotas.ask(slot, asks),
       onGone: slot => this.#gone(slot),
@@ -401,6 +404,7 @@ class ProxyPrimary {
       logLevel: this.#logLevel,
       drains: this.#drains,
       openConnections: this.#openConnections,
+      profiles: this.#profiles,
       reload: async () => this.#reloader.reload('admin'),
       drain: () => {
         if (this.#phase !== 'draining') this.#stop('admin')
@@ -425,6 +429,7 @@ class ProxyPrimary {
 
   #gone(slot: number): void {
     this.#live.forget(slot)
+    this.#profiles.gone(slot)
     this.#workerMetrics.forget(slot)
     this.#shipper.workerGone(slot)
   }

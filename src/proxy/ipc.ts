@@ -8,12 +8,14 @@ import type { ErrorCode } from '../core/errors.ts'
 import type { CodeClass, Routability } from '../core/routability.ts'
 import type { LogLevelName } from '../runtime/logger.ts'
 import type { ProcessFigures } from '../runtime/process-figures.ts'
+import type { ProfileRequest } from '../runtime/profile.ts'
 import type { Place } from './listener/listening-socket.ts'
 import type { TlsMaterial } from './listener/tls-material.ts'
 import type { TicketSecrets } from './listener/tls-tickets.ts'
 import type { OverloadStep, Resource } from './overload/load-monitor.ts'
 import type { ShedReason } from './overload/tenant-share.ts'
 import type { ConnectionList } from './worker/connection-list.ts'
+import type { ProfilePiece } from './worker/profile-source.ts'
 import type { TenantDrain } from './worker/tenant-drains.ts'
 
 /** What the primary tells a worker of the configuration once and for all; the tenants come by themselves. */
@@ -95,6 +97,10 @@ export type OperatorOrder =
       readonly tenant: string
       readonly limit: number
     }
+  | { readonly kind: 'profile'; readonly id: number; readonly request: ProfileRequest }
+  /** Answered by `profile-piece`. */
+  | { readonly kind: 'profile-next'; readonly id: number }
+  | { readonly kind: 'profile-end'; readonly id: number }
   /** Of the log of the worker, from now on. */
   | { readonly kind: 'log-level'; readonly level: LogLevelName }
 
@@ -135,6 +141,7 @@ export type WorkerMessage =
   | { readonly kind: 'unlisten'; readonly place: Place }
   /** `id` is that of the question. */
   | ({ readonly kind: 'connections'; readonly id: number } & ConnectionList)
+  | { readonly kind: 'profile-piece'; readonly id: number; readonly piece: ProfilePiece }
   | WorkerReport
 
 /** A worker asks the mixer for a part of a quota. */

@@ -15,6 +15,8 @@ import type { LiveState } from './live-state.ts'
 import type { LogLevel } from './log-level.ts'
 import { logLevelRoutes } from './log-level-routes.ts'
 import type { ProxyMetrics } from './metrics.ts'
+import type { ProfileDesk } from './profile-desk.ts'
+import { profileRoutes } from './profile-routes.ts'
 import type { QuotaRelay, QuotaState } from './quota-relay.ts'
 import type { ReloadResult } from './reloader.ts'
 import type { TenantDrainDesk } from './tenant-drain-desk.ts'
@@ -39,6 +41,7 @@ export interface AdminSources {
   readonly logLevel: LogLevel
   readonly drains: TenantDrainDesk
   readonly openConnections: ConnectionQuestions
+  readonly profiles: ProfileDesk
   readonly reload: () => Promise<ReloadResult>
   readonly drain: () => void
 }
@@ -58,6 +61,7 @@ export function adminRoutes(sources: AdminSources): AdminRoute[] {
     ...connectionRoutes(sources),
     ...tenantDrainRoutes(sources),
     ...logLevelRoutes(sources.logLevel),
+    ...profileRoutes(sources.profiles),
     post('/reload', async () => reload(sources)),
     post('/drain', () => {
       sources.drain()

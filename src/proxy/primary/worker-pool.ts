@@ -13,6 +13,7 @@ import type {
   WorkerReport,
 } from '../ipc.ts'
 import type { ConnectionList } from '../worker/connection-list.ts'
+import type { ProfilePiece } from '../worker/profile-source.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
 import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
 import { SlotAnswers } from './slot-answers.ts'
@@ -53,6 +54,7 @@ export interface WorkerPoolOptions {
   readonly onReady: (slot: number, producer: string) => void
   readonly onReport: (slot: number, report: WorkerReport) => void
   /** `asked` names the question of `list-connections`. */
+  readonly onProfilePiece: (asked: number, piece: ProfilePiece) => void
   readonly onConnections: (asked: number, list: ConnectionList) => void
   /** Answered by `send`. */
   readonly onQuotaAsks: (slot: number, asks: readonly QuotaAsk[]) => void
@@ -274,6 +276,9 @@ export class WorkerPool {
         this.#bound = message.bound ?? this.#bound
         if (message.generation === this.#applyingGeneration)
           this.#applying.answer(slot, message.problems)
+        return
+      case 'profile-piece':
+        this.#options.onProfilePiece(message.id, message.piece)
         return
       case 'connections':
         this.#options.onConnections(message.id, message)

@@ -5,6 +5,7 @@ import { systemClock } from '../../runtime/clock.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import type { OperatorOrder, PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import { PrimarySockets } from './primary-sockets.ts'
+import { ProfileSource } from './profile-source.ts'
 import { Worker } from './worker.ts'
 
 /** It has been told its configuration, and waits for its tenants. */
@@ -14,6 +15,7 @@ let logger: Logger | undefined
 let worker: Worker | undefined
 let taken: Promise<void> = Promise.resolve()
 const primary = process.ppid
+const profiles = new ProfileSource()
 const MANY_TENANTS = 5_000
 /** Addresses that are told of after a change: they are for the log, and there may be one a tenant. */
 const MOST_TOLD = 100
@@ -147,6 +149,15 @@ function obey(order: OperatorOrder): void {
     case 'list-connections':
       void listConnections(order)
       return
+    case 'profile':
+      profiles.begin(order.id, order.request)
+      return
+    case 'profile-next':
+      void sendPiece(order.id)
+      return
+    case 'profile-end':
+      profiles.end(order.id)
+      return
     case 'log-level':
       if (logger !== undefined) logger.level = order.level
   }
@@ -159,6 +170,10 @@ async function listConnections({
 }: Extract<OperatorOrder, { kind: 'list-connections' }>): Promise<void> {
   const list = await worker?.connectionsOf(tenant, limit)
   if (list !== undefined) send({ kind: 'connections', id, ...list })
+}
+
+async function sendPiece(id: number): Promise<void> {
+  send({ kind: 'profile-piece', id, piece: await profiles.next(id) })
 }
 
 async function drain(): Promise<void> {
