@@ -1,5 +1,6 @@
 /** Clients that take too long, and the end of a worker. */
 
+import { answering } from '../support/manual-deployment.ts'
 import { connectPeer } from '../support/peer.ts'
 import { codeOf, eventually, get, ok, post, proxyTest, readAnswer } from '../support/proxy-lab.ts'
 
@@ -20,6 +21,25 @@ await proxyTest(
     t.equal(codeOf(body), 'header_timeout')
     await client.readToEnd()
     t.equal(proxy.rejected('header_timeout'), 1)
+  },
+)
+
+await proxyTest(
+  'a worker that was busy for longer than a timeout hears who has spoken meanwhile',
+  async (t, lab) => {
+    const deployment = await lab.deployment({ serve: answering(ok()) })
+    const timeouts = { detect: '100ms', header: '100ms' }
+    const proxy = await lab.forOne(deployment, { timeouts })
+    const [silent, half] = [await lab.client(proxy), await lab.client(proxy)]
+    await half.send('GET / HTTP/1.1\r\n')
+    // The proxy has accepted both, and runs in this process: one turn of ours is one of its own.
+    await eventually(() => proxy.worker.openConnections === 2)
+    silent.socket.write(get())
+    half.socket.write('host: acme.test\r\n\r\n')
+    const until = performance.now() + 400
+    while (performance.now() < until);
+    t.equal((await readAnswer(silent)).status, 200, 'it is not taken for TCP')
+    t.equal((await readAnswer(half)).status, 200, 'nor is this one late')
   },
 )
 

@@ -136,7 +136,7 @@ export class Worker {
       this.#listeners.drain()
       return { reason: 'listen', problems }
     }
-    const { wheel, clock } = this.#context
+    const { clock } = this.#context
     const ports = (): ReadonlySet<number> => this.#listeners.ports
     const load = new LoadWatch(this.#context, { tickMs: TICK_MS, workers: this.#workers, ports })
     this.#load = load
@@ -144,13 +144,19 @@ export class Worker {
     this.#intervals.push(
       setInterval(() => {
         clock.synchronize()
-        const now = clock.monotonic()
-        load.look(now)
-        wheel.advance(now)
+        load.look(clock.monotonic())
+        // Timers come first in a turn of the loop. After a long one a peer that has spoken in time is heard before it is late.
+        setImmediate(this.#expireTimers)
       }, TICK_MS),
       setInterval(() => this.reportNow(), REPORT_MS),
     )
     return { bound: this.#listeners.bound }
+  }
+
+  readonly #expireTimers = (): void => {
+    const { clock, wheel } = this.#context
+    clock.synchronize()
+    wheel.advance(clock.monotonic())
   }
 
   /**
@@ -307,6 +313,8 @@ export class Worker {
     const { clock } = this.#context
     while (this.#listeners.connections.size > 0 && clock.monotonic() < deadline)
       await new Promise(resolve => setTimeout(resolve, TICK_MS))
+    // Timers come first in a turn of the loop: a client that has spoken in time is heard before anybody is cut.
+    await nextTurn()
   }
 
   /** Ends everything at once; reports a last time. */
