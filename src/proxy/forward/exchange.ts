@@ -174,7 +174,7 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   #awaitTurn(verdict: RoutedVerdict): void {
     const { config, runtimes } = this.#caller.context
     this.#account.belongsTo(verdict)
-    const entry = this.#turn.enter(runtimes.of(verdict.tenant))
+    const entry = this.#turn.enter(verdict, runtimes.of(verdict.tenant))
     if (entry === 'admitted') this.#admit(verdict)
     else if (entry === 'shed') this.#refuse('overloaded', this.#caller.context.overload.comeAgain)
     else {
@@ -183,11 +183,8 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
     }
   }
 
-  turnCame(): void {
-    // Its tenant may be another one, or none, by now.
-    const verdict = routeCall(this.#caller, this.request)
-    if (verdict.kind === 'refused') this.#refuseRouted(verdict)
-    else this.#admit(verdict)
+  turnCame(verdict: RoutedVerdict): void {
+    this.#admit(verdict)
     this.#caller.pump()
   }
 
