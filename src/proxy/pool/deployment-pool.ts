@@ -94,11 +94,12 @@ export class DeploymentPool implements TimerOwner {
       panic: policy.panic,
       random: context.random,
       panicChanged: panicking =>
-        context.logger.warn({ tenant, panicking }, 'panic threshold of a deployment passed'),
+        context.tenantLog.warn(tenant, { panicking }, 'panic threshold of a deployment passed'),
     })
     this.#queue = new WaitQueue(policy.queue.calls)
     this.#retries = new RetryBudget(policy.retries)
     this.#endpoints = new EndpointSet(deployment.endpoints, {
+      tenant,
       names: context.names,
       clock: context.clock,
       make: (url, address) => this.#makeEndpoint(url, address),
@@ -451,11 +452,8 @@ export class DeploymentPool implements TimerOwner {
   }
 
   #logEjection({ authority, host }: Endpoint, ms: number): void {
-    const { logger } = this.#context
-    logger.warn(
-      { tenant: this.#tenant, endpoint: authority, address: host, ms },
-      'endpoint ejected',
-    )
+    const fields = { endpoint: authority, address: host, ms }
+    this.#context.tenantLog.warn(this.#tenant, fields, 'endpoint ejected')
   }
 
   #endpointsChanged(): void {

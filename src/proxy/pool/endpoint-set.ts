@@ -8,6 +8,7 @@ import type { NameResolver, NameWatch } from '../../runtime/names/name-resolver.
 import { type Endpoint, nameIn } from './endpoint.ts'
 
 export interface EndpointSetDeps {
+  readonly tenant: string
   /** Only asked where a URL has a name in it. */
   readonly names: Pick<NameResolver, 'watch'>
   readonly clock: Pick<Clock, 'monotonic'>
@@ -74,15 +75,19 @@ export class EndpointSet {
     if (isIP(name) !== 0) return { url, watch: undefined, endpoints: [this.#deps.make(url, name)] }
     const source: Source = {
       url,
-      watch: this.#deps.names.watch(name, addresses => {
-        const first = source.endpoints.length === 0
-        const added = this.#lead(source, addresses)
-        const now = this.#deps.clock.monotonic()
-        // Where there was none before there is nobody to take the calls meanwhile.
-        if (!first) for (const { health } of added) health.warmUp(now)
-        this.#gather()
-        this.#deps.changed()
-      }),
+      watch: this.#deps.names.watch(
+        name,
+        addresses => {
+          const first = source.endpoints.length === 0
+          const added = this.#lead(source, addresses)
+          const now = this.#deps.clock.monotonic()
+          // Where there was none before there is nobody to take the calls meanwhile.
+          if (!first) for (const { health } of added) health.warmUp(now)
+          this.#gather()
+          this.#deps.changed()
+        },
+        this.#deps.tenant,
+      ),
       endpoints: [],
     }
     return source

@@ -11,6 +11,8 @@ type HealthConfig = NonNullable<DeploymentConfig['health']>
 const FIRST_ROUND_MS = 1_000
 /** Rounds are so much shorter or longer than the interval: workers that began together come apart. */
 const JITTER = 0.1
+/** Of one tenant, however many endpoints it has: each takes a connection, and where it hangs for all of `timeout`. */
+const CHECKS_AT_ONCE = 16
 
 export interface HealthCheckerOptions {
   readonly tenant: string
@@ -40,28 +42,35 @@ export class HealthChecker implements TimerOwner {
   async #round(): Promise<void> {
     const { clock, random } = this.#context
     const began = clock.monotonic()
-    await Promise.all(this.#options.endpoints().map(endpoint => this.#check(endpoint)))
+    const due = this.#options.endpoints().values()
+    await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, () => this.#checkAll(due)))
     if (this.#closed) return
     clock.refresh()
     const interval = this.#options.health.interval * (1 - JITTER + 2 * JITTER * random())
     this.#wait(Math.max(0, began + interval - clock.monotonic()))
   }
 
+  /** One after the other, of what others have not taken yet. */
+  async #checkAll(due: Iterable<Endpoint>): Promise<void> {
+    for (const endpoint of due) {
+      if (this.#closed) return
+      if (!endpoint.retired) await this.#check(endpoint)
+    }
+  }
+
   async #check(endpoint: Endpoint): Promise<void> {
     const { health, tenant } = this.#options
     const passed = await probe(endpoint, health)
     if (this.#closed) return
-    const { clock, logger } = this.#context
+    const { clock, tenantLog } = this.#context
     clock.refresh()
     const before = endpoint.health.passesChecks
     endpoint.health.checked(passed, health, clock.monotonic())
     const healthy = endpoint.health.passesChecks
     if (before === healthy) return
     const { authority, host } = endpoint
-    logger.warn(
-      { tenant, endpoint: authority, address: host, healthy },
-      'health of an endpoint changed',
-    )
+    const fields = { endpoint: authority, address: host, healthy }
+    tenantLog.warn(tenant, fields, 'health of an endpoint changed')
   }
 
   #wait(ms: number): void {

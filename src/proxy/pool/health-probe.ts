@@ -2,6 +2,7 @@
  * One active check of one endpoint, over a connection of its own: a TCP or TLS handshake, or a request by the version of
  * HTTP that the endpoint speaks.
  */
+import type { Socket } from 'node:net'
 import { type buildConnector, Client } from 'undici'
 import { grpcStatusOf, isGrpc } from '../../codec/grpc.ts'
 import {
@@ -15,6 +16,8 @@ import type { Endpoint } from './endpoint.ts'
 import { askHttp2 } from './http2-probe.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
+/** Interim answers (1xx) that a check reads. */
+const MAX_INTERIM = 8
 const GRPC_OK = 0
 
 /** Whether it answers `GET path` with 2xx or 3xx within `timeoutMs`. Never rejects. */
@@ -58,21 +61,33 @@ export async function servesGrpc(
 }
 
 async function answersHttp1(endpoint: Endpoint, path: string, timeoutMs: number): Promise<boolean> {
+  // A connection or handshake that hangs is not the client's yet, and would outlive it.
+  const sockets: Socket[] = []
   // The name in the URL becomes `Host`; what we connect to is the address, as calls do.
   const client = new Client(`${endpoint.tls ? 'https' : 'http'}://${endpoint.authority}`, {
-    connect: (_options, callback) => give(endpoint, callback),
+    connect: (_options, callback) => {
+      sockets.push(give(endpoint, callback))
+    },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
   })
+  // A signal of the request would be heard once there is a connection, which may be never.
+  const giveUp = (): void => void client.destroy().catch(() => {})
+  const timer = setTimeout(giveUp, timeoutMs)
+  let interims = 0
+  const onInfo = (): void => {
+    if (++interims > MAX_INTERIM) giveUp()
+  }
   try {
-    const signal = AbortSignal.timeout(timeoutMs)
-    const { statusCode, body } = await client.request({ path, method: 'GET', signal })
+    const { statusCode, body } = await client.request({ path, method: 'GET', onInfo })
     await body.dump({ limit: MAX_BODY_BYTES })
     return isWell(statusCode)
   } catch {
     return false
   } finally {
-    void client.destroy().catch(() => {})
+    clearTimeout(timer)
+    giveUp()
+    for (const socket of sockets) socket.destroy()
   }
 }
 
@@ -94,12 +109,15 @@ export async function acceptsConnection(endpoint: Endpoint, timeoutMs: number): 
   return connected
 }
 
-function give(endpoint: Endpoint, callback: buildConnector.Callback): void {
+function give(endpoint: Endpoint, callback: buildConnector.Callback): Socket {
   const socket = dial(endpoint, { allowHalfOpen: false })
   const failed = (error: Error): void => callback(error, null)
   socket.once('error', failed)
+  // Of one that is given up before it was ready.
+  socket.on('error', () => {})
   socket.once(readyEvent(endpoint), () => {
     socket.off('error', failed)
     callback(null, socket)
   })
+  return socket
 }

@@ -22,6 +22,7 @@ import type { HandshakeTurns } from '../listener/handshake-turns.ts'
 import type { SocketSource } from '../listener/listening-socket.ts'
 import type { ListenerNames } from '../metering/listener-names.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
+import type { TenantLog } from '../metering/tenant-log.ts'
 import type { UsageMeter } from '../metering/usage-meter.ts'
 import type { WorkerStats } from '../metering/worker-stats.ts'
 import type { Overload } from '../overload/overload.ts'
@@ -35,6 +36,8 @@ export interface WorkerContext {
   readonly config: WorkerConfig
   readonly clock: TurnClock
   readonly logger: Logger
+  /** For what happens to one tenant. */
+  readonly tenantLog: TenantLog
   readonly sockets: SocketSource | undefined
   /** Driven by the worker; its clock is `clock.monotonic()`. */
   readonly wheel: TimerWheel

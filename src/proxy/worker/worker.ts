@@ -40,6 +40,7 @@ import type { TlsMaterial } from '../listener/tls-material.ts'
 import type { TicketSecrets } from '../listener/tls-tickets.ts'
 import { ListenerNames } from '../metering/listener-names.ts'
 import { OperationMatcher } from '../metering/operations.ts'
+import { TenantLog, TOO_MANY_ADDRESSES } from '../metering/tenant-log.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
 import { type DirectorySwap, TenantDirectory } from '../tenant/directory.ts'
@@ -384,18 +385,21 @@ function createContext(
   const turnWrites = new TurnWrites(journal)
   const behindTurn = nextTurnOf(clock, turnWrites)
   const wheel = new TimerWheel(clock.monotonic())
-  const tooMany = (name: string, count: number): void =>
-    logger.warn({ name, count, used: MAX_ADDRESSES }, 'a name has more addresses than are used')
+  const stats = new WorkerStats(listenerNames.all)
+  const tenantLog = new TenantLog({ logger, clock, stats })
+  const tooMany = (tenant: string, name: string, count: number): void =>
+    tenantLog.warn(tenant, { name, count, used: MAX_ADDRESSES }, TOO_MANY_ADDRESSES)
   const context: WorkerContext = {
     sockets,
     config,
     clock,
     logger,
+    tenantLog,
     wheel,
     random,
     names: new NameResolver({ lookup, clock, wheel, random, tooMany }),
     meter,
-    stats: new WorkerStats(listenerNames.all),
+    stats,
     listenerNames,
     operations: new OperationMatcher(config.service.operations, meter.other),
     authenticator: new Authenticator({

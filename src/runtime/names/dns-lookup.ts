@@ -4,6 +4,7 @@
  */
 import { promises as dns, type RecordWithTtl } from 'node:dns'
 import { isNameUnknown } from '../node-errors.ts'
+import { FairTurns } from './fair-turns.ts'
 
 export type NameAnswer =
   | {
@@ -19,8 +20,11 @@ export type NameAnswer =
   | { readonly kind: 'down' }
 
 export interface NameLookup {
-  /** `askSystem`: also where DNS does not answer. Never rejects. */
-  find(name: string, askSystem: boolean): Promise<NameAnswer>
+  /**
+   * `askSystem`: also where DNS does not answer. `owner`: whose name it is, if anybody's; the names of one owner that take long keep
+   * those of others waiting for nothing. Never rejects.
+   */
+  find(name: string, askSystem: boolean, owner?: string): Promise<NameAnswer>
   close(): void
 }
 
@@ -39,8 +43,16 @@ const TRIES = 2
 const MIN_TTL_MS = 1_000
 const MAX_TTL_MS = 5 * 60_000
 const SYSTEM_TTL_MS = 30_000
-/** Of the four threads that libuv has for files, too: a system resolver without its server takes one for many seconds. */
-const MAX_SYSTEM_LOOKUPS = 2
+/** Whoever takes longer may take very long: DNS is gone for it. */
+const SLOW_MS = 1_000
+/**
+ * Places of the four threads that libuv has for files, too: a system resolver without its server takes one for many seconds.
+ */
+const SYSTEM_TURNS = { places: 2, each: 1, slowMs: SLOW_MS }
+/** Questions under way; each takes a few hundred bytes and a timer. */
+const DNS_TURNS = { places: 256, each: 16, slowMs: SLOW_MS }
+
+const now = (): number => performance.now()
 
 const UNKNOWN: NameAnswer = { kind: 'unknown' }
 const DOWN: NameAnswer = { kind: 'down' }
@@ -48,22 +60,24 @@ const DOWN: NameAnswer = { kind: 'down' }
 export class DnsLookup implements NameLookup {
   readonly #resolver: dns.Resolver
   readonly #system: (name: string) => Promise<string[]>
-  #systemLookups = 0
-  /** Who waits for another one's lookup to end, in order; at most one a name that is watched. */
-  readonly #waiting: (() => void)[] = []
+  /** At most one a name that is watched waits. */
+  readonly #systemTurns: FairTurns
+  readonly #dnsTurns: FairTurns
 
   constructor({ servers, timeoutMs = TIMEOUT_MS, system = lookUp }: DnsLookupOptions = {}) {
     this.#resolver = new dns.Resolver({ timeout: timeoutMs, tries: TRIES })
     if (servers !== undefined) this.#resolver.setServers(servers)
     this.#system = system
+    this.#systemTurns = new FairTurns({ ...SYSTEM_TURNS, now })
+    this.#dnsTurns = new FairTurns({ ...DNS_TURNS, now })
   }
 
-  async find(name: string, askSystem: boolean): Promise<NameAnswer> {
+  async find(name: string, askSystem: boolean, owner = name): Promise<NameAnswer> {
     // RFC 6761 §6.3: such names are never sent to a server.
-    if (/(^|\.)localhost\.?$/i.test(name)) return this.#askSystem(name)
-    const answer = await this.#ask(name)
+    if (/(^|\.)localhost\.?$/i.test(name)) return this.#askSystem(name, owner)
+    const answer = await this.#dnsTurns.take(owner, () => this.#ask(name))
     if (answer.kind === 'found' || (answer.kind === 'down' && !askSystem)) return answer
-    const system = await this.#askSystem(name)
+    const system = await this.#askSystem(name, owner)
     return answer.kind === 'down' && system.kind === 'unknown' ? DOWN : system
   }
 
@@ -79,20 +93,15 @@ export class DnsLookup implements NameLookup {
       : ipv4
   }
 
-  async #askSystem(name: string): Promise<NameAnswer> {
-    if (this.#systemLookups < MAX_SYSTEM_LOOKUPS) this.#systemLookups++
-    // Who ends a lookup hands its place on.
-    else await new Promise<void>(resolve => this.#waiting.push(resolve))
-    try {
-      const addresses = await this.#system(name)
-      return { kind: 'found', addresses, ttlMs: SYSTEM_TTL_MS, fromSystem: true }
-    } catch (error) {
-      return isNameUnknown(error) ? UNKNOWN : DOWN
-    } finally {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#systemLookups--
-      else next()
-    }
+  #askSystem(name: string, owner: string): Promise<NameAnswer> {
+    return this.#systemTurns.take(owner, async () => {
+      try {
+        const addresses = await this.#system(name)
+        return { kind: 'found', addresses, ttlMs: SYSTEM_TTL_MS, fromSystem: true }
+      } catch (error) {
+        return isNameUnknown(error) ? UNKNOWN : DOWN
+      }
+    })
   }
 }
 

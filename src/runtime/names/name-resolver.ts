@@ -19,8 +19,8 @@ export interface NameResolverDeps {
   readonly wheel: TimerWheel
   /** 0 up to, and without, 1. */
   readonly random: () => number
-  /** Told of each answer with more than `MAX_ADDRESSES`. */
-  readonly tooMany?: (name: string, count: number) => void
+  /** Told of the first of some answers in a row with more than `MAX_ADDRESSES`. */
+  readonly tooMany?: (owner: string, name: string, count: number) => void
 }
 
 /** Told of every change, and of the first answer; without addresses the name leads nowhere. */
@@ -45,12 +45,15 @@ export class NameResolver {
     return this.#names.size
   }
 
-  /** The listener is only ever called later, never from here. */
-  watch(name: string, listener: AddressListener): NameWatch {
+  /**
+   * The listener is only ever called later, never from here. `owner`: whose name it is, nobody's else; of those who
+   * share one, the first counts.
+   */
+  watch(name: string, listener: AddressListener, owner = name): NameWatch {
     const key = name.toLowerCase()
     let watched = this.#names.get(key)
     if (watched === undefined) {
-      watched = new WatchedName(key, this.#deps)
+      watched = new WatchedName(key, owner, this.#deps)
       this.#names.set(key, watched)
     }
     const known = watched
@@ -79,15 +82,18 @@ class WatchedName implements TimerOwner {
   readonly listeners = new Set<AddressListener>()
   addresses: readonly string[] | undefined
   readonly #name: string
+  readonly #owner: string
   readonly #deps: NameResolverDeps
   readonly #timer = new Timer(this)
+  #tooMany = false
   #fromSystem = false
   #confirmedAt = 0
   #failures = 0
   #closed = false
 
-  constructor(name: string, deps: NameResolverDeps) {
+  constructor(name: string, owner: string, deps: NameResolverDeps) {
     this.#name = name
+    this.#owner = owner
     this.#deps = deps
     void this.#ask()
   }
@@ -105,7 +111,7 @@ class WatchedName implements TimerOwner {
   async #ask(): Promise<void> {
     // Where there is an answer of DNS to fall back on, a slow system resolver would only take a thread.
     const askSystem = this.#fromSystem || (this.addresses ?? []).length === 0
-    const answer = await this.#deps.lookup.find(this.#name, askSystem)
+    const answer = await this.#deps.lookup.find(this.#name, askSystem, this.#owner)
     if (this.#closed) return
     const { wheel, clock } = this.#deps
     const now = clock.monotonic()
@@ -132,7 +138,9 @@ class WatchedName implements TimerOwner {
   }
 
   #lead(found: readonly string[]): void {
-    if (found.length > MAX_ADDRESSES) this.#deps.tooMany?.(this.#name, found.length)
+    const tooMany = found.length > MAX_ADDRESSES
+    if (tooMany && !this.#tooMany) this.#deps.tooMany?.(this.#owner, this.#name, found.length)
+    this.#tooMany = tooMany
     // DNS servers turn their lists: in one order they can be compared, and a cap leaves out the same ones each time.
     const addresses = [...new Set(found)].toSorted().slice(0, MAX_ADDRESSES)
     const same = this.addresses !== undefined && this.addresses.join() === addresses.join()

@@ -20,6 +20,7 @@ class World {
   constructor(urls: string[], known: Record<string, string[]> = {}) {
     for (const [name, addresses] of Object.entries(known)) this.#answers.set(name, addresses)
     this.set = new EndpointSet(urls, {
+      tenant: 'acme',
       names: {
         watch: (name, listener) => {
           this.watched.push(name)

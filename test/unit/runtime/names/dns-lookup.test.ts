@@ -135,6 +135,7 @@ await test('the system is asked for two names at a time, so that files do not wa
   )
   const names = Array.from({ length: 5 }, (_, index) => `${index}.localhost`)
   const answers = names.map(async name => lookup.find(name, false))
+  await new Promise(resolve => setImmediate(resolve))
   for (const [index, answer] of answers.entries()) {
     t.same(
       asked.map(({ name }) => name),

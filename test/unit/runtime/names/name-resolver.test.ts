@@ -36,7 +36,7 @@ class World {
     wheel: this.wheel,
     // In the middle of all jitter.
     random: () => 0.5,
-    tooMany: (_name, count) => this.tooMany.push(count),
+    tooMany: (_owner, _name, count) => this.tooMany.push(count),
   })
 
   watch(name = 'web.test'): ReturnType<NameResolver['watch']> {
@@ -188,6 +188,7 @@ await test('of very many addresses the same 64 are used each time', async t => {
   t.same(world.tooMany, [100])
   await world.pass(10_100)
   t.equal(world.told.length, 1)
+  t.same(world.tooMany, [100], 'which is said once')
 })
 
 await test('after close nothing is asked', async t => {
