@@ -17,6 +17,7 @@ import { journalFields } from './journal-schema.ts'
 import type { jwtIssuer, tenantJwtIssuer } from './jwt-schema.ts'
 import { serviceLimits, type tenantLimits } from './limits-schema.ts'
 import { listenerSchema } from './listener-schema.ts'
+import { log } from './log-schema.ts'
 import { mixerCa, mixerTls } from './mixer-tls-schema.ts'
 import { overload } from './overload-schema.ts'
 import { bandwidth, duration, offOr } from './quantities.ts'
@@ -177,19 +178,7 @@ export const configSchema = z.strictObject({
     .default([])
     .describe('Where closed windows of the ledger go: payment systems, files, metrics.'),
   admin: admin.prefault({}).describe('Health, metrics and control.'),
-  log: z
-    .strictObject({
-      level: z
-        .enum(['error', 'warn', 'info', 'debug'])
-        .default('info')
-        .describe('Lowest level that is written.'),
-      access: z
-        .union([z.enum(['off', 'stdout']), path()], { error: 'must be off, stdout or a path' })
-        .default('stdout')
-        .describe('Access log: `off`, `stdout` or a path; one JSON line a call or tunnel.'),
-    })
-    .prefault({})
-    .describe('Logs, as JSON lines.'),
+  log: log.prefault({}).describe('Logs, as JSON lines.'),
   metrics: z
     .strictObject({
       tenants: labelledTenants(),

@@ -15,6 +15,7 @@ import { packageVersion } from '../runtime/package-version.ts'
 import { onSignals } from '../runtime/signals.ts'
 import { randomInstance } from './forward/via.ts'
 import type { OperatorOrder, WorkerReport } from './ipc.ts'
+import { AccessLogFile } from './primary/access-log-file.ts'
 import { AdminRefusals } from './primary/admin-refusals.ts'
 import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
@@ -99,6 +100,7 @@ class ProxyPrimary {
   readonly #keyExpiry: ApiKeyExpiry
   readonly #keyUses = new ApiKeyUses({ clock: systemClock, text: id => this.#store.text(id) })
   readonly #tls: PrimaryTls
+  readonly #accessLog: AccessLogFile
   readonly #instance = randomInstance()
   readonly #store: ConfigStore
   readonly #tenants: TenantView
@@ -147,15 +149,12 @@ class ProxyPrimary {
         return { bytes: bytesPending, lagMs }
       },
     })
-    this.#tls = new PrimaryTls(
-      {
-        clock: systemClock,
-        logger: this.#logger,
-        metrics: this.#metrics.tls,
-        tell: message => this.#pool.tell(message),
-      },
-      config,
-    )
+    const { logger } = options
+    const tls = { clock: systemClock, logger, metrics: this.#metrics.tls }
+    this.#tls = new PrimaryTls({ ...tls, tell: message => this.#pool.tell(message) }, config)
+    const { accessLog: metrics } = this.#metrics
+    const reopen = (): void => this.#order({ kind: 'reopen-logs' })
+    this.#accessLog = new AccessLogFile({ log: config.log, logger, metrics, reopen })
     const proxy = proxyName(config.mixer.journal, randomUUID())
     this.#shipper = this.#createShipper(proxy)
     this.#registrar = new Registrar({
@@ -183,6 +182,7 @@ class ProxyPrimary {
     const stopListening = signals({
       stop: signal => this.#stop(signal),
       reload: () => void this.#reloader.reload('signal'),
+      reopenLogs: () => this.#accessLog.reopen(),
     })
     const watcher = await this.#start()
     // Of those that were meant for it; what could not even start takes none.
@@ -190,6 +190,7 @@ class ProxyPrimary {
     const exitCode = await this.#ended.promise
     watcher?.close()
     stopListening()
+    this.#accessLog.close()
     this.#keyExpiry.close()
     this.#logLevel.close()
     this.#tls.close()
@@ -229,6 +230,7 @@ class ProxyPrimary {
       return undefined
     }
     this.#phase = 'ready'
+    this.#accessLog.start()
     const { service, tenantSources } = this.#store.config
     this.#logger.info(
       {

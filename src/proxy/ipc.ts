@@ -103,6 +103,8 @@ export type OperatorOrder =
   | { readonly kind: 'profile-end'; readonly id: number }
   /** Of the log of the worker, from now on. */
   | { readonly kind: 'log-level'; readonly level: LogLevelName }
+  /** The files of the logs were moved away: new ones of the same name are begun. */
+  | { readonly kind: 'reopen-logs' }
 
 export type WorkerMessage =
   /**
@@ -224,10 +226,21 @@ export interface WorkerReport {
   readonly quotaOpened: number
   /** Source addresses that were forgotten for want of room, with some of a rate used up. */
   readonly sourcesForgotten: number
+  readonly accessLog: AccessLogFigures
   /** API keys that were used since the last report; of very many only some, the others come with the next reports. */
   readonly keyUses: readonly KeyUse[]
   /** Uses of API keys that nobody will hear of, because too many others wait to be reported. */
   readonly keyUsesDropped: number
+}
+
+export interface AccessLogFigures {
+  readonly lines: number
+  /** Lines that nobody will read: too many waited. */
+  readonly dropped: number
+  /** Attempts to open or write it that failed. */
+  readonly errors: number
+  /** Of lines that wait to be written: absolute. */
+  readonly waitingBytes: number
 }
 
 export interface KeyUse {

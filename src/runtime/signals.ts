@@ -5,17 +5,25 @@ export interface SignalHandlers {
   readonly stop: (signal: NodeJS.Signals) => void
   /** SIGHUP: read the configuration again. Without it SIGHUP is ignored instead of ending the process. */
   readonly reload?: () => void
+  /** SIGUSR1: files of logs were moved away. Without it SIGUSR1 is ignored instead of opening Node's debugger. */
+  readonly reopenLogs?: () => void
 }
 
 /** Listens until the returned function is called. A handler may be called any number of times. */
-export function onSignals({ stop, reload = () => {} }: SignalHandlers): () => void {
+export function onSignals({
+  stop,
+  reload = ignore,
+  reopenLogs = ignore,
+}: SignalHandlers): () => void {
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
   process.on('SIGHUP', reload)
+  process.on('SIGUSR1', reopenLogs)
   return () => {
     process.off('SIGTERM', stop)
     process.off('SIGINT', stop)
     process.off('SIGHUP', reload)
+    process.off('SIGUSR1', reopenLogs)
   }
 }
 
@@ -24,7 +32,8 @@ export function onSignals({ stop, reload = () => {} }: SignalHandlers): () => vo
  * whole process group, and a worker that ended by that would cut the very calls that the primary wants to drain.
  */
 export function ignoreSignals(): void {
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, ignore)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const)
+    process.on(signal, ignore)
 }
 
 function ignore(): void {}

@@ -387,7 +387,9 @@ await t.test('gRPC in the books', async t => {
     t.equal(await here.amt.drain(), 0)
     t.same(await ledgerLines(here, ['Refused']), [])
     const lines = (await readFile(here.log, 'utf8')).trimEnd().split('\n')
-    const logged = lines.map(line => JSON.parse(line) as { path: string; grpcStatus?: number })
+    const logged = lines
+      .map(line => JSON.parse(line) as { kind: string; path: string; grpcStatus?: number })
+      .filter(({ kind }) => kind === 'call')
     const ends = Object.entries(SCENARIOS).map(([name, { books }]) => {
       const [code] = Object.entries(books).find(([, [calls]]) => calls === 1) ?? []
       return `/orders.Orders/${name} ${code}`

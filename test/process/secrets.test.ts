@@ -212,7 +212,7 @@ await test('no key and no token is in any output', async t => {
   t.equal(await proxy.stop(), 0)
   outputs.stdout = proxy.lines.join('\n')
   outputs.stderr = proxy.errors
-  t.match(outputs.stdout, '"kind":"access"')
+  t.match(outputs.stdout, '"kind":"call"')
   t.match(outputs.stdout, '/keys/[redacted]')
   for (const name of await readdir(join(folder, 'journal')))
     outputs[`journal ${name}`] = (await readFile(join(folder, 'journal', name))).toString('latin1')

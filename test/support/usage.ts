@@ -30,6 +30,7 @@ export function usageOf(
 export function emptyReport(): WorkerReport {
   return {
     kind: 'report',
+    accessLog: { lines: 0, dropped: 0, errors: 0, waitingBytes: 0 },
     usage: [],
     rejected: [],
     handshakes: [],

@@ -3,9 +3,15 @@ import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { peekConfig } from '../../config/config-store.ts'
 import type { PreparedWorkers } from '../../proxy/primary/prepared-workers.ts'
+import { BackgroundFile } from '../../runtime/background-file.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { openConfigOrReport } from '../configuration.ts'
 import { workersOption } from '../options.ts'
+
+/** Lines of the primary for a reader of its output that does not read: what else it has to do goes on. */
+const MOST_WAITING = 4 * 1024 * 1024
+/** For the last lines. */
+const LAST_LINES_MS = 1_000
 
 interface ProxyOptions {
   readonly config: string
@@ -27,10 +33,18 @@ export function proxyCommand(): Command {
         prepared?.end()
         return
       }
-      const logger = createLogger({ level: store.config.log.level, name: 'proxy' })
+      const output = new BackgroundFile({
+        where: 'stdout',
+        maxBytes: MOST_WAITING,
+        failed: () => {},
+      })
+      const logger = createLogger({ level: store.config.log.level, name: 'proxy' }, output.lines)
       const count = workers === undefined ? {} : { workers }
       const { exitCode } = await runProxy({ store, logger, prepared, ...count })
       process.exitCode = exitCode
+      await output.end(LAST_LINES_MS)
+      // Node would wait for a write that nobody reads, for ever.
+      if (output.writing) process.kill(process.pid, 'SIGKILL')
     })
 }
 

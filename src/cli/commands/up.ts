@@ -138,6 +138,7 @@ function stopOnSignal(together: Together): Ending {
   let asked = false
   const forget = onSignals({
     reload: () => together.reload(),
+    reopenLogs: () => together.reopenLogs(),
     stop: () => {
       if (asked) {
         process.exitCode = 1

@@ -10,6 +10,7 @@ export interface Together {
   /** Ends all by force. */
   kill(): void
   reload(): void
+  reopenLogs(): void
 }
 
 /** `say` takes lines for the person at the terminal. */
@@ -38,6 +39,7 @@ export function createTogether(parts: Parts, say: (line: string) => void): Toget
       for (const child of [proxy, mixer, ...deployments]) child.kill()
     },
     reload: () => proxy.signal('SIGHUP'),
+    reopenLogs: () => proxy.signal('SIGUSR1'),
   }
 }
 

@@ -66,7 +66,8 @@ export class CallEvidence implements Evidence {
   readonly memo: CredentialMemo
   readonly source: string
   readonly #arrival: ArrivalClaims
-  readonly #certificate: ClientCertificate | undefined
+  /** Of the client, verified. */
+  readonly certificate: ClientCertificate | undefined
   readonly #serverName: string
   readonly secure: boolean
   #generation = Number.NaN
@@ -90,7 +91,7 @@ export class CallEvidence implements Evidence {
     this.memo = options.memo
     this.source = options.source
     this.#arrival = options.arrival
-    this.#certificate = options.certificate
+    this.certificate = options.certificate
     this.#serverName = normalizeServerName(options.serverName)
     this.secure = options.secure
   }
@@ -101,7 +102,7 @@ export class CallEvidence implements Evidence {
       mode: this.mode,
       http: this.http,
       arrival: this.#arrival,
-      certificate: this.#certificate,
+      certificate: this.certificate,
       serverName: this.#serverName,
       secure: this.secure,
       source: this.source,
@@ -142,7 +143,7 @@ export class CallEvidence implements Evidence {
       address === '' ? undefined : stillOf(addressOwner, directory.byAddress(address))
     this.linkTenant = link === '' ? undefined : stillOf(linkOwner, directory.byPrivateLink(link))
     this.certificateTenant =
-      this.#certificate === undefined ? undefined : ownerOfCertificate(this.#certificate, directory)
+      this.certificate === undefined ? undefined : ownerOfCertificate(this.certificate, directory)
     this.serverTenant = this.#serverName === '' ? undefined : directory.byHost(this.#serverName)
   }
 }

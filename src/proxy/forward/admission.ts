@@ -29,7 +29,7 @@ export function admit(
   if (bodyBytes > limiter.maxBodyBytes) return BODY_TOO_LARGE
   const refused = connection.open(tenant, routability) ?? limiter.beginCall()
   if (refused !== undefined) return refused
-  call.route(runtime, routability)
+  call.route(runtime)
   const overMost = limiter.limitsStreams ? call.takeStream(connection) : undefined
   const tooMany = overMost ?? limiter.takeCall(context.clock.monotonic())
   if (tooMany !== undefined || quotas === undefined) return tooMany

@@ -4,6 +4,7 @@
  */
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { codeClassOf, type Routability } from '../../core/routability.ts'
+import type { AccessLog, CallProtocol } from '../access-log/access-log.ts'
 import type { RateFields } from '../limits/rate-fields.ts'
 import type { Refusal } from '../limits/refusal.ts'
 import { limitOf } from '../limits/tenant-limiter.ts'
@@ -35,11 +36,32 @@ export interface CallSubject {
   readonly method: string
   readonly target: string
   readonly requestId: string
+  /** 0 or 1 of HTTP/1.x, 2 of HTTP/2. */
+  readonly version: number
+  /** The host that is asked for, or ''. */
+  readonly host: string
+  /** Credentials as they came, '' where there is none. */
+  readonly authorization: string
+  readonly apiKey: string
   /** Whether it is a call of gRPC: its code is a `grpc-status`, and messages are counted. */
   readonly grpc: boolean
 }
 
 const TOO_MANY_STREAMS: Refusal = limitOf('tenant_overloaded', 'streams')
+
+const NO_SUBJECT: CallSubject = {
+  method: '',
+  target: '',
+  requestId: '',
+  version: 1,
+  host: '',
+  authorization: '',
+  apiKey: '',
+  grpc: false,
+}
+
+/** By the version of a request. */
+const PROTOCOLS: readonly CallProtocol[] = ['HTTP/1.0', 'HTTP/1.1', 'HTTP/2']
 
 export class CallAccount {
   /** Set from the verdict to the end of the call; holds one place of the tenant's concurrency. */
@@ -58,7 +80,7 @@ export class CallAccount {
   /** Of the connection that is served; set by `serve`, before anything else. */
   #downstream!: Downstream
   #traffic!: CallTraffic
-  #subject: CallSubject = { method: '', target: '', requestId: '', grpc: false }
+  #subject = NO_SUBJECT
   #tenantId = ''
   #open = false
   #routability: Routability = 'unroutable'
@@ -87,8 +109,8 @@ export class CallAccount {
   #inUsage = false
   #sentAt = 0
   #answeredAt = 0
-  /** Flag of the failure that the client was told of instead of an answer; '' without. */
-  #failure = ''
+  /** The failure that the client was told of instead of an answer; '' without. */
+  #failure: ErrorCode | '' = ''
   #upstream = ''
 
   constructor(context: WorkerContext) {
@@ -146,11 +168,10 @@ export class CallAccount {
     this.#routability = routability
   }
 
-  route(runtime: TenantRuntime, routability: Routability): void {
+  /** It has a place in the concurrency of its tenant, and gives it back at its end. */
+  route(runtime: TenantRuntime): void {
     this.runtime = runtime
     this.maxBodyBytes = runtime.limiter.maxBodyBytes
-    this.#tenantId = runtime.tenant.id
-    this.#routability = routability
   }
 
   /** Takes one of the places that the tenant of the routed call has on `connection`; it goes back at the end. */
@@ -293,8 +314,8 @@ export class CallAccount {
   }
 
   /** The answer is whole, or as whole as it will get; what was put in is on its way. */
-  settle(flag: string): void {
-    this.#end(this.#failure === '' ? flag : this.#failure, this.#egress)
+  settle(code: ErrorCode | '' = ''): void {
+    this.#end(this.#failure === '' ? code : this.#failure, this.#egress)
   }
 
   /** The call was refused before a deployment saw it. */
@@ -302,14 +323,14 @@ export class CallAccount {
     if (!this.#open) return
     this.#status = ERRORS[code].http
     this.grpc?.endsWith(ERRORS[code].grpc)
-    this.#close(ERRORS[code].flag)
+    this.#close(code)
   }
 
   /** The proxy itself was asked, and answered with `status`: no usage either. */
   answerHere(status: number): void {
     if (!this.#open) return
     this.#status = status
-    this.#close('-')
+    this.#close('')
   }
 
   /** The proxy answered for the deployment. Where that had seen the call, `settle` has to follow. */
@@ -320,14 +341,14 @@ export class CallAccount {
     }
     this.grpc?.endsWith(ERRORS[code].grpc)
     this.answer(ERRORS[code].http)
-    this.#failure = ERRORS[code].flag
+    this.#failure = code
   }
 
   /** The answer had begun, and does not come to its end: the status of a gRPC call says so, that of HTTP is out already. */
   interrupt(code: ErrorCode): void {
     this.grpc?.endsWith(ERRORS[code].grpc)
     this.#chooseRow()
-    this.settle(ERRORS[code].flag)
+    this.settle(code)
   }
 
   /** The client is gone: what the kernel never got was not sent. */
@@ -341,16 +362,16 @@ export class CallAccount {
     this.grpc?.endsWith(ERRORS[code].grpc)
     if (this.#row === undefined) this.answer(ERRORS[code].http)
     else this.#chooseRow()
-    this.cut(ERRORS[code].flag)
+    this.cut(code)
   }
 
   /** Ends the books with what the kernel has taken. */
-  cut(flag: string): void {
+  cut(code: ErrorCode | '' = ''): void {
     this.#context.turnWrites.commitInTurn()
-    this.#end(flag, Math.max(this.#countedEgress, this.#egress - this.#traffic.unsentBytes))
+    this.#end(code, Math.max(this.#countedEgress, this.#egress - this.#traffic.unsentBytes))
   }
 
-  #end(flag: string, egress: number): void {
+  #end(code: ErrorCode | '', egress: number): void {
     if (!this.#open) return
     this.#countUpTo(egress)
     const { meter, stats, clock, overload } = this.#context
@@ -365,11 +386,11 @@ export class CallAccount {
     stats.callDurations.record(codeClass, now - this.#startedAt)
     if (this.#answeredAt > 0)
       stats.upstreamDurations.record(codeClass, this.#answeredAt - this.#sentAt)
-    this.#close(flag)
+    this.#close(code)
   }
 
   /** Gives back the place in the tenant's concurrency, and writes the line. */
-  #close(flag: string): void {
+  #close(code: ErrorCode | ''): void {
     this.#open = false
     this.#row = undefined
     if (this.#streams !== undefined) this.#endStream()
@@ -378,7 +399,8 @@ export class CallAccount {
     this.runtime = undefined
     if (!this.wasSent) this.#quotas?.giveCallBack(this.#operation)
     this.#quotas = undefined
-    this.#log(flag)
+    const { accessLog } = this.#context
+    if (accessLog?.wantsCall(code) === true) this.#log(accessLog, code)
   }
 
   #endStream(): void {
@@ -386,27 +408,37 @@ export class CallAccount {
     this.#streams = undefined
   }
 
-  #log(flag: string): void {
-    const { accessLog, meter, clock } = this.#context
-    if (accessLog === undefined) return
-    const { method, target, requestId } = this.#subject
+  #log(accessLog: AccessLog, code: ErrorCode | ''): void {
+    const { meter, clock } = this.#context
+    const { listener, peerAddress, evidence, connection } = this.#downstream
+    const subject = this.#subject
+    const { target, method, host, requestId } = subject
     const query = target.indexOf('?')
-    accessLog.write({
-      tenant: this.tenantId,
-      listener: this.#downstream.listener.name,
-      routability: this.#routability,
-      operation: this.wasSent ? (meter.operations[this.#operation] as string) : '',
+    // Before its verdict the evidence is that of the call before it.
+    const routed = this.#tenantId !== ''
+    accessLog.call({
+      code,
+      flag: code === '' ? '-' : ERRORS[code].flag,
       status: this.#status,
       grpcStatus: this.grpc?.status,
-      flag,
+      operation: this.wasSent ? (meter.operations[this.#operation] as string) : '',
       method,
+      host: routed && evidence.hostTenant !== undefined ? host : '',
       path: withoutCredentials(query < 0 ? target : target.slice(0, query)),
+      protocol: PROTOCOLS[subject.version] ?? '',
       requestId,
-      peer: this.#downstream.peerAddress,
+      connection,
+      tenant: this.tenantId,
+      listener: listener.name,
+      routability: this.#routability,
+      peer: peerAddress,
+      credential: routed ? accessLog.credentials.of(evidence, subject) : '',
       upstream: this.#upstream,
       ingress: this.#ingress,
       egress: this.#egress,
-      durationMs: Math.round((clock.monotonic() - this.#startedAt) * 1_000) / 1_000,
+      durationMs: clock.monotonic() - this.#startedAt,
+      waitMs: this.wasSent ? this.#sentAt - this.#startedAt : 0,
+      upstreamMs: this.#answeredAt > 0 && this.wasSent ? this.#answeredAt - this.#sentAt : 0,
     })
   }
 }

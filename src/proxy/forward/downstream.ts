@@ -2,7 +2,9 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
+import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import type { Routability } from '../../core/routability.ts'
+import type { AccessLog, ConnectionProtocol } from '../access-log/access-log.ts'
 import type { CallEvidence } from '../credential/call-evidence.ts'
 import type { Refusal } from '../limits/refusal.ts'
 import type { Source } from '../limits/sources.ts'
@@ -24,6 +26,10 @@ export interface ListenerScope {
 
 export interface Downstream {
   readonly socket: Duplex
+  /** Its id in the access log, or '' without one. */
+  readonly connection: string
+  /** When it was accepted, by the monotonic clock. */
+  readonly acceptedAt: number
   readonly listener: ListenerScope
   readonly peerAddress: string
   /** When it was made, monotonic, in ms. */
@@ -71,14 +77,27 @@ export function endsOf({ socket, ends }: Downstream): ConnectionEnds | undefined
   }
 }
 
+/** What a connection has carried when it ends. */
+export interface Carried {
+  readonly protocol: ConnectionProtocol
+  readonly traffic: { readonly receivedBytes: number; readonly sentBytes: number }
+  readonly calls: number
+  /** Of a tunnel. */
+  readonly upstream?: string | undefined
+}
+
 /**
  * Which tenant a connection is counted for: the first that it carried traffic of. Opens and closes that tenant's
- * connection count and time.
+ * connection count and time, and writes the connection's line in the access log.
  */
 export class ConnectionAccount {
   readonly #context: WorkerContext
-  readonly #listener: number
+  readonly #downstream: Downstream
   readonly #operation: number
+  /** For the access log: also where it was refused. */
+  #tenantId = ''
+  #routability: Routability = 'unroutable'
+  #code: ErrorCode | '' = ''
   #runtime: TenantRuntime | undefined
   #row: UsageRow | undefined
   /** Of what its tenant keeps for slow peers. */
@@ -87,9 +106,9 @@ export class ConnectionAccount {
   #streams: Map<TenantLimiter, number> | undefined
 
   /** `operation` of the usage meter: `connection` or `tunnel`. */
-  constructor(context: WorkerContext, listener: number, operation: number) {
+  constructor(context: WorkerContext, downstream: Downstream, operation: number) {
     this.#context = context
-    this.#listener = listener
+    this.#downstream = downstream
     this.#operation = operation
   }
 
@@ -106,11 +125,13 @@ export class ConnectionAccount {
   /** Counts the connection for `tenant` if it is nobody's yet, unless a limit of that tenant refuses it. */
   open(tenant: Tenant, routability: Routability): Refusal | undefined {
     if (this.#row !== undefined) return undefined
+    this.#tenantId = tenant.id
+    this.#routability = routability
     const runtime = this.#context.runtimes.of(tenant)
     const refusal = runtime.limiter.openConnection(this.#context.clock.monotonic())
     if (refusal !== undefined) return refusal
     this.#runtime = runtime
-    this.#row = this.#context.meter.row(tenant, this.#listener, routability, {
+    this.#row = this.#context.meter.row(tenant, this.#downstream.listener.index, routability, {
       operation: this.#operation,
       codeClass: 0,
     })
@@ -140,7 +161,15 @@ export class ConnectionAccount {
     else this.#streams?.delete(limiter)
   }
 
-  close(): void {
+  /** What is wrong with it, beside its calls; the first counts. */
+  blame(code: ErrorCode): void {
+    if (this.#code === '') this.#code = code
+  }
+
+  /** Once, at its end. */
+  close(carried: Carried): void {
+    const { accessLog } = this.#context
+    if (accessLog?.wantsConnection(this.#code) === true) this.#log(accessLog, carried)
     if (this.#row === undefined) return
     this.#context.meter.close(this.#row)
     this.#context.turnWrites.commitInTurn()
@@ -148,5 +177,26 @@ export class ConnectionAccount {
     this.#runtime?.limiter.closeConnection()
     this.#row = undefined
     this.#runtime = undefined
+  }
+
+  #log(accessLog: AccessLog, { protocol, traffic, calls, upstream = '' }: Carried): void {
+    const { listener, peerAddress, evidence, connection, acceptedAt } = this.#downstream
+    accessLog.connection({
+      code: this.#code,
+      flag: this.#code === '' ? '-' : ERRORS[this.#code].flag,
+      reason: '',
+      protocol,
+      connection,
+      tenant: this.#tenantId,
+      listener: listener.name,
+      routability: this.#routability,
+      peer: peerAddress,
+      credential: accessLog.credentials.of(evidence),
+      ingress: traffic.receivedBytes,
+      egress: traffic.sentBytes,
+      durationMs: this.#context.clock.monotonic() - acceptedAt,
+      calls,
+      upstream,
+    })
   }
 }

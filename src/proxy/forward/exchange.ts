@@ -162,6 +162,7 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   #route(): void {
     const { overload } = this.#caller.context
     const verdict = routeCall(this.#caller, this.request)
+    if (verdict.kind !== 'refused') this.#account.belongsTo(verdict)
     if (verdict.kind === 'refused') this.#refuseRouted(verdict)
     else if (overload.level > 0) this.#awaitTurn(verdict)
     else this.#admit(verdict)
@@ -173,7 +174,6 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
    */
   #awaitTurn(verdict: RoutedVerdict): void {
     const { config, runtimes } = this.#caller.context
-    this.#account.belongsTo(verdict)
     const entry = this.#turn.enter(verdict, runtimes.of(verdict.tenant))
     if (entry === 'admitted') this.#admit(verdict)
     else if (entry === 'shed') this.#refuse('overloaded', this.#caller.context.overload.comeAgain)
@@ -466,7 +466,7 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
       return false
     }
     this.#caller.lastWord(true)
-    this.#account.settle('-')
+    this.#account.settle()
     return true
   }
 
@@ -692,7 +692,7 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   abort(code: ErrorCode): void {
     if (this.#phase === 'idle') return
     this.#letUpstreamGo(false)
-    if (this.#phase === 'tunnelling') this.#account.cut('-')
+    if (this.#phase === 'tunnelling') this.#account.cut()
     else this.#account.abort(code)
     this.#leave()
   }

@@ -5,7 +5,6 @@
 import type { Duplex } from 'node:stream'
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
 import type { ErrorCode } from '../../core/errors.ts'
-import { ERRORS } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
 import { SocketHandle } from '../../runtime/socket-handle.ts'
 import type { Refusal } from '../limits/refusal.ts'
@@ -35,12 +34,13 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   readonly #idle = new Timer(this)
   /** Ends a rest that the tenant's bandwidth asks for. */
   readonly #pace = new Timer({ timerExpired: () => this.#paced() })
-  readonly #startedAt: number
   #upstream: UpstreamConnection | undefined
   #early: Buffer[] = []
   #earlyBytes = 0
   #attempts = 0
   #connected = false
+  /** Address of the deployment's end. */
+  #reached = ''
   #preamble: PostgresPreamble | undefined
   #ingress = 0
   #egress = 0
@@ -62,11 +62,10 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     this.#downstream = downstream
     this.#verdict = verdict
     this.#runtime = context.runtimes.of(verdict.tenant)
-    this.#account = new ConnectionAccount(context, downstream.listener.index, context.meter.tunnel)
+    this.#account = new ConnectionAccount(context, downstream, context.meter.tunnel)
     this.#inbox = new Inbox(context.readBuffers, this)
     this.#outbox = new Outbox(context.turnWrites, downstream.socket, this)
     this.#outbox.attach(SocketHandle.of(downstream.socket))
-    this.#startedAt = context.clock.monotonic()
     this.#onClosed = onClosed
     const { socket } = downstream
     socket.on('end', () => this.#downstreamEnded())
@@ -137,6 +136,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
 
   #begin({ received, sent }: PostgresPreamble = NO_PREAMBLE): void {
     this.#connected = true
+    this.#reached = this.#upstream?.endpoint.authority ?? ''
     if (received > 0) this.#countIngress(received)
     if (sent > 0) this.#countEgress(sent)
     const early = this.#early
@@ -352,8 +352,13 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     this.#upstream = undefined
     if (upstream !== undefined) this.#endUpstream(upstream)
     else this.#runtime.pool.abandon(this)
-    this.#log(upstream)
-    this.#account.close()
+    if (this.#failure !== undefined) this.#account.blame(this.#failure)
+    this.#account.close({
+      protocol: 'tunnel',
+      traffic: { receivedBytes: this.#ingress, sentBytes: this.#egress },
+      calls: 0,
+      upstream: this.#reached,
+    })
     this.#onClosed?.()
     this.#onClosed = undefined
   }
@@ -365,26 +370,6 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     upstream.user = undefined
     if (complete) upstream.rest(config.timeouts.idle, clock.monotonic())
     else upstream.reset()
-  }
-
-  #log(upstream: UpstreamConnection | undefined): void {
-    const { accessLog, clock } = this.#context
-    accessLog?.write({
-      tenant: this.#verdict.tenant.id,
-      listener: this.#downstream.listener.name,
-      routability: this.#verdict.routability,
-      operation: 'tunnel',
-      status: 0,
-      flag: this.#failure === undefined ? '-' : ERRORS[this.#failure].flag,
-      method: '',
-      path: '',
-      requestId: '',
-      peer: this.#downstream.peerAddress,
-      upstream: upstream?.endpoint.authority ?? '',
-      ingress: this.#ingress,
-      egress: this.#egress,
-      durationMs: Math.round((clock.monotonic() - this.#startedAt) * 1_000) / 1_000,
-    })
   }
 }
 

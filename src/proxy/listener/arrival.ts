@@ -16,9 +16,16 @@ export interface Drainable {
   directoryChanged?(): void
 }
 
-/** Where a connection comes from; with a PROXY header what that says. */
-export interface Addresses {
+/** Where a connection comes from, and since when it is here. */
+export interface Origin {
+  /** With a PROXY header what that says. */
   readonly peer: string
+  /** When it was accepted, by the monotonic clock. */
+  readonly acceptedAt: number
+}
+
+/** What is known of a connection by where it comes from; with a PROXY header what that says. */
+export interface Addresses extends Origin {
   /** By what it can be somebody's already. */
   readonly claims: ArrivalClaims
   /** Both ends, where a PROXY header names them; else they are those of the socket. */

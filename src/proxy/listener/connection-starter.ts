@@ -10,7 +10,7 @@ import { sourceOf } from '../credential/check-admission.ts'
 import type { Source, SourceRefusal } from '../limits/sources.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { type Addresses, type Drainable, ignore } from './arrival.ts'
+import { type Addresses, type Drainable, ignore, type Origin } from './arrival.ts'
 import { Forwarding, type ForwardingOptions } from './forwarding.ts'
 import { type HandshakeOptions, Handshakes } from './handshakes.ts'
 import { ProxyHeaderReader } from './proxy-header-reader.ts'
@@ -38,14 +38,14 @@ export class ConnectionStarter {
     this.#options = options
     this.#connections = connections
     const { handshakes, scope } = options
-    this.#refusals = new Refusals(context, scope.index, connections)
+    this.#refusals = new Refusals(context, scope, connections)
     this.#forwarding = new Forwarding(context, options, connections, this.#refusals)
     if (handshakes === undefined) return
     const secured: HandshakeOptions['secured'] = (socket, addresses, secure) =>
       this.#forwarding.start(socket, addresses, secure)
     this.handshakes = new Handshakes(
       context,
-      { ...handshakes, listener: scope.index, secured },
+      { ...handshakes, listener: scope.index, secured, refusals: this.#refusals },
       connections,
     )
   }
@@ -61,29 +61,32 @@ export class ConnectionStarter {
       socket.destroy()
       return
     }
+    const origin = {
+      peer: plainAddress(socket.remoteAddress),
+      acceptedAt: this.#context.clock.monotonic(),
+    }
     if (this.#context.overload.refusesConnections) {
-      this.#refusals.refuse(socket, 'overloaded')
+      this.#refusals.refuse(socket, origin, 'overloaded')
       return
     }
-    const peer = plainAddress(socket.remoteAddress)
     if (proxyProtocol === 'required') {
-      this.#readHeader(socket, peer)
+      this.#readHeader(socket, origin)
       return
     }
     // In shared mode nobody looks at the local address, and the socket would keep it.
     const claims = scope.mode === 'private' ? this.#claims(localAddress(socket), '') : NO_CLAIMS
-    this.#arrived(socket, { peer, claims })
+    this.#arrived(socket, { ...origin, claims })
   }
 
   /** Only those that we trust may say whose a connection is: from anybody else no byte is read. */
-  #readHeader(socket: Socket, peer: string): void {
-    if (!this.#options.trusted.has(peer)) {
-      this.#refusals.refuse(socket, 'proxy_protocol_untrusted')
+  #readHeader(socket: Socket, origin: Origin): void {
+    if (!this.#options.trusted.has(origin.peer)) {
+      this.#refusals.refuse(socket, origin, 'proxy_protocol_untrusted')
       return
     }
     const done = (header: ProxyHeader | undefined): void => {
-      if (header === undefined) this.#refusals.refuse(socket, 'proxy_protocol_invalid')
-      else this.#arrived(socket, this.#addressesIn(header, socket, peer))
+      if (header === undefined) this.#refusals.refuse(socket, origin, 'proxy_protocol_invalid')
+      else this.#arrived(socket, this.#addressesIn(header, socket, origin))
     }
     new ProxyHeaderReader(this.#context, socket, this.#connections, done).start()
   }
@@ -92,13 +95,13 @@ export class ConnectionStarter {
   #addressesIn(
     { source, destination, facts }: ProxyHeader,
     socket: Socket,
-    peer: string,
+    { peer, acceptedAt }: Origin,
   ): Addresses {
     const ends = source && destination && { source, destination }
     const isPrivate = this.#options.scope.mode === 'private'
     const local = isPrivate ? (destination?.address ?? localAddress(socket)) : ''
     const claims = this.#claims(local, facts.privateLink ?? '')
-    return { peer: source?.address ?? peer, claims, ends, facts }
+    return { peer: source?.address ?? peer, acceptedAt, claims, ends, facts }
   }
 
   #claims(address: string, link: string): ArrivalClaims {
@@ -118,14 +121,14 @@ export class ConnectionStarter {
   #arrived(socket: Socket, arrival: Addresses): void {
     const source = this.#enter(socket, arrival.peer)
     if (typeof source === 'string') {
-      this.#refusals.refuse(socket, source)
+      this.#refusals.refuse(socket, arrival, source)
       return
     }
     const addresses = source === undefined ? arrival : { ...arrival, source }
     const { addressOwner, linkOwner } = addresses.claims
     const nobodys = addressOwner === undefined && linkOwner === undefined
     if (nobodys && this.#options.scope.mode === 'private')
-      this.#refusals.refuse(socket, 'unroutable')
+      this.#refusals.refuse(socket, addresses, 'unroutable')
     else this.#open(socket, addresses)
   }
 
@@ -181,7 +184,7 @@ export class ConnectionStarter {
         this.#forwarding.startPassthrough(socket, addresses, opening)
         return
       case 'refused':
-        this.#refuseOpening(socket, opening)
+        this.#refuseOpening(socket, addresses, opening)
     }
   }
 
@@ -210,11 +213,15 @@ export class ConnectionStarter {
     return owner === undefined ? directory.byHost(serverName) : directory.byId(owner)
   }
 
-  #refuseOpening(socket: Socket, { why, alert }: Opening & { kind: 'refused' }): void {
+  #refuseOpening(
+    socket: Socket,
+    addresses: Addresses,
+    { why, alert }: Opening & { kind: 'refused' },
+  ): void {
     if (this.handshakes === undefined) {
       // Who comes and goes without a word is not refused.
       if (why === 'client_closed') socket.destroy()
-      else this.#refusals.refuse(socket, 'unroutable', alert)
+      else this.#refusals.refuse(socket, addresses, 'unroutable', alert)
       return
     }
     this.handshakes.refuse(socket, why === 'unroutable' ? 'other' : why)

@@ -9,7 +9,7 @@ import { Http2Connection } from '../forward/http2/http2-connection.ts'
 import type { PostgresPreamble } from '../forward/postgres-greeting.ts'
 import { Tunnel } from '../forward/tunnel.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import type { Addresses, Drainable, Secure } from './arrival.ts'
+import type { Addresses, Drainable, Origin, Secure } from './arrival.ts'
 import { type Detected, Detection } from './detection.ts'
 import type { Refusals } from './refusals.ts'
 import type { Opening } from './tls-opening.ts'
@@ -112,7 +112,7 @@ export class Forwarding {
     const { socket } = downstream
     const verdict = classify(downstream.evidence)
     if (verdict.kind === 'refused') {
-      this.#refusals.refuse(socket, verdict.error)
+      this.#refusals.refuse(socket, originOf(downstream), verdict.error)
       return
     }
     const tunnel = new Tunnel(this.#context, downstream, verdict, () =>
@@ -124,7 +124,7 @@ export class Forwarding {
 
   #downstream(
     socket: Socket,
-    { peer, claims, ends, facts, source }: Addresses,
+    { peer, acceptedAt, claims, ends, facts, source }: Addresses,
     secure: Secure | undefined,
     http: boolean,
   ): Downstream {
@@ -134,6 +134,8 @@ export class Forwarding {
     const isSecure = secure !== undefined || facts?.ssl?.tls === true
     return {
       socket,
+      connection: this.#context.accessLog === undefined ? '' : this.#context.nextConnectionId(),
+      acceptedAt,
       listener: scope,
       peerAddress: peer,
       openedAt: this.#context.clock.monotonic(),
@@ -155,4 +157,8 @@ export class Forwarding {
       }),
     }
   }
+}
+
+function originOf({ peerAddress, acceptedAt }: Downstream): Origin {
+  return { peer: peerAddress, acceptedAt }
 }

@@ -8,9 +8,10 @@ import type { ClientTrust } from '../credential/client-trust.ts'
 import type { HandshakeFailure } from '../ipc.ts'
 import type { Source } from '../limits/sources.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { type Addresses, type Drainable, ignore, type Secure } from './arrival.ts'
+import { type Addresses, type Drainable, ignore, type Origin, type Secure } from './arrival.ts'
 import { failureOfError, failureOfVerification } from './handshake-failures.ts'
 import type { WaitingHandshake } from './handshake-turns.ts'
+import type { Refusals } from './refusals.ts'
 import type { TlsServers } from './tls.ts'
 
 export interface HandshakeOptions {
@@ -20,6 +21,8 @@ export interface HandshakeOptions {
   /** At once; a connection beyond is closed. */
   readonly most: number
   /** Takes what is secured; the addresses are those that the handshake was started with. */
+  /** Who writes of those that fail. */
+  readonly refusals: Refusals
   readonly secured: (socket: TLSSocket, addresses: Addresses, secure: Secure) => void
 }
 
@@ -52,12 +55,13 @@ export class Handshakes {
    */
   take(socket: Socket, addresses: Addresses): boolean {
     if (this.#running.size >= this.#most) {
-      this.#count('too_many')
+      this.#count('too_many', addresses)
       socket.destroy()
       return false
     }
     if (addresses.source?.beginHandshake() === false) {
       this.#context.stats.rejected('source_handshakes', this.#options.listener)
+      this.#options.refusals.log(addresses, 'source_handshakes')
       socket.destroy()
       return false
     }
@@ -121,7 +125,7 @@ export class Handshakes {
     const certificate = readClientCertificate(socket, trust, context.clock.now())
     const failure = certificate === undefined ? faultOf(socket) : undefined
     if (failure !== undefined) {
-      this.#count(failure)
+      this.#count(failure, handshake.addresses)
       socket.destroy()
       return
     }
@@ -150,13 +154,14 @@ export class Handshakes {
     const handshake = this.#end(socket)
     if (handshake === undefined) return
     const why = handshake.ending ?? failure
-    if (why !== 'drained') this.#count(why)
+    if (why !== 'drained') this.#count(why, handshake.addresses)
   }
 
-  #count(failure: HandshakeFailure): void {
-    const { listener } = this.#options
+  #count(failure: HandshakeFailure, origin: Origin): void {
+    const { listener, refusals } = this.#options
     this.#context.stats.rejected('tls_handshake_failed', listener)
     this.#context.stats.handshakeFailed(failure, listener)
+    refusals.log(origin, 'tls_handshake_failed', failure)
   }
 
   /** A handshake that is over, once. */

@@ -2,27 +2,37 @@
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer } from '../../core/timer-wheel.ts'
+import type { ListenerScope } from '../forward/downstream.ts'
+import type { HandshakeFailure } from '../ipc.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { type Drainable, ignore } from './arrival.ts'
+import { type Drainable, ignore, type Origin } from './arrival.ts'
 
 /** How long a client may take to read why it is refused, and close. */
 const REFUSAL_MS = 1_000
 
 export class Refusals {
   readonly #context: WorkerContext
-  readonly #listener: number
+  readonly #listener: ListenerScope
   readonly #connections: Set<Drainable>
 
-  /** `listener` is its index; `connections` holds everything that is open, for the drain. */
-  constructor(context: WorkerContext, listener: number, connections: Set<Drainable>) {
+  /** `connections` holds everything that is open, for the drain. */
+  constructor(context: WorkerContext, listener: ListenerScope, connections: Set<Drainable>) {
     this.#context = context
     this.#listener = listener
     this.#connections = connections
   }
 
-  refuse(socket: Duplex, code: ErrorCode, parting?: Buffer): void {
-    this.#context.stats.rejected(code, this.#listener)
+  refuse(socket: Duplex, origin: Origin, code: ErrorCode, parting?: Buffer): void {
+    this.#context.stats.rejected(code, this.#listener.index)
+    this.log(origin, code)
     this.close(socket, parting)
+  }
+
+  /** `reason`: of a TLS handshake that failed. */
+  log({ peer, acceptedAt }: Origin, code: ErrorCode, reason?: HandshakeFailure): void {
+    const { accessLog, clock } = this.#context
+    const durationMs = clock.monotonic() - acceptedAt
+    accessLog?.refused({ listener: this.#listener.name, peer, code, reason, durationMs })
   }
 
   /** For what is counted elsewhere; `parting` is what the client may still read. */

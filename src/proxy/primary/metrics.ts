@@ -3,6 +3,7 @@
  * counted when the worker is gone. Scrapes read the memory of the primary and ask no worker.
  */
 import { DURATION_BUCKETS_MS, type WorkerReport } from '../ipc.ts'
+import { AccessLogMetrics } from './access-log-metrics.ts'
 import { JournalMetrics } from './journal-metrics.ts'
 import type { LiveState } from './live-state.ts'
 import {
@@ -47,6 +48,7 @@ export class ProxyMetrics {
   readonly #callDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly #upstreamDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly tls: TlsMetrics
+  readonly accessLog = new AccessLogMetrics()
   readonly #journal: JournalMetrics
   readonly #tokens: TokenMetrics
   readonly #overload: OverloadMetrics
@@ -77,6 +79,7 @@ export class ProxyMetrics {
       ...this.#overload.readers(),
       ...(options.others ?? []),
       ...this.tls.readers(),
+      ...this.accessLog.readers(),
     ])
   }
 
@@ -117,6 +120,7 @@ export class ProxyMetrics {
     this.#tokens.record(report.tokenIssuers)
     this.#overload.record(report)
     this.tls.record(report)
+    this.accessLog.record(report)
     for (const result of ['hit', 'miss', 'reject'] as const) {
       this.#jwtCache.add({ result }, report.jwtCache[result])
     }

@@ -9,8 +9,8 @@ import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { NameResolver } from '../../runtime/names/name-resolver.ts'
 import type { TurnClock } from '../../runtime/turn-clock.ts'
+import type { AccessLog } from '../access-log/access-log.ts'
 import type { Authenticator } from '../credential/authenticator.ts'
-import type { AccessLog } from '../forward/access-log.ts'
 import type { ExchangePool } from '../forward/exchange-pool.ts'
 import type { ForwardedFields } from '../forward/fields.ts'
 import type { WorkerConfig } from '../ipc.ts'
@@ -83,6 +83,8 @@ export interface WorkerContext {
   readonly turnWrites: TurnWrites
   /** Makes an id for a call. */
   readonly nextRequestId: () => string
+  /** Makes an id for a connection. */
+  readonly nextConnectionId: () => string
   /** Swapped whole on a reload. */
   directory: TenantDirectory
   /** Whether the worker is ending: connections are closed as soon as they may. */

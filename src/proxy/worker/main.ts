@@ -1,8 +1,10 @@
 /** Entry of a worker process: speaks to the primary, and runs one worker. */
 
+import { BackgroundFile } from '../../runtime/background-file.ts'
 import type { BoundHandle } from '../../runtime/bound-handle.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
+import { ignoreSignals } from '../../runtime/signals.ts'
 import type { OperatorOrder, PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import { PrimarySockets } from './primary-sockets.ts'
 import { ProfileSource } from './profile-source.ts'
@@ -11,6 +13,7 @@ import { Worker } from './worker.ts'
 /** It has been told its configuration, and waits for its tenants. */
 let starting: Worker | undefined
 let logger: Logger | undefined
+let output: BackgroundFile | undefined
 /** It serves. */
 let worker: Worker | undefined
 let taken: Promise<void> = Promise.resolve()
@@ -19,6 +22,8 @@ const profiles = new ProfileSource()
 const MANY_TENANTS = 5_000
 /** Addresses that are told of after a change: they are for the log, and there may be one a tenant. */
 const MOST_TOLD = 100
+/** For the last lines of the log. */
+const LAST_LINES_MS = 500
 
 function current(): Worker | undefined {
   return worker ?? starting
@@ -38,6 +43,7 @@ function send(message: WorkerMessage): void {
 /** Leaves the primary. What was sent before would be lost with the channel: of 20 large messages, 18 were. */
 async function leave(): Promise<void> {
   await sent
+  await output?.end(LAST_LINES_MS)
   process.disconnect?.()
 }
 
@@ -54,11 +60,18 @@ function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
     tls: materials,
     tickets,
   } = message
-  logger = createLogger({ level: logLevel ?? config.log.level, name: 'worker' })
+  // In the background as well: a reader of our output that stops reading must not stop traffic with the next warning.
+  output = new BackgroundFile({
+    where: 'stdout',
+    maxBytes: config.log.accessBuffer,
+    failed: () => {},
+  })
+  logger = createLogger({ level: logLevel ?? config.log.level, name: 'worker' }, output.lines)
   return new Worker(
     {
       clock: systemClock,
       logger,
+      output,
       report: send,
       sockets,
       askQuota: asks => send({ kind: 'quota-asks', asks }),
@@ -158,6 +171,9 @@ function obey(order: OperatorOrder): void {
     case 'profile-end':
       profiles.end(order.id)
       return
+    case 'reopen-logs':
+      current()?.reopenLogs()
+      return
     case 'log-level':
       if (logger !== undefined) logger.level = order.level
   }
@@ -176,6 +192,13 @@ async function sendPiece(id: number): Promise<void> {
   send({ kind: 'profile-piece', id, piece: await profiles.next(id) })
 }
 
+/** Node waits at its end for writes that are under way: for those to a pipe that nobody reads, for ever. */
+function exit(): void {
+  const written = current()?.endLogs() !== false && output?.writing !== true
+  if (written) process.exit(0)
+  process.kill(process.pid, 'SIGKILL')
+}
+
 async function drain(): Promise<void> {
   await worker?.drain()
   await leave()
@@ -183,12 +206,10 @@ async function drain(): Promise<void> {
 
 process.on('message', receive)
 // Signals go to the whole group of a terminal; only the primary decides what they mean.
-process.on('SIGINT', () => {})
-process.on('SIGTERM', () => {})
-process.on('SIGHUP', () => {})
+ignoreSignals()
 // Without its primary a worker has nobody to report to: what it served would never be billed.
 process.on('disconnect', () => {
   worker?.saveUsage()
-  process.exit(0)
+  exit()
 })
 send({ kind: 'hello' })

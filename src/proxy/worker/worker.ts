@@ -1,5 +1,4 @@
 /** One worker of the data plane, put together; it runs in a process of its own, or in a test. */
-import { randomBytes, randomUUID } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
@@ -9,13 +8,14 @@ import type { ListenerConfig } from '../../config/schema.ts'
 import type { Clock } from '../../core/clock.ts'
 import { sameConfig } from '../../core/same-config.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
+import type { BackgroundFile } from '../../runtime/background-file.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { DnsLookup, type NameLookup } from '../../runtime/names/dns-lookup.ts'
 import { MAX_ADDRESSES, NameResolver } from '../../runtime/names/name-resolver.ts'
 import { ProcessWatch } from '../../runtime/process-figures.ts'
 import { TurnClock } from '../../runtime/turn-clock.ts'
+import { createAccessLog, NO_LINES } from '../access-log/access-log.ts'
 import { Authenticator } from '../credential/authenticator.ts'
-import { AccessLog } from '../forward/access-log.ts'
 import { ExchangePool } from '../forward/exchange-pool.ts'
 import { ForwardedFields } from '../forward/fields.ts'
 import { pseudonymOf, randomInstance } from '../forward/via.ts'
@@ -28,7 +28,6 @@ import type {
   WorkerReport,
 } from '../ipc.ts'
 import type { JournalDisk } from '../journal/journal-disk.ts'
-import { UsageJournal } from '../journal/usage-journal.ts'
 import { HandshakeLimits } from '../limits/handshake-limits.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
 import { Sources } from '../limits/sources.ts'
@@ -50,7 +49,9 @@ import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
 import { type ConnectionList, connectionsOf } from './connection-list.ts'
 import type { WorkerContext } from './context.ts'
+import { createJournal } from './create-journal.ts'
 import { EndpointCensus } from './endpoint-census.ts'
+import { ids } from './ids.ts'
 import { nextTurnOf } from './next-turn.ts'
 import { type TenantDrain, TenantDrains } from './tenant-drains.ts'
 import { TenantRuntimes } from './tenant-runtimes.ts'
@@ -72,6 +73,8 @@ export interface WorkerDeps {
   readonly random?: () => number
   /** Where names of endpoints are looked up; the DNS servers of the system by default. */
   readonly lookup?: NameLookup
+  /** Where an access log on stdout goes, together with what else is written there; it makes its own where this is left out. */
+  readonly output?: BackgroundFile
   /** The disk of the journal; that of the machine by default. */
   readonly disk?: JournalDisk
   /** Binds what it listens at; the worker itself by default. */
@@ -137,7 +140,7 @@ export class Worker {
       this.#listeners.drain()
       return { reason: 'listen', problems }
     }
-    const { clock } = this.#context
+    const { clock, accessLog } = this.#context
     const ports = (): ReadonlySet<number> => this.#listeners.ports
     const load = new LoadWatch(this.#context, { tickMs: TICK_MS, workers: this.#workers, ports })
     this.#load = load
@@ -148,6 +151,7 @@ export class Worker {
         load.look(clock.monotonic())
         // Timers come first in a turn of the loop. After a long one a peer that has spoken in time is heard before it is late.
         setImmediate(this.#expireTimers)
+        accessLog?.flush()
       }, TICK_MS),
       setInterval(() => this.reportNow(), REPORT_MS),
     )
@@ -261,6 +265,16 @@ export class Worker {
     return connectionsOf(this.#listeners.connections, asked, nextTurn)
   }
 
+  /** Writes the last lines at once; false where a write is under way that may never come to its end. */
+  endLogs(): boolean {
+    return this.#context.accessLog?.endNow() !== false
+  }
+
+  /** The file of the access log was moved away. */
+  reopenLogs(): void {
+    this.#context.accessLog?.reopen()
+  }
+
   quotaAnswers(answers: readonly QuotaAnswer[]): void {
     this.#context.clock.refresh()
     this.#context.quotas.answered(answers)
@@ -291,9 +305,9 @@ export class Worker {
       journal: journal.takeFigures(),
       quotaOpened: quotas.takeOpened(),
       sourcesForgotten: sources.takeForgotten(),
+      accessLog: accessLog?.take() ?? NO_LINES,
       ...authenticator.takeKeyUses(),
     })
-    accessLog?.flush()
     this.#context.runtimes.sweep(clock.monotonic())
   }
 
@@ -333,8 +347,9 @@ export class Worker {
     this.#context.names.close()
     await this.#context.authenticator.close()
     this.saveUsage()
+    // Before the last report, which says what of it was dropped.
+    await this.#context.accessLog?.end()
     this.reportNow()
-    this.#context.accessLog?.end()
   }
 
   /** The process is about to end: what was counted up to now goes to the disk. */
@@ -381,7 +396,7 @@ function createContext(
     listenerNames.all,
     clock,
   )
-  const journal = createJournal(deps, config, clock, meter)
+  const journal = createJournal({ ...deps, clock }, config.mixer, meter)
   const turnWrites = new TurnWrites(journal)
   const behindTurn = nextTurnOf(clock, turnWrites)
   const wheel = new TimerWheel(clock.monotonic())
@@ -419,7 +434,7 @@ function createContext(
     }),
     overload: createOverload(config, clock, behindTurn, () => context),
     sources: new Sources(config.sources, workers),
-    accessLog: config.log.access === 'off' ? undefined : new AccessLog(config.log.access, clock),
+    accessLog: createAccessLog({ log: config.log, clock, logger, random, output: deps.output }),
     fields,
     pseudonym: pseudonymOf(config.service.name, instance),
     caps,
@@ -432,7 +447,8 @@ function createContext(
     readBuffers: new ReadBuffers(),
     journal,
     turnWrites,
-    nextRequestId: requestIds(),
+    nextRequestId: ids(),
+    nextConnectionId: ids(),
     directory,
     draining: false,
     limits: config.limits,
@@ -440,36 +456,9 @@ function createContext(
   return context
 }
 
-function createJournal(
-  { logger, disk, endIfOrphaned }: WorkerDeps,
-  { mixer }: WorkerConfig,
-  clock: TurnClock,
-  meter: UsageMeter,
-): UsageJournal {
-  const options = {
-    folder: mixer.journal,
-    producer: randomUUID(),
-    segmentBytes: mixer.segment,
-    fsync: mixer.fsync,
-    refuse: mixer.journalFailure === 'refuse',
-    clock,
-    logger,
-    disk,
-    endIfOrphaned,
-  }
-  return new UsageJournal(options, meter.unwritten)
-}
-
 /** Lets everything else go on first. */
 function nextTurn(): Promise<void> {
   return new Promise(resolve => {
     setImmediate(resolve)
   })
-}
-
-/** Ids that are unique in all workers: a random part of this one, and a number. */
-function requestIds(): () => string {
-  const prefix = randomBytes(9).toString('base64url')
-  let number = 0
-  return () => `${prefix}-${(number++).toString(36)}`
 }

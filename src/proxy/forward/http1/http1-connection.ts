@@ -46,6 +46,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   #exchange: Exchange
   /** Bytes of calls that were used, since the beginning. */
   receivedBytes = 0
+  #calls = 0
   readonly #head: RequestHead
   /** More than a head may have: one that is not complete yet never stops the reading that completes it. */
   readonly #mostWaiting: number
@@ -83,11 +84,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.inbox = new Inbox(context.readBuffers, this)
     this.outbox = new Outbox(context.turnWrites, downstream.socket, this)
     this.outbox.attach(SocketHandle.of(downstream.socket))
-    this.account = new ConnectionAccount(
-      context,
-      downstream.listener.index,
-      context.meter.connection,
-    )
+    this.account = new ConnectionAccount(context, downstream, context.meter.connection)
     this.#head = downstream.trusted ? context.trustedRequestHead : context.requestHead
     this.#exchange = context.exchanges.idle
     this.#mostWaiting = Math.max(MAX_WAITING_BYTES, 2 * context.caps.headBytes)
@@ -310,6 +307,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
       return false
     }
     this.#consume(end - start)
+    this.#calls++
     this.#pipeline?.begun()
     const { exchanges } = this.context
     if (this.#exchange === exchanges.idle) this.#exchange = exchanges.take(this)
@@ -340,7 +338,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
 
   #readTooSlow(): void {
     if (this.#exchange.active) this.#exchange.fail('read_too_slow')
-    else this.context.stats.rejected('read_too_slow', this.downstream.listener.index)
+    else this.#count('read_too_slow')
     this.destroy()
   }
 
@@ -351,9 +349,14 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     else socket.destroy()
   }
 
+  #count(code: ErrorCode): void {
+    this.context.stats.rejected(code, this.downstream.listener.index)
+    this.account.blame(code)
+  }
+
   /** Answers a message that never became a call. */
   reject(code: ErrorCode, close: boolean): void {
-    this.context.stats.rejected(code, this.downstream.listener.index)
+    this.#count(code)
     const answer = { requestId: '', close, head: false, grpc: false }
     this.answer.refuse(code, answer)
     this.#dropInput()
@@ -497,7 +500,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.#readGuard?.stop()
     this.#exchange.abort('client_closed')
     this.#giveExchangeBack()
-    this.account.close()
+    this.account.close({ protocol: 'HTTP/1', traffic: this, calls: this.#calls })
     this.inbox.close()
     this.#dropInput()
     this.#open.delete(this)

@@ -58,17 +58,19 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   #readGuard: RateGuard | undefined
   /** Why the connection is given up, where it is not for what its frames say. */
   #reason: ErrorCode | undefined
+  /** Octets that came, of streams and of the connection. */
+  #received = 0
   #ending = false
   #lingering = false
   #closed = false
 
   /** It is in `open` for as long as its socket is. */
   constructor(context: WorkerContext, downstream: Downstream, open: OpenHttp2Connections) {
-    const { socket, listener } = downstream
+    const { socket } = downstream
     this.context = context
     this.downstream = downstream
     this.#open = open
-    this.account = new ConnectionAccount(context, listener.index, context.meter.connection)
+    this.account = new ConnectionAccount(context, downstream, context.meter.connection)
     this.origin = new OriginMemo(downstream, { received: '2', pseudonym: context.pseudonym })
     this.#inbox = new Inbox(context.readBuffers, this)
     this.#outbox = new Outbox(context.turnWrites, socket, this)
@@ -107,6 +109,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   received(bytes: Buffer, length: number): boolean {
     const { clock } = this.context
     clock.refresh()
+    this.#received += length
     if (this.#lingering) return true
     const now = clock.monotonic()
     this.#keepAlive.heard(now)
@@ -145,13 +148,18 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   }
 
   vanished(): void {
-    this.context.stats.rejected('ping_timeout', this.downstream.listener.index)
+    this.#count('ping_timeout')
     this.destroy()
   }
 
   #readTooSlow(): void {
-    this.context.stats.rejected('read_too_slow', this.downstream.listener.index)
+    this.#count('read_too_slow')
     this.destroy()
+  }
+
+  #count(code: ErrorCode): void {
+    this.context.stats.rejected(code, this.downstream.listener.index)
+    this.account.blame(code)
   }
 
   // === streams
@@ -184,13 +192,12 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
 
   /** Nobody knows whose call it is. */
   #refuseLargeHead(stream: Http2Stream<Http2Caller>): void {
-    const { stats } = this.context
-    stats.rejected('head_too_large', this.downstream.listener.index)
+    this.#count('head_too_large')
     refuseHead(this.session, stream)
   }
 
   malformed({ error }: RequestSection): void {
-    this.context.stats.rejected(error, this.downstream.listener.index)
+    this.#count(error)
   }
 
   // oxlint-disable-next-line eslint/max-params -- as the session tells it: no object a frame
@@ -230,7 +237,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   /** What the client sent ends the connection; GOAWAY says why. */
   failed(code: number): void {
     const reason = this.#reason ?? (code === ENHANCE_YOUR_CALM ? 'http2_flood' : 'http2_invalid')
-    this.context.stats.rejected(reason, this.downstream.listener.index)
+    this.#count(reason)
     this.#finish(LINGER_MS)
   }
 
@@ -365,7 +372,11 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     this.#loseCallers()
     for (const caller of this.#free) caller.watch.close()
     this.#free.length = 0
-    this.account.close()
+    this.account.close({
+      protocol: 'HTTP/2',
+      traffic: { receivedBytes: this.#received, sentBytes: this.#outbox.total },
+      calls: this.session.begun,
+    })
     this.#inbox.close()
     this.#open.delete(this)
   }
