@@ -300,11 +300,10 @@ class ProxyPrimary {
   }
 
   async #drain(): Promise<void> {
-    const { timeouts, drain } = this.#store.config
+    const { drain } = this.#store.config
     // Until balancers have seen that this one is not ready, they send connections to it.
     if (drain.grace > 0) await pause(drain.grace, undefined, this.#hurry).catch(() => {})
-    const longest = Math.max(timeouts.drain, drain.tunnels ?? 0)
-    await this.#pool.drain(longest + DRAIN_GRACE_MS)
+    await this.#pool.drain(drainDeadlineMs(this.#store.config))
     await this.#shipper.close(LAST_REPORT_MS)
     this.#ended.resolve(this.#exitCode)
   }
@@ -348,8 +347,7 @@ class ProxyPrimary {
   }
 
   async #resize(config: Config): Promise<readonly string[]> {
-    const { timeouts } = config
-    return this.#pool.resize(this.#workersWanted(config), timeouts.drain + DRAIN_GRACE_MS)
+    return this.#pool.resize(this.#workersWanted(config), drainDeadlineMs(config))
   }
 
   async #apply({ tenants, generation, listeners }: Enforced): Promise<readonly string[]> {
@@ -447,4 +445,9 @@ class ProxyPrimary {
     this.#keyExpiry.update(difference)
     for (const id of difference.removed) this.#live.forgetEndpointsOf(id)
   }
+}
+
+/** When workers that have been told to end are killed. */
+function drainDeadlineMs({ timeouts, drain }: Pick<Config, 'timeouts' | 'drain'>): number {
+  return Math.max(timeouts.drain, drain.tunnels ?? 0) + DRAIN_GRACE_MS
 }

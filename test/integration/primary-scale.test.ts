@@ -1,13 +1,16 @@
 /** More and fewer workers while the proxy runs: by a reload that changes `workers`. */
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'tap'
+import { t as root, test } from 'tap'
 import { callsByTenant } from '../support/ledger-calls.ts'
 import { readUntil } from '../support/running-amt.ts'
 import { startMixer } from '../support/start-mixer.ts'
 import { type FakeClient, StartedPrimary, tenantEntry } from '../support/start-primary.ts'
 
 const ENDED = 'worker has ended'
+
+/** Each test starts several processes, and the machine may be busy. */
+root.setTimeout(240_000)
 
 await test('more workers: a reload starts them, and connections of the others live on', async t => {
   const primary = new StartedPrimary(t, { workers: 1 })
@@ -62,7 +65,7 @@ await test('a worker that does not end when it is told to is killed, and the oth
   })
   const clients = await clientsOf(primary, 2)
   for (const client of clients) await client.ask('stubborn')
-  primary.writeConfig({ workers: 1, timeouts: { drain: '50ms' } })
+  primary.writeConfig({ workers: 1 })
   t.match(await primary.post('/reload'), { status: 200 })
   await ended(primary, 1)
   t.match(await primary.log.first('worker did not end in time and is killed'), { worker: 2 })
@@ -73,6 +76,19 @@ await test('a worker that does not end when it is told to is killed, and the oth
   await others[0]?.closed
   await staying?.ask('hello')
   t.equal(staying?.pid, pid)
+})
+
+await test('a worker that is to end has the time of tunnels where that is longer', async t => {
+  const [timeouts, drain] = [{ drain: '50ms' }, { tunnels: '60s' }]
+  const primary = new StartedPrimary(t, { workers: 2, config: { timeouts, drain } })
+  const clients = await clientsOf(primary, 2)
+  for (const client of clients) await client.ask('stubborn')
+  primary.writeConfig({ workers: 1 })
+  t.match(await primary.post('/reload'), { status: 200 })
+  // As long as it would live by `timeouts.drain` alone, and longer: nothing tells that it is not killed.
+  await new Promise(resolve => setTimeout(resolve, 2_500))
+  for (const client of clients) await client.ask('hello')
+  for (const client of clients) process.kill(client.pid, 'SIGKILL')
 })
 
 await test('new workers that cannot start refuse the reload, and all stays as it was', async t => {
