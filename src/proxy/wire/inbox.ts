@@ -134,7 +134,7 @@ export class Inbox implements Lender, HandleReader {
     this.#resting = false
     if (this.#lent) {
       // Its write is cancelled, but who knows when.
-      this.#buffers.drop()
+      this.#buffers.drop(this.#buffer)
       this.#buffer = this.#buffers.shared
       this.#lent = false
     } else this.#giveBack()

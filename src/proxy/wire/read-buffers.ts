@@ -7,8 +7,14 @@
 const SHARED_BYTES = 64 * 1024
 /** 1.7 GB a CPU second in bulk, against 0.67 with reads of 64 KiB through the stream. */
 const LARGE_BYTES = 256 * 1024
-/** 16 MiB a worker; who comes when all are given out goes on with the shared one. */
+/** 16 MiB a worker. */
 const MAX_LARGE = 64
+/**
+ * Who comes when those are given out has one of the size of the shared one for itself, 16 MiB a worker as well: bytes in the
+ * shared one must be copied where they cannot leave at once, and a hundred slow readers made garbage that took a
+ * collection of 10 ms every 40. Who comes when these are given out, too, goes on with the shared one.
+ */
+const MAX_MEDIUM = 256
 /** A read of so much is one of many. */
 export const LONG_READ_BYTES = 16 * 1024
 /**
@@ -22,10 +28,38 @@ export interface Resting {
   nextTurn(): void
 }
 
-export class ReadBuffers {
-  readonly shared: Buffer = Buffer.allocUnsafeSlow(SHARED_BYTES)
+/** Buffers of one size that are lent, one to a connection. */
+class BufferPool {
+  readonly #bytes: number
+  readonly #most: number
   readonly #free: Buffer[] = []
   #given = 0
+
+  constructor(bytes: number, most: number) {
+    this.#bytes = bytes
+    this.#most = most
+  }
+
+  take(): Buffer | undefined {
+    if (this.#given >= this.#most) return undefined
+    this.#given++
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#bytes)
+  }
+
+  give(buffer: Buffer, isKept: boolean): void {
+    this.#given--
+    if (isKept) this.#free.push(buffer)
+  }
+
+  empty(): void {
+    this.#free.length = 0
+  }
+}
+
+export class ReadBuffers {
+  readonly shared: Buffer = Buffer.allocUnsafeSlow(SHARED_BYTES)
+  readonly #large = new BufferPool(LARGE_BYTES, MAX_LARGE)
+  readonly #medium = new BufferPool(SHARED_BYTES, MAX_MEDIUM)
   /** Whether memory is short. */
   #shrunk = false
   readonly #resting: Resting[] = []
@@ -34,21 +68,19 @@ export class ReadBuffers {
 
   /** A buffer for one connection alone, or undefined where there are too many. */
   take(): Buffer | undefined {
-    if (this.#given >= MAX_LARGE || this.#shrunk) return undefined
-    this.#given++
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(LARGE_BYTES)
+    return this.#shrunk ? undefined : (this.#large.take() ?? this.#medium.take())
   }
 
   /** Takes it back; nothing may read into it or write from it any more. */
   give(buffer: Buffer): void {
-    this.#given--
-    if (!this.#shrunk) this.#free.push(buffer)
+    this.#poolOf(buffer).give(buffer, !this.#shrunk)
   }
 
   /** Lets go of what nobody uses and gives out no more, or does so again. */
   shrink(on: boolean): void {
     this.#shrunk = on
-    this.#free.length = 0
+    this.#large.empty()
+    this.#medium.empty()
   }
 
   /** Counts one more long read of this turn; whether there are as many as there may be. */
@@ -70,7 +102,11 @@ export class ReadBuffers {
   }
 
   /** It is lost: somebody may still use it. */
-  drop(): void {
-    this.#given--
+  drop(buffer: Buffer): void {
+    this.#poolOf(buffer).give(buffer, false)
+  }
+
+  #poolOf(buffer: Buffer): BufferPool {
+    return buffer.length === LARGE_BYTES ? this.#large : this.#medium
   }
 }

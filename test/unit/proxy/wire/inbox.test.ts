@@ -132,16 +132,26 @@ await test('a stream that is no socket is read through its events', async t => {
   t.notOk(near.isPaused())
 })
 
-await test('there is a limit to large buffers', t => {
+await test('there is a limit to large buffers, and then to those of the size of the shared one', t => {
   const buffers = new ReadBuffers()
   const taken: Buffer[] = []
   for (let buffer = buffers.take(); buffer !== undefined; buffer = buffers.take())
     taken.push(buffer)
-  t.equal(taken.length, 64)
-  buffers.give(taken[0] as Buffer)
-  t.equal(buffers.take(), taken[0])
-  buffers.drop()
-  t.not(buffers.take(), undefined)
+  const sizes = taken.map(({ length }) => length)
+  t.same(new Set(sizes.slice(0, 64)), new Set([256 * 1024]))
+  t.same(new Set(sizes.slice(64)), new Set([buffers.shared.length]))
+  t.equal(sizes.length, 64 + 256)
+  for (const buffer of [taken[0], taken[64]] as Buffer[]) {
+    buffers.give(buffer)
+    t.equal(buffers.take(), buffer, 'used again')
+    t.equal(buffers.take(), undefined)
+    buffers.drop(buffer)
+    t.not(buffers.take(), buffer, 'one that is lost is not')
+  }
+  buffers.shrink(true)
+  buffers.give(taken[64] as Buffer)
+  buffers.shrink(false)
+  t.not(buffers.take(), taken[64], 'nor what was let go')
   t.end()
 })
 
