@@ -12,10 +12,10 @@ export class IpcProgram {
   readonly #exited: Promise<unknown>
   readonly #endWithMe = (): void => void this.#child.kill('SIGKILL')
 
-  /** `file` is in this folder; it runs on the CPU of the load, behind `prefix`. */
-  constructor(file: string, prefix: readonly string[] = []) {
+  /** `file` is in this folder; it runs on the CPU of the load, behind `prefix`, with these options of Node. */
+  constructor(file: string, prefix: readonly string[] = [], options: readonly string[] = []) {
     this.#name = file
-    const command = [...prefix, process.execPath, join(import.meta.dirname, file)]
+    const command = [...prefix, process.execPath, ...options, join(import.meta.dirname, file)]
     const args = ['-c', String(LOAD_CPU), ...command]
     this.#child = spawn(requireProgram('taskset', 'util-linux'), args, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

@@ -16,13 +16,19 @@ const GROUP = '/proc/self/autogroup'
  */
 export function firstInLine(): readonly string[] {
   try {
-    const prefix = [requireProgram('chrt', 'util-linux'), '-f', '1']
+    const prefix = [requireProgram('chrt', 'util-linux'), '-r', '1']
     execFileSync(prefix[0] as string, [...prefix.slice(1), 'true'], { stdio: 'ignore' })
     return prefix
   } catch {
     return []
   }
 }
+
+/**
+ * For a Node that is first in line: the threads of V8 wait for one another without sleeping, and with such a priority, on
+ * one CPU, that is for ever.
+ */
+export const WITHOUT_THREADS: readonly string[] = ['--single-threaded', '--v8-pool-size=0']
 
 /** Everything that this process has started and starts, before what others run; until what it gives is called. */
 export function favourGroup(): () => void {

@@ -5,7 +5,7 @@ import { startNoisyDeployment, startQuietDeployment } from './deployments.ts'
 import { IpcProgram } from './ipc-program.ts'
 import type { NoiseTarget } from './noise/noise.ts'
 import type { NoiseAnswer, NoiseQuestion } from './noise-maker.ts'
-import { firstInLine } from './priority.ts'
+import { firstInLine, WITHOUT_THREADS } from './priority.ts'
 import type { QuietOutcome, QuietRun } from './quiet-client.ts'
 import { prepareScene, type Scene } from './scene.ts'
 
@@ -24,7 +24,7 @@ export class Stage {
   private constructor(scene: Scene, deployments: readonly Program[], first: readonly string[]) {
     this.scene = scene
     this.#deployments = deployments
-    this.#quiet = new IpcProgram('quiet-client.ts', first)
+    this.#quiet = new IpcProgram('quiet-client.ts', first, WITHOUT_THREADS)
   }
 
   static async set(folder: string): Promise<Stage> {
