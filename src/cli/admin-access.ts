@@ -47,19 +47,21 @@ export interface AdminReply {
   readonly body: string
 }
 
-/** Asks with GET; rejects when nobody answers within `timeoutMs`. `path` starts with `/`. */
+/** Asks with GET; rejects when nobody answers within `timeoutMs`, and when `signal` is aborted. `path` starts with `/`. */
 export async function askAdmin(
   { base, socketPath, token }: AdminAccess,
   path: string,
   timeoutMs: number,
+  signal?: AbortSignal,
 ): Promise<AdminReply> {
+  const late = AbortSignal.timeout(timeoutMs)
   const dispatcher: Dispatcher = new Agent({
     connect: socketPath === undefined ? {} : { socketPath },
   })
   try {
     const { statusCode, body } = await request(new URL(path, base), {
       dispatcher,
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: signal === undefined ? late : AbortSignal.any([late, signal]),
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     })
     return { status: statusCode, body: await body.text() }

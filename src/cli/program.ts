@@ -15,6 +15,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['key', async () => (await import('./commands/key.ts')).keyCommand()],
   ['certs', async () => (await import('./commands/certs.ts')).certsCommand()],
   ['usage', async () => (await import('./commands/usage.ts')).usageCommand()],
+  ['top', async () => (await import('./commands/top.ts')).topCommand()],
   ['reconcile', async () => (await import('./commands/reconcile.ts')).reconcileCommand()],
   ['health', async () => (await import('./commands/health.ts')).healthCommand()],
   ['exports', async () => (await import('./commands/exports.ts')).exportsCommand()],

@@ -18,6 +18,7 @@ const COMMANDS = [
   'key',
   'certs',
   'usage',
+  'top',
   'reconcile',
   'health',
   'exports',

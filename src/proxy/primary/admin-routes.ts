@@ -22,6 +22,7 @@ import type { ReloadResult } from './reloader.ts'
 import type { TenantDrainDesk } from './tenant-drain-desk.ts'
 import { tenantDrainRoutes } from './tenant-drain-routes.ts'
 import type { TenantView } from './tenant-view.ts'
+import { topRoutes } from './top-routes.ts'
 
 /** For what is in journals and was not shipped yet: its sums are in the answer only once it is read. */
 const READ_AHEAD_MS = 2_000
@@ -32,7 +33,7 @@ export interface AdminSources {
   readonly workers: () => { readonly ready: number; readonly count: number }
   /** Without tenants. */
   readonly config: () => Config
-  readonly tenants: Pick<TenantView, 'ids' | 'tenant' | 'wholeConfig'>
+  readonly tenants: Pick<TenantView, 'ids' | 'size' | 'tenant' | 'wholeConfig'>
   readonly metrics: ProxyMetrics
   readonly live: LiveState
   readonly shipper: JournalShipper
@@ -60,6 +61,7 @@ export function adminRoutes(sources: AdminSources): AdminRoute[] {
     get('/reconcile', async request => reconcile(sources, request)),
     ...connectionRoutes(sources),
     ...tenantDrainRoutes(sources),
+    ...topRoutes(sources),
     ...logLevelRoutes(sources.logLevel),
     ...profileRoutes(sources.profiles),
     post('/reload', async () => reload(sources)),

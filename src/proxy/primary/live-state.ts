@@ -1,10 +1,11 @@
 /**
- * What workers say about this moment: open connections, health of endpoints, lag of the event loop. Each worker's word
+ * What workers say about this moment: traffic, open connections, health of endpoints, lag of the event loop. Each worker's word
  * goes when the worker goes, so that a crash leaves no connection that is open for ever.
  */
 import type { Clock } from '../../core/clock.ts'
 import type { ConnectionCount, JournalFigures, OverloadFigures, WorkerReport } from '../ipc.ts'
 import { Peak, type Sample } from './metric-tables.ts'
+import { TenantActivity } from './tenant-activity.ts'
 import { ActiveConnections, ActiveEndpoints, type EndpointHealth } from './tenant-gauges.ts'
 import type { TenantLabels } from './tenant-labels.ts'
 
@@ -28,6 +29,7 @@ interface WorkerState {
 
 export class LiveState {
   readonly labels: TenantLabels
+  readonly activity: TenantActivity
   readonly #clock: Clock
   readonly #workers = new Map<number, WorkerState>()
   readonly #connections: ActiveConnections
@@ -37,12 +39,14 @@ export class LiveState {
   constructor(clock: Clock, labels: TenantLabels) {
     this.#clock = clock
     this.labels = labels
+    this.activity = new TenantActivity(clock)
     this.#connections = new ActiveConnections(labels)
     this.#endpoints = new ActiveEndpoints(labels)
   }
 
   /** `slot`: number of the worker, 1 to the number of workers; a replacement has the number of the one that died. */
   record(slot: number, report: WorkerReport): void {
+    this.activity.record(slot, report)
     const state = this.#stateOf(slot)
     for (const count of report.connections) this.#recordConnections(state, count)
     for (const { tenant, healthy, ejected, gone } of report.endpoints) {
@@ -55,6 +59,7 @@ export class LiveState {
   }
 
   forget(slot: number): void {
+    this.activity.forget(slot)
     const state = this.#workers.get(slot)
     if (state === undefined) return
     for (const ofTenant of state.connections.values())

@@ -21,6 +21,10 @@ export class TenantView {
     return this.#ids
   }
 
+  get size(): number {
+    return this.#store.size
+  }
+
   tenant(id: string): TenantConfig | undefined {
     return this.#store.tenant(id)
   }
