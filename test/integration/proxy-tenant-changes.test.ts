@@ -1,6 +1,9 @@
 /** A change of a tenant changes what is different about it, and nothing else of what it has at run time. */
 import { createHash } from 'node:crypto'
-import type { ManualDeployment } from '../support/manual-deployment.ts'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { TestAuthority } from '../support/certificates.ts'
+import { answering, type ManualDeployment } from '../support/manual-deployment.ts'
 import type { Peer } from '../support/peer.ts'
 import {
   codeOf,
@@ -211,3 +214,32 @@ await proxyTest('a tunnel of a tenant that changes goes on', async (t, lab) => {
   await second.until(() => second.ended || second.closed, 'a second one is refused')
   t.equal(proxy.rejected('too_many_connections'), 1, 'it still counts')
 })
+
+await proxyTest(
+  'TLS files of a deployment that change are used without a reload',
+  async (t, lab) => {
+    const [former, ca] = [await TestAuthority.create(t), await TestAuthority.create(t)]
+    const folder = t.testdir({ 'ca.crt': former.cert })
+    const file = join(folder, 'ca.crt')
+    const { cert, key } = await ca.server([], ['127.0.0.1'])
+    const deployment = await lab.deployment({ tls: { cert, key }, serve: answering(ok('served')) })
+    const endpoints = [`https://127.0.0.1:${deployment.port}`]
+    const deployed = { deployment: { endpoints, tls: { ca: file } } }
+    const proxy = await lab.proxy({ tenants: [tenant('acme', deployment, deployed)] })
+    const client = await lab.client(proxy)
+    const call = async (): Promise<string> => {
+      await client.send(get())
+      const { body } = await readAnswer(client)
+      return codeOf(body) || body
+    }
+    t.equal(await call(), 'upstream_tls')
+    writeFileSync(file, 'half of a file')
+    proxy.worker.reportNow()
+    t.equal(await call(), 'upstream_tls')
+    writeFileSync(file, ca.cert)
+    // With each report a part of the tenants is looked at.
+    proxy.worker.reportNow()
+    proxy.worker.reportNow()
+    t.equal(await call(), 'served')
+  },
+)

@@ -1,7 +1,4 @@
 /** What a tenant needs while it has traffic, made with its first call: its pool, its limiter and its quotas. */
-import { readFileSync } from 'node:fs'
-import { createSecureContext, type ConnectionOptions as TlsOptions } from 'node:tls'
-import type { DeploymentConfig } from '../../config/schema.ts'
 import { sameConfig } from '../../core/same-config.ts'
 import { limitsOver, TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
@@ -10,10 +7,13 @@ import { DeploymentPool, type PoolSettings } from '../pool/deployment-pool.ts'
 import { HealthChecker } from '../pool/health-checker.ts'
 import type { Tenant } from '../tenant/tenant.ts'
 import type { WorkerContext } from './context.ts'
+import { changedTls, sameTls, type UpstreamTls, upstreamTls } from './upstream-tls.ts'
 
 /** Runtimes that are looked at in a second at least, and the rounds in which all are: see `sweep`. */
 const LEAST_SWEPT = 64
 const SWEEPS_A_ROUND = 60
+/** Of these, deployments whose TLS files are looked at: some 10 µs each. */
+const MOST_LOOKED_AT = 64
 
 export interface TenantRuntime {
   /** As it is configured now: a change of the tenant is a change of what is different, see `succeed`. */
@@ -24,7 +24,7 @@ export interface TenantRuntime {
   quotas: TenantQuotas | undefined
   health: HealthChecker | undefined
   /** For endpoints with TLS. */
-  tls: TlsOptions | undefined
+  tls: UpstreamTls | undefined
   /** Part of a busy worker, against the weights of other tenants. */
   weight: number
   /** Of a worker that is or was busy. */
@@ -125,6 +125,7 @@ export class TenantRuntimes {
    */
   sweep(now: number): void {
     const most = Math.max(LEAST_SWEPT, Math.ceil(this.#all.size / SWEEPS_A_ROUND))
+    let looked = 0
     for (let swept = 0; swept < most; swept += 1) {
       this.#round ??= this.#all.values()
       const { value: runtime, done } = this.#round.next()
@@ -133,6 +134,10 @@ export class TenantRuntimes {
         return
       }
       if (!runtime.used && runtime.limiter.idle(now) && runtime.pool.idle(now)) this.#end(runtime)
+      else if (runtime.tls !== undefined && looked < MOST_LOOKED_AT) {
+        looked += 1
+        this.#followFiles(runtime, runtime.tls)
+      }
       runtime.used = false
     }
   }
@@ -160,15 +165,26 @@ export class TenantRuntimes {
     context.overload.reweigh(runtime)
   }
 
+  /** A certificate that was renewed is shown from the next connection on, and those with the former one are kept no longer. */
+  #followFiles(runtime: TenantRuntime, former: UpstreamTls): void {
+    const { tenant, pool } = runtime
+    const tls = changedTls(tenant.config.deployment, former)
+    if (tls === undefined) return
+    runtime.tls = tls
+    pool.change(this.#poolSettings(tenant, tls))
+    this.#context().logger.info({ tenant: tenant.id }, 'changed TLS files of a deployment are used')
+  }
+
   #limit({ tenant, limiter, pool, tls }: TenantRuntime, now: number): void {
     limiter.change(tenant.config.limits, this.#context().limits, this.#workers, now)
     pool.change(this.#poolSettings(tenant, tls))
   }
 
-  #poolSettings({ config }: Tenant, tls: TlsOptions | undefined): PoolSettings {
+  #poolSettings({ config }: Tenant, tls: UpstreamTls | undefined): PoolSettings {
     const { upstreamConnections, pending } = limitsOver(config.limits, this.#context().limits)
     const limits = { upstreamConnections, pending }
-    return { deployment: config.deployment, tls, workers: this.#workers, limits }
+    const { options } = tls ?? {}
+    return { deployment: config.deployment, tls: options, workers: this.#workers, limits }
   }
 
   #begin(tenant: Tenant): TenantRuntime {
@@ -233,35 +249,4 @@ function healthChecker(
   const { health } = config.deployment
   if (health === undefined) return undefined
   return new HealthChecker(context, { tenant: id, health, endpoints: () => pool.endpoints })
-}
-
-function wantsTls({ endpoints }: DeploymentConfig): boolean {
-  return endpoints.some(url => /^(https|h2|tls):/.test(url))
-}
-
-/** Whether connections are made with the same files. */
-function sameTls(one: DeploymentConfig, other: DeploymentConfig): boolean {
-  return wantsTls(one) === wantsTls(other) && sameConfig(one.tls, other.tls)
-}
-
-/**
- * Undefined where no endpoint wants it. Files were checked when the configuration was loaded; one that has gone since fails
- * the handshake, not the worker.
- */
-function upstreamTls(deployment: DeploymentConfig): TlsOptions | undefined {
-  if (!wantsTls(deployment)) return undefined
-  const { ca, cert, key, serverName } = deployment.tls ?? {}
-  const name = serverName === undefined ? {} : { servername: serverName }
-  try {
-    const secureContext = createSecureContext({
-      minVersion: 'TLSv1.2',
-      ...(ca === undefined ? {} : { ca: readFileSync(ca) }),
-      ...(cert === undefined ? {} : { cert: readFileSync(cert) }),
-      ...(key === undefined ? {} : { key: readFileSync(key) }),
-    })
-    return { secureContext, rejectUnauthorized: true, ...name }
-  } catch {
-    // Trusts nobody: every handshake ends as `upstream_tls`.
-    return { secureContext: createSecureContext({ ca: [] }), rejectUnauthorized: true, ...name }
-  }
 }
