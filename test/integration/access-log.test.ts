@@ -7,7 +7,7 @@ import { AccessLines } from '../support/access-lines.ts'
 import { TestAuthority } from '../support/certificates.ts'
 import { http2Test, outcomeOf, request, respond } from '../support/http2/http2-lab.ts'
 import { answering } from '../support/manual-deployment.ts'
-import { get, keyOf, ok, proxyTest, readAnswer, tenant } from '../support/proxy-lab.ts'
+import { fieldsOf, get, keyOf, ok, proxyTest, readAnswer, tenant } from '../support/proxy-lab.ts'
 
 const ISSUER = 'https://login.example.com'
 const digestOf = (key: string): string => createHash('sha256').update(key).digest('hex').slice(0, 8)
@@ -390,3 +390,40 @@ await proxyTest('a line is of bounded length, whatever a client says', async (t,
   t.equal(line?.path, `/${'p'.repeat(1_023)}...`)
   t.ok(JSON.stringify(line).length < 4_096)
 })
+
+await http2Test(
+  'W3C traceparent and tracestate are passed on as they came, and the trace is in the log',
+  async (t, lab, http2) => {
+    const log = new AccessLines(t)
+    const deployment = await lab.deployment()
+    const proxy = await lab.forOne(deployment, { log: { level: 'error', access: log.path } })
+    const trace = '0af7651916cd43dd8448eb211c80319c'
+    const fields = [
+      ['traceparent', `00-${trace}-b7ad6b7169203331-01`],
+      ['tracestate', 'vendor=1,other=2'],
+    ] as const
+    const client = await lab.client(proxy)
+    await client.send(get('/1', fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')))
+    const upstream = await deployment.next()
+    const first = await upstream.readHead()
+    await upstream.send(ok())
+    await readAnswer(client)
+    const peer = await http2.client(proxy)
+    const more = fields.map(([name, value]): [string, string] => [name, value])
+    const stream = request(peer, { path: '/2', more })
+    const second = await upstream.readHead()
+    await upstream.send(ok())
+    await outcomeOf(stream)
+    for (const head of [first, second])
+      for (const [name, value] of fields) t.same(fieldsOf(head, name), [value])
+    await client.send(get('/3', `traceparent: 00-${trace}"-b7ad6b7169203331-01\r\n`))
+    await upstream.readHead()
+    await upstream.send(ok())
+    await readAnswer(client)
+    const lines = await log.await('call', 3)
+    t.same(
+      lines.map(({ trace: of }) => of),
+      [trace, trace, undefined],
+    )
+  },
+)

@@ -29,6 +29,8 @@ export interface LoggedCall extends LoggedTraffic {
   readonly path: string
   readonly protocol: CallProtocol
   readonly requestId: string
+  /** Of W3C Trace Context, or ''. */
+  readonly trace: string
   /** Number of its connection in this worker. */
   readonly connection: string
   readonly upstream: string

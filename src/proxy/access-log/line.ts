@@ -64,7 +64,7 @@ export function callText(call: LoggedCall): string {
   return (
     `"kind":"call"${plain('code', call.code)}${plain('flag', call.flag)},"status":${call.status}${grpcStatus}` +
     `${plain('operation', call.operation)},"method":${quoted(call.method)},"host":${quoted(call.host)},"path":${quoted(call.path)}` +
-    `${plain('protocol', call.protocol)},"requestId":${quoted(call.requestId)}${plain('connection', call.connection)}` +
+    `${plain('protocol', call.protocol)},"requestId":${quoted(call.requestId)}${call.trace === '' ? '' : plain('trace', call.trace)}${plain('connection', call.connection)}` +
     `${trafficText(call)},"upstream":${quoted(call.upstream)},"waitMs":${rounded(call.waitMs)},"upstreamMs":${rounded(call.upstreamMs)}`
   )
 }

@@ -2,6 +2,8 @@
  * The books of one call: usage, durations, limits and the access log line all come from the same numbers. Bytes are
  * counted as they go, and before they are handed on; a call that never reached its deployment leaves no usage.
  */
+
+import { traceIdOf } from '../../codec/trace-context.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { codeClassOf, type Routability } from '../../core/routability.ts'
 import type { AccessLog, CallProtocol } from '../access-log/access-log.ts'
@@ -40,6 +42,8 @@ export interface CallSubject {
   readonly version: number
   /** The host that is asked for, or ''. */
   readonly host: string
+  /** `traceparent` as it came, or ''. */
+  readonly traceparent: string
   /** Credentials as they came, '' where there is none. */
   readonly authorization: string
   readonly apiKey: string
@@ -55,6 +59,7 @@ const NO_SUBJECT: CallSubject = {
   requestId: '',
   version: 1,
   host: '',
+  traceparent: '',
   authorization: '',
   apiKey: '',
   grpc: false,
@@ -427,6 +432,7 @@ export class CallAccount {
       path: withoutCredentials(query < 0 ? target : target.slice(0, query)),
       protocol: PROTOCOLS[subject.version] ?? '',
       requestId,
+      trace: traceIdOf(subject.traceparent),
       connection,
       tenant: this.tenantId,
       listener: listener.name,

@@ -60,6 +60,8 @@ export class CallRequest {
   /** Value of `Authorization`, and the API key from its field or the query; '' where there is none. */
   authorization = ''
   apiKey = ''
+  /** `traceparent` as it came, or ''. */
+  traceparent = ''
   /** Hops that a TRACE or OPTIONS may still take (RFC 9110 §7.6.2), or -1 where nothing limits them. */
   hopsLeft = -1
   /** Whether it is a call of gRPC, and within what time it must be over; 0 where it does not say. */
@@ -214,6 +216,7 @@ export class CallRequest {
     if (query !== undefined) this.#takeQueryKey(query)
     this.trailer = values[SLOT.trailer] as string
     this.maxForwards = values[SLOT.maxForwards] as string
+    this.traceparent = values[slots.traceparent] as string
     const via = values[slots.via] as string
     if (via !== '' && hasPassed(via, this.#context.pseudonym)) this.#refusal ??= 'loop_detected'
     const id = values[slots.requestId] as string

@@ -17,6 +17,7 @@ const READ_FIELDS: readonly FieldRule[] = [
   { name: 'via', forward: true },
   { name: 'content-type', forward: true },
   { name: 'grpc-timeout', forward: true },
+  { name: 'traceparent', forward: true },
 ]
 
 const drop = (name: string): FieldRule => ({ name, forward: false })
@@ -32,6 +33,7 @@ export interface FieldSlots {
   readonly via: number
   readonly contentType: number
   readonly grpcTimeout: number
+  readonly traceparent: number
 }
 
 /** Names and slots for one configuration; `apiKeyHeader` in lower case. */
@@ -63,6 +65,7 @@ export class ForwardedFields {
       via: slot('via'),
       contentType: slot('content-type'),
       grpcTimeout: slot('grpc-timeout'),
+      traceparent: slot('traceparent'),
     }
   }
 }

@@ -14,6 +14,7 @@ const CALL: LoggedCall = {
   path: '/',
   protocol: 'HTTP/1.1',
   requestId: 'r-1',
+  trace: '0af7651916cd43dd8448eb211c80319c',
   connection: 'c-1',
   tenant: 'acme',
   listener: 'public',
