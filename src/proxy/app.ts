@@ -14,27 +14,25 @@ import { createMixerClient, type MixerClient } from '../runtime/mixer-client.ts'
 import { packageVersion } from '../runtime/package-version.ts'
 import { onSignals } from '../runtime/signals.ts'
 import { randomInstance } from './forward/via.ts'
-import type { OperatorOrder, WorkerReport } from './ipc.ts'
+import type { WorkerReport } from './ipc.ts'
 import { AccessLogFile } from './primary/access-log-file.ts'
 import { AdminRefusals } from './primary/admin-refusals.ts'
 import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
 import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
-import { ConnectionQuestions } from './primary/connection-questions.ts'
 import { ListeningSockets } from './primary/listening-sockets.ts'
 import { LiveState } from './primary/live-state.ts'
-import { LogLevel } from './primary/log-level.ts'
+import { MachineWatch } from './primary/machine-watch.ts'
 import type { MetricReader } from './primary/metric-tables.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
+import { OperatorDesk } from './primary/operator-desk.ts'
 import { type PreparedWorkers, workerEntry } from './primary/prepared-workers.ts'
 import { PrimaryTls } from './primary/primary-tls.ts'
-import { ProfileDesk } from './primary/profile-desk.ts'
 import { proxyStateReaders } from './primary/proxy-state-metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
 import { type Enforced, Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
-import { TenantDrainDesk } from './primary/tenant-drain-desk.ts'
 import { TenantLabels } from './primary/tenant-labels.ts'
 import { TenantView } from './primary/tenant-view.ts'
 import { WorkerMetrics } from './primary/worker-metrics.ts'
@@ -93,10 +91,8 @@ class ProxyPrimary {
   readonly #pool: WorkerPool
   readonly #admin: AdminServer
   readonly #adminRefusals: AdminRefusals
-  readonly #logLevel: LogLevel
-  readonly #drains: TenantDrainDesk
-  readonly #profiles = new ProfileDesk(() => this.#pool)
-  readonly #openConnections = new ConnectionQuestions(() => this.#pool)
+  readonly #operator: OperatorDesk
+  readonly #machine: MachineWatch
   readonly #keyExpiry: ApiKeyExpiry
   readonly #keyUses = new ApiKeyUses({ clock: systemClock, text: id => this.#store.text(id) })
   readonly #tls: PrimaryTls
@@ -122,17 +118,18 @@ class ProxyPrimary {
     this.#keyExpiry = new ApiKeyExpiry({ clock: systemClock, logger: this.#logger })
     this.#live = new LiveState(systemClock, new TenantLabels(config.metrics.tenants))
     this.#adminRefusals = new AdminRefusals({ clock: systemClock, logger: this.#logger })
-    this.#logLevel = new LogLevel({
+    this.#operator = new OperatorDesk({
       clock: systemClock,
       logger: this.#logger,
-      configured: () => this.#store.config.log.level,
-      tell: level => this.#order({ kind: 'log-level', level }),
-    })
-    this.#drains = new TenantDrainDesk({
-      clock: systemClock,
-      logger: this.#logger,
-      tell: order => this.#order(order),
+      logLevel: () => this.#store.config.log.level,
       activeOf: tenant => this.#live.activeOf(tenant),
+      workers: () => this.#pool,
+    })
+    this.#machine = new MachineWatch({
+      clock: systemClock,
+      logger: this.#logger,
+      config: () => this.#store.config,
+      workers: this.#workersWanted(config),
     })
     this.#metrics = new ProxyMetrics({
       live: this.#live,
@@ -141,7 +138,8 @@ class ProxyPrimary {
         ...this.#keyExpiry.readers(),
         ...this.#stateReaders(),
         ...this.#adminRefusals.readers(),
-        ...this.#drains.readers(),
+        ...this.#operator.readers(),
+        ...this.#machine.readers(),
       ],
       now: () => systemClock.now(),
       backlog: () => {
@@ -153,7 +151,7 @@ class ProxyPrimary {
     const tls = { clock: systemClock, logger, metrics: this.#metrics.tls }
     this.#tls = new PrimaryTls({ ...tls, tell: message => this.#pool.tell(message) }, config)
     const { accessLog: metrics } = this.#metrics
-    const reopen = (): void => this.#order({ kind: 'reopen-logs' })
+    const reopen = (): void => this.#operator.tell({ kind: 'reopen-logs' })
     this.#accessLog = new AccessLogFile({ log: config.log, logger, metrics, reopen })
     const proxy = proxyName(config.mixer.journal, randomUUID())
     this.#shipper = this.#createShipper(proxy)
@@ -192,7 +190,8 @@ class ProxyPrimary {
     stopListening()
     this.#accessLog.close()
     this.#keyExpiry.close()
-    this.#logLevel.close()
+    this.#operator.close()
+    this.#machine.close()
     this.#tls.close()
     this.#registrar.close()
     this.#quotas.close()
@@ -205,6 +204,11 @@ class ProxyPrimary {
   }
 
   async #start(): Promise<SourceWatcher | undefined> {
+    const short = this.#machine.check()
+    if (short.length > 0) {
+      this.#fail(short, 1)
+      return undefined
+    }
     const unusable = this.#tls.start()
     if (unusable.length > 0) {
       this.#fail(unusable, 2)
@@ -231,6 +235,7 @@ class ProxyPrimary {
     }
     this.#phase = 'ready'
     this.#accessLog.start()
+    this.#machine.start(this.#store.texts())
     const { service, tenantSources } = this.#store.config
     this.#logger.info(
       {
@@ -369,8 +374,7 @@ class ProxyPrimary {
       workerStart: () => this.#workerStart(),
       onReady: (slot, producer) => this.#shipper.claim(slot, producer),
       onReport: (slot, report) => this.#record(slot, report),
-      onProfilePiece: (asked, piece) => this.#profiles.answered(asked, piece),
-      onConnections: (asked, list) => this.#openConnections.answered(asked, list),
+      onAnswer: answer => this.#operator.answered(answer),
       onQuotaAsks: (slot, asks) => this.#quotas.ask(slot, asks),
       onGone: slot => this.#gone(slot),
       onRestart: () => this.#metrics.workerRestarted(),
@@ -382,10 +386,8 @@ class ProxyPrimary {
     const { tenants: _, ...config } = this.#store.config
     const [workers, instance] = [this.#pool.count, this.#instance]
     const changed = [...this.#store.texts()]
-    const logLevel = this.#logLevel.current
-    const draining = this.#drains.tenants
     return {
-      message: { config, workers, instance, logLevel, draining, ...this.#tls.forWorker },
+      message: { config, workers, instance, ...this.#operator.forWorker, ...this.#tls.forWorker },
       tenants: { generation, limits: config.limits, changed, removed: [] },
     }
   }
@@ -401,10 +403,7 @@ class ProxyPrimary {
       shipper: this.#shipper,
       quotas: this.#quotas,
       keyUses: this.#keyUses,
-      logLevel: this.#logLevel,
-      drains: this.#drains,
-      openConnections: this.#openConnections,
-      profiles: this.#profiles,
+      operator: this.#operator,
       reload: async () => this.#reloader.reload('admin'),
       drain: () => {
         if (this.#phase !== 'draining') this.#stop('admin')
@@ -415,21 +414,18 @@ class ProxyPrimary {
     return new AdminServer({ address, token, routes, logger, refusals })
   }
 
-  #order(order: OperatorOrder): void {
-    this.#pool.tell({ kind: 'operator', order })
-  }
-
   #record(slot: number, report: WorkerReport): void {
     this.#live.record(slot, report)
     this.#metrics.record(report)
     this.#workerMetrics.record(slot, report)
+    this.#machine.record(report)
     this.#keyUses.record(report.keyUses)
     this.#shipper.count(slot, report.journal.producer, report.usage)
   }
 
   #gone(slot: number): void {
     this.#live.forget(slot)
-    this.#profiles.gone(slot)
+    this.#operator.workerGone(slot)
     this.#workerMetrics.forget(slot)
     this.#shipper.workerGone(slot)
   }
@@ -440,9 +436,10 @@ class ProxyPrimary {
     this.#tenants.changed()
     this.#metrics.forget(difference.removed)
     this.#quotas.forget(difference.removed)
-    this.#drains.forget(difference.removed)
+    this.#operator.forget(difference.removed)
     this.#keyUses.forget(difference.removed)
     this.#keyExpiry.update(difference)
+    this.#machine.update(difference)
     for (const id of difference.removed) this.#live.forgetEndpointsOf(id)
   }
 }

@@ -15,6 +15,7 @@ import type { TicketSecrets } from './listener/tls-tickets.ts'
 import type { OverloadStep, Resource } from './overload/load-monitor.ts'
 import type { ShedReason } from './overload/tenant-share.ts'
 import type { ConnectionList } from './worker/connection-list.ts'
+import type { NameFigures } from './worker/name-log.ts'
 import type { ProfilePiece } from './worker/profile-source.ts'
 import type { TenantDrain } from './worker/tenant-drains.ts'
 
@@ -86,6 +87,11 @@ export type PrimaryMessage =
   /** Stop accepting, end what can be ended, report a last time, exit. */
   | { readonly kind: 'drain' }
 
+/** `id` is that of the question. */
+export type OperatorAnswer =
+  | ({ readonly kind: 'connections'; readonly id: number } & ConnectionList)
+  | { readonly kind: 'profile-piece'; readonly id: number; readonly piece: ProfilePiece }
+
 export type OperatorOrder =
   /** The tenant takes nothing new; what is under way has so long. */
   | ({ readonly kind: 'drain-tenant' } & TenantDrain)
@@ -141,9 +147,7 @@ export type WorkerMessage =
   | { readonly kind: 'listen'; readonly id: number; readonly place: Place }
   /** What `listen` got is closed. */
   | { readonly kind: 'unlisten'; readonly place: Place }
-  /** `id` is that of the question. */
-  | ({ readonly kind: 'connections'; readonly id: number } & ConnectionList)
-  | { readonly kind: 'profile-piece'; readonly id: number; readonly piece: ProfilePiece }
+  | OperatorAnswer
   | WorkerReport
 
 /** A worker asks the mixer for a part of a quota. */
@@ -227,6 +231,8 @@ export interface WorkerReport {
   /** Source addresses that were forgotten for want of room, with some of a rate used up. */
   readonly sourcesForgotten: number
   readonly accessLog: AccessLogFigures
+  /** How names of endpoints were resolved. */
+  readonly names: NameFigures
   /** API keys that were used since the last report; of very many only some, the others come with the next reports. */
   readonly keyUses: readonly KeyUse[]
   /** Uses of API keys that nobody will hear of, because too many others wait to be reported. */

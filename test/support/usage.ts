@@ -73,6 +73,7 @@ export function emptyReport(): WorkerReport {
     },
     quotaOpened: 0,
     sourcesForgotten: 0,
+    names: { found: 0, unknown: 0, down: 0 },
     keyUses: [],
     keyUsesDropped: 0,
   }

@@ -8,18 +8,15 @@ import { addTo, type UsageAccount } from '../shipping/usage-accounts.ts'
 import { badPage, json, pageOf, problemAnswer } from './admin-answers.ts'
 import type { AdminAnswer, AdminRequest, AdminRoute } from './admin-routing.ts'
 import type { ApiKeyUses } from './api-key-uses.ts'
-import type { ConnectionQuestions } from './connection-questions.ts'
 import { connectionRoutes } from './connection-routes.ts'
 import { credentialList } from './credential-list.ts'
 import type { LiveState } from './live-state.ts'
-import type { LogLevel } from './log-level.ts'
 import { logLevelRoutes } from './log-level-routes.ts'
 import type { ProxyMetrics } from './metrics.ts'
-import type { ProfileDesk } from './profile-desk.ts'
+import type { OperatorDesk } from './operator-desk.ts'
 import { profileRoutes } from './profile-routes.ts'
 import type { QuotaRelay, QuotaState } from './quota-relay.ts'
 import type { ReloadResult } from './reloader.ts'
-import type { TenantDrainDesk } from './tenant-drain-desk.ts'
 import { tenantDrainRoutes } from './tenant-drain-routes.ts'
 import type { TenantView } from './tenant-view.ts'
 import { topRoutes } from './top-routes.ts'
@@ -39,10 +36,7 @@ export interface AdminSources {
   readonly shipper: JournalShipper
   readonly quotas: Pick<QuotaRelay, 'stateOf'>
   readonly keyUses: Pick<ApiKeyUses, 'lastUse' | 'since'>
-  readonly logLevel: LogLevel
-  readonly drains: TenantDrainDesk
-  readonly openConnections: ConnectionQuestions
-  readonly profiles: ProfileDesk
+  readonly operator: OperatorDesk
   readonly reload: () => Promise<ReloadResult>
   readonly drain: () => void
 }
@@ -59,11 +53,11 @@ export function adminRoutes(sources: AdminSources): AdminRoute[] {
     get('/tenants', request => listTenants(sources, request)),
     get('/tenants/:id', ({ id }) => showTenant(sources, id)),
     get('/reconcile', async request => reconcile(sources, request)),
-    ...connectionRoutes(sources),
-    ...tenantDrainRoutes(sources),
+    ...connectionRoutes({ live: sources.live, openConnections: sources.operator.connections }),
+    ...tenantDrainRoutes({ ...sources, drains: sources.operator.drains }),
     ...topRoutes(sources),
-    ...logLevelRoutes(sources.logLevel),
-    ...profileRoutes(sources.profiles),
+    ...logLevelRoutes(sources.operator.logLevel),
+    ...profileRoutes(sources.operator.profiles),
     post('/reload', async () => reload(sources)),
     post('/drain', () => {
       sources.drain()
@@ -110,7 +104,7 @@ function journalOf(live: LiveState): Record<string, unknown> {
 }
 
 function listTenants(
-  { tenants, live, shipper, drains }: AdminSources,
+  { tenants, live, shipper, operator }: AdminSources,
   { query }: AdminRequest,
 ): AdminAnswer {
   const all = tenants.ids()
@@ -120,7 +114,7 @@ function listTenants(
   const listed = found.map(({ id, disabled, address, hosts, credentials, deployment }) => ({
     id,
     disabled,
-    draining: drains.stateOf(id) !== undefined,
+    draining: operator.drains.stateOf(id) !== undefined,
     address: address ?? null,
     hosts: hosts.length,
     credentials: credentials.length,
@@ -132,7 +126,7 @@ function listTenants(
 }
 
 function showTenant(
-  { tenants, config, live, metrics, shipper, quotas, keyUses, drains }: AdminSources,
+  { tenants, config, live, metrics, shipper, quotas, keyUses, operator }: AdminSources,
   id: string,
 ): AdminAnswer {
   const found = tenants.tenant(id)
@@ -142,7 +136,7 @@ function showTenant(
   return json(200, {
     id,
     disabled,
-    drain: drains.stateOf(id) ?? null,
+    drain: operator.drains.stateOf(id) ?? null,
     address: address ?? null,
     hosts,
     credentials: credentialList(credentials, digest => keyUses.lastUse(id, digest)),

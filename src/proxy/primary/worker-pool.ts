@@ -6,14 +6,13 @@ import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type {
   BoundAddress,
+  OperatorAnswer,
   PrimaryMessage,
   QuotaAsk,
   TenantChange,
   WorkerMessage,
   WorkerReport,
 } from '../ipc.ts'
-import type { ConnectionList } from '../worker/connection-list.ts'
-import type { ProfilePiece } from '../worker/profile-source.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
 import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
 import { SlotAnswers } from './slot-answers.ts'
@@ -53,9 +52,8 @@ export interface WorkerPoolOptions {
   /** A worker serves, and says which journal is its own. */
   readonly onReady: (slot: number, producer: string) => void
   readonly onReport: (slot: number, report: WorkerReport) => void
-  /** `asked` names the question of `list-connections`. */
-  readonly onProfilePiece: (asked: number, piece: ProfilePiece) => void
-  readonly onConnections: (asked: number, list: ConnectionList) => void
+  /** Of an order of an operator. */
+  readonly onAnswer: (answer: OperatorAnswer) => void
   /** Answered by `send`. */
   readonly onQuotaAsks: (slot: number, asks: readonly QuotaAsk[]) => void
   /** A worker is gone, and everything that it said has been heard. */
@@ -278,10 +276,8 @@ export class WorkerPool {
           this.#applying.answer(slot, message.problems)
         return
       case 'profile-piece':
-        this.#options.onProfilePiece(message.id, message.piece)
-        return
       case 'connections':
-        this.#options.onConnections(message.id, message)
+        this.#options.onAnswer(message)
         return
       case 'quota-asks':
         this.#options.onQuotaAsks(slot.number, message.asks)

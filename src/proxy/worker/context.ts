@@ -30,6 +30,7 @@ import type { TenantDirectory } from '../tenant/directory.ts'
 import type { HostMemo } from '../tenant/host-memo.ts'
 import type { ReadBuffers } from '../wire/read-buffers.ts'
 import type { TurnWrites } from '../wire/turn-writes.ts'
+import type { NameLog } from './name-log.ts'
 import type { TenantRuntimes } from './tenant-runtimes.ts'
 
 export interface WorkerContext {
@@ -45,6 +46,7 @@ export interface WorkerContext {
   readonly random: () => number
   /** Where the names of endpoints lead, for all tenants. */
   readonly names: NameResolver
+  readonly nameLog: NameLog
   readonly meter: UsageMeter
   readonly stats: WorkerStats
   /** By which the two count. */

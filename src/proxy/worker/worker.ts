@@ -52,6 +52,7 @@ import type { WorkerContext } from './context.ts'
 import { createJournal } from './create-journal.ts'
 import { EndpointCensus } from './endpoint-census.ts'
 import { ids } from './ids.ts'
+import { NameLog } from './name-log.ts'
 import { nextTurnOf } from './next-turn.ts'
 import { type TenantDrain, TenantDrains } from './tenant-drains.ts'
 import { TenantRuntimes } from './tenant-runtimes.ts'
@@ -306,6 +307,7 @@ export class Worker {
       quotaOpened: quotas.takeOpened(),
       sourcesForgotten: sources.takeForgotten(),
       accessLog: accessLog?.take() ?? NO_LINES,
+      names: this.#context.nameLog.take(),
       ...authenticator.takeKeyUses(),
     })
     this.#context.runtimes.sweep(clock.monotonic())
@@ -404,6 +406,7 @@ function createContext(
   const tenantLog = new TenantLog({ logger, clock, stats })
   const tooMany = (tenant: string, name: string, count: number): void =>
     tenantLog.warn(tenant, { name, count, used: MAX_ADDRESSES }, TOO_MANY_ADDRESSES)
+  const nameLog = new NameLog(clock, logger)
   const context: WorkerContext = {
     sockets,
     config,
@@ -412,7 +415,8 @@ function createContext(
     tenantLog,
     wheel,
     random,
-    names: new NameResolver({ lookup, clock, wheel, random, tooMany }),
+    names: new NameResolver({ lookup, clock, wheel, random, tooMany, answers: nameLog }),
+    nameLog,
     meter,
     stats,
     listenerNames,

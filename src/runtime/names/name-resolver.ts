@@ -19,6 +19,10 @@ export interface NameResolverDeps {
   readonly wheel: TimerWheel
   /** 0 up to, and without, 1. */
   readonly random: () => number
+  /** Told of each answer; `failed`: so was the one before. */
+  readonly answers?: {
+    readonly answered: (name: string, kind: NameAnswer['kind'], failed: boolean) => void
+  }
   /** Told of the first of some answers in a row with more than `MAX_ADDRESSES`. */
   readonly tooMany?: (owner: string, name: string, count: number) => void
 }
@@ -113,6 +117,7 @@ class WatchedName implements TimerOwner {
     const askSystem = this.#fromSystem || (this.addresses ?? []).length === 0
     const answer = await this.#deps.lookup.find(this.#name, askSystem, this.#owner)
     if (this.#closed) return
+    this.#deps.answers?.answered(this.#name, answer.kind, this.#failures > 0)
     const { wheel, clock } = this.#deps
     const now = clock.monotonic()
     wheel.arm(this.#timer, this.#take(answer, now), now)
