@@ -8,7 +8,7 @@ import { t as root, type Test, test } from 'tap'
 import { childrenOf } from '../../bench/harness/process-stat.ts'
 import { newApiKey } from '../../src/cli/commands/key.ts'
 import type { BoundAddress } from '../../src/proxy/ipc.ts'
-import type { Program } from '../support/program.ts'
+import { type Program, runCommand, skipWithout } from '../support/program.ts'
 import {
   FIT_FOR_TESTS,
   launchPart,
@@ -19,7 +19,7 @@ import {
 } from '../support/running-amt.ts'
 import { callOnce, EchoTunnel, SteadyLoad } from '../support/steady-load.ts'
 
-root.setTimeout(240_000)
+root.setTimeout(400_000)
 
 const KEY = newApiKey('acme')
 const TENANT_ADDRESS = '127.0.0.1'
@@ -35,7 +35,7 @@ await test('a crashed worker is replaced at once, and its journal is taken over'
   const [victim = 0] = workers
   const killed = performance.now()
   process.kill(victim, 'SIGKILL')
-  await amt.proxy.line(/"msg":"worker died and is replaced"/)
+  await amt.proxy.line(/"msg":"worker died and is replaced"/, PATIENCE_MS)
   await readUntil(
     async () => (await amt.admin('/readyz')).body,
     body => body.includes('"workers":{"ready":2,"count":2}'),
@@ -47,6 +47,35 @@ await test('a crashed worker is replaced at once, and its journal is taken over'
   const calls = async (): Promise<number> =>
     (await readUsage(amt.mixerUrl, ['tenant'])).reduce((sum, row) => sum + Number(row.calls), 0)
   t.equal(await readUntil(calls, count => count === 41), 41)
+})
+
+await test('a primary without a free descriptor goes on, and replaces a worker as soon as it has one', {
+  skip: skipWithout({ prlimit: 'util-linux' }),
+}, async t => {
+  const amt = await start(t, { workers: 2 })
+  const limit = async (files: number): Promise<void> => {
+    const { stderr } = await runCommand([
+      'prlimit',
+      ['--pid', String(amt.pid), `--nofile=${files}:4096`],
+    ])
+    t.equal(stderr, '')
+  }
+  // Numbers below this are free only where somebody has closed a file since.
+  await limit(8)
+  const [victim = 0] = childrenOf(amt.pid)
+  process.kill(victim, 'SIGKILL')
+  await amt.proxy.line(
+    /"msg":"the process of a worker cannot be started; tried again"/,
+    PATIENCE_MS,
+  )
+  t.equal(await amt.call(), 200, 'the other worker serves')
+  await limit(4_096)
+  await readUntil(
+    async () => (await amt.admin('/readyz')).body,
+    body => body.includes('"workers":{"ready":2,"count":2}'),
+    PATIENCE_MS,
+  )
+  t.match((await amt.admin('/metrics')).body, /^amt_workers\{state="serving"\} 2$/m)
 })
 
 await test('more and fewer workers under load: no call fails, and tunnels of those that end go on', async t => {
@@ -124,10 +153,10 @@ async function start(t: Test, { workers }: { readonly workers: number }): Promis
     ...settings,
     mixer: { ...MIXER, listen: '127.0.0.1:0' },
   })
-  const mixerUrl = `http://127.0.0.1:${String((await readyLine(mixer)).port)}`
+  const mixerUrl = `http://127.0.0.1:${String((await readyLine(mixer, PATIENCE_MS)).port)}`
   const ofProxy = { ...settings, mixer: { ...MIXER, url: mixerUrl } }
   const proxy = await launchPart(t, 'proxy', folder, { ...ofProxy, workers })
-  const ready = await readyLine(proxy)
+  const ready = await readyLine(proxy, PATIENCE_MS)
   const portOf = (name: string): number =>
     Number(
       (ready.bound as readonly BoundAddress[])
