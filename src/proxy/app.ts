@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { ConfigStore, TenantDifference } from '../config/config-store.ts'
 import type { Config } from '../config/schema.ts'
 import type { Touched } from '../config/touched.ts'
@@ -21,13 +20,13 @@ import { adminRoutes } from './primary/admin-routes.ts'
 import { AdminServer } from './primary/admin-server.ts'
 import { ApiKeyExpiry } from './primary/api-key-expiry.ts'
 import { ApiKeyUses } from './primary/api-key-uses.ts'
-import { ListeningSockets } from './primary/listening-sockets.ts'
 import { LiveState } from './primary/live-state.ts'
 import { MachineWatch } from './primary/machine-watch.ts'
 import type { MetricReader } from './primary/metric-tables.ts'
 import { ProxyMetrics } from './primary/metrics.ts'
 import { OperatorDesk } from './primary/operator-desk.ts'
-import { type PreparedWorkers, workerEntry } from './primary/prepared-workers.ts'
+import { workerEntry } from './primary/prepared-workers.ts'
+import { PrimaryEnd, workerDeadlineOf } from './primary/primary-end.ts'
 import { PrimaryTls } from './primary/primary-tls.ts'
 import { proxyStateReaders } from './primary/proxy-state-metrics.ts'
 import { QuotaRelay } from './primary/quota-relay.ts'
@@ -35,41 +34,20 @@ import { type Enforced, Reloader } from './primary/reloader.ts'
 import { SourceWatcher } from './primary/source-watcher.ts'
 import { TenantLabels } from './primary/tenant-labels.ts'
 import { TenantView } from './primary/tenant-view.ts'
+import { Succession } from './primary/upgrade/succession.ts'
 import { WorkerMetrics } from './primary/worker-metrics.ts'
 import { type StartResult, WorkerPool, type WorkerStart } from './primary/worker-pool.ts'
+import type { ProxyOptions, ProxyResult } from './proxy-options.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
 import { JournalShipper } from './shipping/journal-shipper.ts'
 
-/** Beyond `timeouts.drain`, for the workers to notice that their time is up and to report a last time. */
-const DRAIN_GRACE_MS = 2_000
-/** For the last usage to reach the mixer; what does not waits in the journal for the next start. */
-const LAST_REPORT_MS = 5_000
 /** Asking for quotas fails soon: nobody waits, but what is spent meanwhile is not yet taken. */
 const QUOTA_TIMEOUT_MS = 2_000
 /** From here on it is worth a quarter of a second, in which no worker waits for this process. */
 const VERY_MANY_TENANTS = 10_000
 /** For workers that found no way to start while others did. */
 const FAILED_START_DRAIN_MS = 2_000
-
-export interface ProxyOptions {
-  /** What is in force, and how it changes. */
-  readonly store: ConfigStore
-  /** Instead of `config.workers`. */
-  readonly workers?: number
-  readonly logger: Logger
-  /** The program of the workers; tests bring their own. */
-  readonly workerEntry?: string | undefined
-  /** Workers that were forked before the configuration was read. */
-  readonly prepared?: PreparedWorkers | undefined
-  /** How signals arrive; tests bring their own. Returns how to stop listening. */
-  readonly signals?: typeof onSignals
-}
-
-/** 0 after a drain, 1 when it could not start or was stopped before it was drained, 2 for a wrong configuration. */
-export interface ProxyResult {
-  readonly exitCode: number
-}
 
 /** Runs the proxy until a signal or `POST /drain` ends it. Resolves when nothing of it is left; never rejects. */
 export async function runProxy(options: ProxyOptions): Promise<ProxyResult> {
@@ -100,9 +78,9 @@ class ProxyPrimary {
   readonly #instance = randomInstance()
   readonly #store: ConfigStore
   readonly #tenants: TenantView
+  readonly #succession: Succession
   readonly #ended = Promise.withResolvers<number>()
-  /** Ends the time in which only `/readyz` says that the end has begun. */
-  readonly #hurry = new AbortController()
+  readonly #end: PrimaryEnd
   /** Of an end that was asked for. */
   #exitCode = 0
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
@@ -149,7 +127,11 @@ class ProxyPrimary {
     })
     const { logger } = options
     const tls = { clock: systemClock, logger, metrics: this.#metrics.tls }
-    this.#tls = new PrimaryTls({ ...tls, tell: message => this.#pool.tell(message) }, config)
+    const tickets = options.succession?.inheritance?.tickets
+    this.#tls = new PrimaryTls(
+      { ...tls, tickets, tell: message => this.#pool.tell(message) },
+      config,
+    )
     const { accessLog: metrics } = this.#metrics
     const reopen = (): void => this.#operator.tell({ kind: 'reopen-logs' })
     this.#accessLog = new AccessLogFile({ log: config.log, logger, metrics, reopen })
@@ -169,6 +151,12 @@ class ProxyPrimary {
       onResult: result => this.#metrics.allocated(result),
     })
     this.#reloader = this.#createReloader()
+    this.#end = new PrimaryEnd({
+      config: () => this.#store.config,
+      pool: () => this.#pool,
+      shipper: this.#shipper,
+    })
+    this.#succession = this.#createSuccession()
     this.#pool = this.#createPool()
     this.#admin = this.#createAdmin()
     this.#metrics.generation = this.#reloader.generation
@@ -181,6 +169,7 @@ class ProxyPrimary {
       stop: signal => this.#stop(signal),
       reload: () => void this.#reloader.reload('signal'),
       reopenLogs: () => this.#accessLog.reopen(),
+      upgrade: () => this.#succession.upgrade(),
     })
     const watcher = await this.#start()
     // Of those that were meant for it; what could not even start takes none.
@@ -199,6 +188,7 @@ class ProxyPrimary {
     await this.#shipper.close(0)
     await this.#client.close()
     await this.#admin.close()
+    await this.#succession.end()
     this.#logger.info({ exitCode }, 'ended')
     return { exitCode }
   }
@@ -214,18 +204,9 @@ class ProxyPrimary {
       this.#fail(unusable, 2)
       return undefined
     }
-    try {
-      await this.#shipper.start()
-    } catch (error) {
-      this.#fail([`mixer.journal: ${String(error)}`], 1)
-      return undefined
-    }
-    if (this.#phase !== 'starting') return undefined
-    const admin = await this.#admin.listen()
-    if (!admin.ok) {
-      this.#fail([admin.problem], 1)
-      return undefined
-    }
+    const problem = await this.#succession.open()
+    if (problem !== undefined) this.#fail([problem], 1)
+    if (problem !== undefined || this.#phase !== 'starting') return undefined
     const workers = await this.#pool.start()
     // Stopped meanwhile: whoever did that also sees to the end.
     if (this.#phase !== 'starting') return undefined
@@ -233,15 +214,18 @@ class ProxyPrimary {
       await this.#failToStart(workers)
       return undefined
     }
+    await this.#succession.takeOver()
+    if (this.#phase !== 'starting') return undefined
     this.#phase = 'ready'
     this.#accessLog.start()
     this.#machine.start(this.#store.texts())
     const { service, tenantSources } = this.#store.config
+    this.#succession.begin()
     this.#logger.info(
       {
         service: service.name,
         bound: workers.bound,
-        admin: admin.address,
+        admin: this.#succession.adminAddress,
         workers: this.#pool.count,
         tenants: this.#store.size,
       },
@@ -274,14 +258,13 @@ class ProxyPrimary {
     configuration,
   }: Extract<StartResult, { ok: false }>): Promise<void> {
     this.#phase = 'draining'
-    await this.#pool.drain(FAILED_START_DRAIN_MS)
-    await this.#shipper.close(LAST_REPORT_MS)
+    await this.#end.drainWorkers(FAILED_START_DRAIN_MS)
     this.#fail(problems, configuration ? 2 : 1)
   }
 
   #fail(problems: readonly string[], exitCode: number): void {
     for (const problem of problems) this.#logger.error({ problem }, 'cannot start')
-    this.#ended.resolve(exitCode)
+    void this.#succession.refuse(problems, exitCode).then(() => this.#ended.resolve(exitCode))
   }
 
   /** The first time drains; the second time there is somebody who does not want to wait for that. */
@@ -289,29 +272,16 @@ class ProxyPrimary {
     if (this.#phase !== 'draining') {
       this.#phase = 'draining'
       this.#logger.info({ cause }, 'draining')
-      void this.#drain()
+      this.#succession.close()
+      void this.#end.drain(this.#store.config.drain.grace).then(this.#isOver)
       return
     }
     this.#logger.warn({ cause }, 'stopping at once')
-    void this.#stopNow()
-  }
-
-  async #stopNow(): Promise<void> {
-    this.#hurry.abort()
     this.#exitCode = 1
-    await this.#pool.kill()
-    await this.#shipper.close(0)
-    this.#ended.resolve(this.#exitCode)
+    void this.#end.now().then(this.#isOver)
   }
 
-  async #drain(): Promise<void> {
-    const { drain } = this.#store.config
-    // Until balancers have seen that this one is not ready, they send connections to it.
-    if (drain.grace > 0) await pause(drain.grace, undefined, this.#hurry).catch(() => {})
-    await this.#pool.drain(drainDeadlineMs(this.#store.config))
-    await this.#shipper.close(LAST_REPORT_MS)
-    this.#ended.resolve(this.#exitCode)
-  }
+  readonly #isOver = (): void => this.#ended.resolve(this.#exitCode)
 
   #stateReaders(): MetricReader[] {
     const version = packageVersion()
@@ -321,6 +291,25 @@ class ProxyPrimary {
       draining: this.#phase === 'draining',
       tenants: this.#store.size,
     }))
+  }
+
+  #createSuccession(): Succession {
+    return new Succession({
+      settings: this.#options.succession ?? {},
+      logger: this.#logger,
+      journal: this.#store.config.mixer.journal,
+      shipper: this.#shipper,
+      phase: () => this.#phase,
+      admin: () => this.#admin,
+      tickets: () => this.#tls.forWorker.tickets,
+      letGo: () => {
+        this.#phase = 'draining'
+        this.#registrar.close()
+        void this.#admin.close()
+      },
+      // The listeners live on in another process: nobody has to look elsewhere.
+      drain: () => void this.#end.drain(0).then(this.#isOver),
+    })
   }
 
   #createShipper(proxy: string): JournalShipper {
@@ -352,7 +341,7 @@ class ProxyPrimary {
   }
 
   async #resize(config: Config): Promise<readonly string[]> {
-    return this.#pool.resize(this.#workersWanted(config), drainDeadlineMs(config))
+    return this.#pool.resize(this.#workersWanted(config), workerDeadlineOf(config))
   }
 
   async #apply({ tenants, generation, listeners }: Enforced): Promise<readonly string[]> {
@@ -368,7 +357,7 @@ class ProxyPrimary {
       entry: this.#options.workerEntry ?? workerEntry(),
       count: this.#workersWanted(this.#store.config),
       prepared: this.#options.prepared,
-      sockets: new ListeningSockets(),
+      sockets: this.#succession.sockets,
       clock: systemClock,
       logger: this.#logger,
       workerStart: () => this.#workerStart(),
@@ -427,6 +416,7 @@ class ProxyPrimary {
     this.#live.forget(slot)
     this.#operator.workerGone(slot)
     this.#workerMetrics.forget(slot)
+    this.#succession.workerGone(slot)
     this.#shipper.workerGone(slot)
   }
 
@@ -442,9 +432,4 @@ class ProxyPrimary {
     this.#machine.update(difference)
     for (const id of difference.removed) this.#live.forgetEndpointsOf(id)
   }
-}
-
-/** When workers that have been told to end are killed. */
-function drainDeadlineMs({ timeouts, drain }: Pick<Config, 'timeouts' | 'drain'>): number {
-  return Math.max(timeouts.drain, drain.tunnels ?? 0) + DRAIN_GRACE_MS
 }

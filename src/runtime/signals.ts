@@ -7,6 +7,8 @@ export interface SignalHandlers {
   readonly reload?: () => void
   /** SIGUSR1: files of logs were moved away. Without it SIGUSR1 is ignored instead of opening Node's debugger. */
   readonly reopenLogs?: () => void
+  /** SIGUSR2: hand over to a new version. Left out, the signal ends the process. */
+  readonly upgrade?: () => void
 }
 
 /** Listens until the returned function is called. A handler may be called any number of times. */
@@ -14,16 +16,19 @@ export function onSignals({
   stop,
   reload = ignore,
   reopenLogs = ignore,
+  upgrade,
 }: SignalHandlers): () => void {
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
   process.on('SIGHUP', reload)
   process.on('SIGUSR1', reopenLogs)
+  if (upgrade !== undefined) process.on('SIGUSR2', upgrade)
   return () => {
     process.off('SIGTERM', stop)
     process.off('SIGINT', stop)
     process.off('SIGHUP', reload)
     process.off('SIGUSR1', reopenLogs)
+    if (upgrade !== undefined) process.off('SIGUSR2', upgrade)
   }
 }
 

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 
 export const AMT: string = join(import.meta.dirname, '..', '..', 'bin', 'amt')
-const DEADLINE_MS = 60_000
+const DEADLINE_MS = 120_000
 
 export interface AmtResult {
   /** Exit code; -1 where a signal ended it. */

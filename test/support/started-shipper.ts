@@ -4,11 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { ReportResultLabel } from '../../src/proxy/primary/metrics.ts'
-import {
-  JournalShipper,
-  type ShipperDeps,
-  type ShipperLimits,
-} from '../../src/proxy/shipping/journal-shipper.ts'
+import { JournalShipper, type ShipperDeps } from '../../src/proxy/shipping/journal-shipper.ts'
+import type { ShipperLimits } from '../../src/proxy/shipping/shipper-limits.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { LogLines } from './log-lines.ts'
 

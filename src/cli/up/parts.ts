@@ -66,9 +66,14 @@ export function planParts(options: PartsOptions): Parts {
       args: nodeArgs(...ownProgram(), 'proxy', '--config', configPath, ...count),
       log: join(stateDir, 'logs', 'proxy.log'),
       ...readyAtAdmin(config.admin.address),
-      stopMs: config.timeouts.drain + STOP_MS,
+      stopMs: drainMs(config) + STOP_MS,
     },
   }
+}
+
+/** The longest that the proxy may take to end in good order. */
+function drainMs({ timeouts, drain }: Config): number {
+  return drain.grace + Math.max(timeouts.drain, drain.tunnels ?? 0)
 }
 
 function readyAtAdmin(address: string): Pick<ChildOptions, 'readyUrl' | 'readySocket'> {

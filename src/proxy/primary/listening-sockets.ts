@@ -8,6 +8,9 @@ import type { Place } from '../listener/listening-socket.ts'
 
 type Bound = BoundHandle | string
 
+/** Stands for the workers of the process before, as a number that no worker has. */
+const INHERITED = 0
+
 interface Held {
   readonly place: Place
   readonly bound: Promise<Bound>
@@ -28,8 +31,29 @@ export class ListeningSockets {
   /** What the last worker of a number held; the next one asks for it again, or does not. */
   readonly #orphaned = new Map<number, Set<string>>()
 
-  constructor(bind: typeof bindHandle = bindHandle) {
+  /** `inherited`: what is bound already, for those who want it. */
+  constructor(inherited: readonly HeldSocket[] = [], bind: typeof bindHandle = bindHandle) {
     this.#bind = bind
+    for (const { place, handle } of inherited)
+      this.#held.set(keyOf(place), {
+        place,
+        bound: Promise.resolve(handle),
+        holders: new Set([INHERITED]),
+      })
+  }
+
+  /** Lets go what was inherited and is wanted by nobody. */
+  closeUnwanted(): void {
+    this.retired(INHERITED)
+  }
+
+  /** What workers listen at. */
+  async held(): Promise<readonly HeldSocket[]> {
+    const all = [...this.#held.values()].map(async ({ place, bound }) => {
+      const handle = await bound
+      return typeof handle === 'string' ? [] : [{ place, handle }]
+    })
+    return (await Promise.all(all)).flat()
   }
 
   /** For the worker of this number: the bound socket, or the code of the error that stands against it. */

@@ -28,6 +28,8 @@ export interface PrimaryTlsOptions {
   readonly metrics: TlsMetrics
   /** To all workers that are there. */
   readonly tell: (message: PrimaryMessage) => void
+  /** Of the proxy before, which has handed over to this one. */
+  readonly tickets?: readonly TicketSecrets[] | undefined
 }
 
 /** A configuration with what its files hold. */
@@ -49,7 +51,10 @@ export class PrimaryTls {
   constructor(options: PrimaryTlsOptions, config: ServiceConfig) {
     this.#options = options
     this.#inForce = { config, materials: [] }
-    this.#rotation = new TicketRotation(secrets => options.tell({ kind: 'tickets', secrets }))
+    this.#rotation = new TicketRotation(
+      secrets => options.tell({ kind: 'tickets', secrets }),
+      options.tickets,
+    )
     this.#expiry = new CertificateExpiry(options)
   }
 

@@ -12,9 +12,15 @@ export class TicketRotation {
   readonly #changed: (secrets: readonly TicketSecrets[]) => void
   readonly #byListener = new Map<string, Rotation>()
 
-  /** `changed` gets the secrets of one listener, whenever its time is over. */
-  constructor(changed: (secrets: readonly TicketSecrets[]) => void) {
+  readonly #inherited: readonly TicketSecrets[]
+
+  /** `changed` gets the secrets of one listener, whenever its time is over; `inherited` are those of the proxy before. */
+  constructor(
+    changed: (secrets: readonly TicketSecrets[]) => void,
+    inherited: readonly TicketSecrets[] = [],
+  ) {
     this.#changed = changed
+    this.#inherited = inherited
   }
 
   /** Of all listeners that have tickets. */
@@ -37,11 +43,12 @@ export class TicketRotation {
     for (const [name, everyMs] of wanted) {
       const former = this.#byListener.get(name)
       if (former?.everyMs === everyMs) continue
-      const secrets = former?.secrets ?? {
-        listener: name,
-        current: newTicketSecret(),
-        former: null,
-      }
+      const secrets = former?.secrets ??
+        this.#inherited.find(({ listener }) => listener === name) ?? {
+          listener: name,
+          current: newTicketSecret(),
+          former: null,
+        }
       const timer = setInterval(() => this.#rotate(name), everyMs)
       this.#byListener.set(name, { secrets, everyMs, timer })
     }

@@ -9,25 +9,22 @@ import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { AnnounceResult, MixerClient, ReportResult } from '../../runtime/mixer-client.ts'
 import type { ReportResultLabel } from '../primary/metrics.ts'
+import { JournalClaims } from './journal-claims.ts'
 import { READ_BUFFER_BYTES } from './journal-cursor.ts'
 import { JournalFolder, type Listing, type SegmentFile, segmentName } from './journal-folder.ts'
-import { FIRST_RETRY_MS, MixerOutage } from './mixer-outage.ts'
-import { SUM_LIMITS, type SumLimits } from './report-sum.ts'
+import { MixerOutage } from './mixer-outage.ts'
 import { type JournalDeps, ShippedJournal } from './shipped-journal.ts'
-import { SHORTEST_MS, ShippingPace } from './shipping-pace.ts'
+import { SHIPPER_LIMITS, type ShipperLimits } from './shipper-limits.ts'
+import { ShippingPace } from './shipping-pace.ts'
 import type { Step } from './step.ts'
 import { type UsageAccount, UsageAccounts } from './usage-accounts.ts'
 
 const HELD = 'the mixer refuses one batch of a journal after the other; it is kept and tried again'
-const POLL_MS = 500
 const CLOSING_POLL_MS = 50
 /** Journals with a report under way. Each may hold MAX_RECORDS_PER_REPORT records. */
 const MAX_AT_ONCE = 4
-/** A worker of a former start may have outlived its primary for a moment; one that writes nothing for so long is gone. */
-const QUIET_MS = 5_000
 /** One that nobody has told of: its worker died before it could. */
 const UNCLAIMED_QUIET_MS = 60_000
-const JOURNAL_RETRY_MS = 5_000
 const READ_AHEAD_PASSES = 3
 /** Journals that are done and still shown. */
 const MAX_DONE = 100
@@ -43,24 +40,6 @@ export interface ShipperDeps {
   readonly onResult: (result: ReportResultLabel) => void
   /** 0 up to, and without, 1; `Math.random` by default. */
   readonly random?: () => number
-}
-
-export interface ShipperLimits extends SumLimits {
-  readonly pollMs: number
-  readonly quietMs: number
-  readonly firstRetryMs: number
-  /** Between two reports of a journal. */
-  readonly shortestMs: number
-  readonly retryMs: number
-}
-
-const LIMITS: ShipperLimits = {
-  ...SUM_LIMITS,
-  pollMs: POLL_MS,
-  quietMs: QUIET_MS,
-  firstRetryMs: FIRST_RETRY_MS,
-  shortestMs: SHORTEST_MS,
-  retryMs: JOURNAL_RETRY_MS,
 }
 
 export interface ShipperStatus {
@@ -97,6 +76,7 @@ interface Entry {
 
 export class JournalShipper {
   readonly accounts = new UsageAccounts()
+  readonly claims = new JournalClaims()
   readonly #deps: ShipperDeps
   readonly #limits: ShipperLimits
   readonly #folder: JournalFolder
@@ -108,8 +88,6 @@ export class JournalShipper {
   readonly #done: JournalBooks[] = []
   readonly #buffers: Buffer[] = []
   readonly #underWay = new Set<Promise<void>>()
-  /** Producers that our workers have named, by the number of the worker. */
-  readonly #claims = new Map<number, Set<string>>()
   /** Producers whose workers are gone, and whose journals have not been seen yet. */
   readonly #goneUnseen = new Set<string>()
   readonly #aborted = new AbortController()
@@ -126,7 +104,7 @@ export class JournalShipper {
 
   constructor(deps: ShipperDeps, limits: Partial<ShipperLimits> = {}) {
     this.#deps = deps
-    this.#limits = { ...LIMITS, ...limits }
+    this.#limits = { ...SHIPPER_LIMITS, ...limits }
     this.#folder = new JournalFolder(deps.folder)
     this.#outage = new MixerOutage(deps.random ?? Math.random, this.#limits.firstRetryMs)
     this.#pace = new ShippingPace(this.#limits.shortestMs)
@@ -162,8 +140,14 @@ export class JournalShipper {
 
   /** The worker with that number says which journal is its own. */
   claim(worker: number, producer: string): void {
-    const claims = this.#claims.get(worker) ?? new Set()
-    this.#claims.set(worker, claims.add(producer))
+    this.claims.claim(worker, producer)
+  }
+
+  /** A journal of the proxy before this one is written no more. */
+  foreignGone(producer: string): void {
+    if (!this.claims.foreignGone(producer)) return
+    this.#endOf(producer)
+    this.#wake()
   }
 
   /** What a worker has counted since it last said so. */
@@ -174,14 +158,18 @@ export class JournalShipper {
 
   /** The worker is gone, and its journal is written no more. */
   workerGone(worker: number): void {
-    for (const producer of this.#claims.get(worker) ?? []) {
+    for (const producer of this.claims.of(worker)) {
       this.accounts.forget(producer)
-      const entry = this.#entries.get(producer)
-      if (entry === undefined) this.#goneUnseen.add(producer)
-      else entry.journal.live = false
+      this.#endOf(producer)
     }
-    this.#claims.delete(worker)
+    this.claims.forget(worker)
     this.#wake()
+  }
+
+  #endOf(producer: string): void {
+    const entry = this.#entries.get(producer)
+    if (entry === undefined) this.#goneUnseen.add(producer)
+    else entry.journal.live = false
   }
 
   status(): ShipperStatus {
@@ -331,7 +319,7 @@ export class JournalShipper {
     }
     journal.found(files, refused)
     const quietMs = own ? UNCLAIMED_QUIET_MS : this.#limits.quietMs
-    if (!this.#isClaimed(journal.producer) && now - entry.quietSince >= quietMs)
+    if (!this.claims.has(journal.producer) && now - entry.quietSince >= quietMs)
       journal.live = false
   }
 
@@ -339,7 +327,8 @@ export class JournalShipper {
     let entry = this.#entries.get(producer)
     if (entry === undefined) {
       const gone = this.#goneUnseen.delete(producer)
-      if (own && !gone) this.accounts.begin(producer)
+      // Also one that was begun before this proxy had the folder.
+      if ((own || this.claims.isOurs(producer)) && !gone) this.accounts.begin(producer)
       const now = this.#deps.clock.monotonic()
       const journal = new ShippedJournal(this.#journalDeps, producer, own)
       if (gone) journal.live = false
@@ -356,10 +345,6 @@ export class JournalShipper {
       this.#entries.set(producer, entry)
     }
     return entry
-  }
-
-  #isClaimed(producer: string): boolean {
-    return [...this.#claims.values()].some(claims => claims.has(producer))
   }
 
   #finished(producer: string, journal: ShippedJournal): void {
@@ -465,7 +450,8 @@ export class JournalShipper {
     const { promise, resolve } = Promise.withResolvers<void>()
     const now = this.#deps.clock.monotonic()
     const untilRetry = this.#outage.retryAt - now
-    const most = Math.min(this.#limits.pollMs, this.#closing ? CLOSING_POLL_MS : POLL_MS)
+    const { pollMs } = this.#limits
+    const most = this.#closing ? Math.min(pollMs, CLOSING_POLL_MS) : pollMs
     const timer = setTimeout(resolve, untilRetry > 0 ? Math.min(most, untilRetry) : most)
     this.#wake = resolve
     await promise

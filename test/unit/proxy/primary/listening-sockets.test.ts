@@ -11,7 +11,7 @@ class FakeHandle {
 /** Binds nothing, and remembers what it was asked for. */
 function lab(errors: Readonly<Record<string, string>> = {}) {
   const bound: { place: string; handle: FakeHandle }[] = []
-  const sockets = new ListeningSockets(async (host, port) => {
+  const sockets = new ListeningSockets([], async (host, port) => {
     const place = `${host} ${port}`
     const error = errors[place]
     if (error !== undefined) return error
@@ -114,4 +114,28 @@ await test('what is given back twice, or never was taken, is nobody’s loss', a
   sockets.giveBack(1, PUBLIC)
   await turn()
   t.equal(bound[0]?.handle.closed, 0)
+})
+
+await test('what was inherited is bound by nobody again, and let go where nobody wants it', async t => {
+  const [wanted, unwanted] = [new FakeHandle(), new FakeHandle()]
+  const bound: string[] = []
+  const sockets = new ListeningSockets(
+    [
+      { place: PUBLIC, handle: wanted },
+      { place: { ...PUBLIC, port: 81 }, handle: unwanted },
+    ],
+    async (host, port) => {
+      bound.push(`${host} ${port}`)
+      return new FakeHandle()
+    },
+  )
+  t.equal(await sockets.take(1, { ...PUBLIC, listener: 'renamed' }), wanted)
+  sockets.closeUnwanted()
+  await turn()
+  t.same([wanted.closed, unwanted.closed], [0, 1])
+  t.same(
+    (await sockets.held()).map(({ handle }) => handle),
+    [wanted],
+  )
+  t.same(bound, [])
 })

@@ -1,0 +1,110 @@
+/**
+ * Handing over to a new version: starts it with what this proxy listens at, and lets go of everything once it serves.
+ * Whatever goes wrong before that changes nothing.
+ */
+import type { Logger } from '../../../runtime/logger.ts'
+import type { HeldSocket } from '../listening-sockets.ts'
+import { UpgradeDoor } from './door.ts'
+import type { Inheritance } from './messages.ts'
+import { type Command, Successor, type UpgradeResult } from './successor.ts'
+
+export interface HandoverOptions {
+  readonly logger: Logger
+  /** How this program is started to take over; what `amt proxy --upgrade` asks for may be another one. */
+  readonly self: Command
+  /** Why it cannot be done at the moment. */
+  readonly obstacle: () => string | undefined
+  readonly sockets: () => Promise<readonly HeldSocket[]>
+  readonly inheritance: () => Inheritance
+  /** The new one serves. Lets go of the folder, and gives the journals that are still written. */
+  readonly letGo: () => Promise<readonly string[]>
+  /** Everything is handed over: the rest may end. */
+  readonly drain: () => void
+}
+
+export class Handover {
+  readonly #options: HandoverOptions
+  #door: UpgradeDoor | undefined
+  #successor: Successor | undefined
+  /** The new one is in charge. */
+  #done = false
+
+  constructor(options: HandoverOptions) {
+    this.#options = options
+  }
+
+  /** From now on `amt proxy --upgrade` can ask; `folder` is that of the journals. */
+  open(folder: string): void {
+    const { logger } = this.#options
+    this.#door = new UpgradeDoor({
+      folder,
+      logger,
+      upgrade: async command => this.upgrade(command),
+    })
+    this.#door.open()
+  }
+
+  /** One at a time; resolves when the new one is in charge, or with what kept it from that. Never rejects. */
+  async upgrade(command: Command = this.#options.self): Promise<UpgradeResult> {
+    const { logger, obstacle, sockets, inheritance } = this.#options
+    const why = this.#successor === undefined ? obstacle() : 'an upgrade is under way'
+    if (why !== undefined) return this.#refused([`no upgrade now: ${why}`], 1)
+    logger.info(
+      { program: command.program, args: command.args },
+      'upgrading: starting the new version',
+    )
+    const successor = new Successor(command, await sockets(), inheritance())
+    this.#successor = successor
+    const result = await successor.outcome
+    if (!result.ok) {
+      this.#successor = undefined
+      return this.#refused(result.problems, result.exitCode)
+    }
+    // Somebody has ended this proxy meanwhile, and means this service.
+    const late = obstacle()
+    if (late !== undefined) {
+      successor.abandon(late)
+      return this.#refused([`no upgrade: ${late}`], 1)
+    }
+    await this.#handOver(successor)
+    logger.info({ successor: result.pid }, 'upgraded: the new version serves')
+    return result
+  }
+
+  /** Whether the new one is in charge. */
+  get done(): boolean {
+    return this.#done
+  }
+
+  /** Nobody writes these journals any more. */
+  gone(producers: Iterable<string>): void {
+    if (this.#done) for (const producer of producers) this.#successor?.gone(producer)
+  }
+
+  /** No upgrade from now on: the proxy ends. */
+  close(): void {
+    this.#door?.close()
+    if (!this.#done) this.#successor?.abandon('the proxy ends')
+  }
+
+  /** The last word to the one that is in charge now. */
+  async release(): Promise<void> {
+    if (this.#done) await this.#successor?.release()
+  }
+
+  async #handOver(successor: Successor): Promise<void> {
+    const { logger, letGo, drain } = this.#options
+    this.#door?.close()
+    const producers = await letGo()
+    this.#done = true
+    successor.handOver(producers)
+    logger.info({ cause: 'upgrade' }, 'draining')
+    drain()
+  }
+
+  #refused(problems: readonly string[], exitCode: number): UpgradeResult {
+    for (const problem of problems)
+      this.#options.logger.error({ problem }, 'not upgraded; this version goes on')
+    return { ok: false, problems, exitCode }
+  }
+}

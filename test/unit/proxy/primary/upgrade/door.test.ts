@@ -1,0 +1,95 @@
+/** The socket at which an upgrade is asked for: what it takes, and what it does not. */
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Test, test } from 'tap'
+import { UpgradeDoor } from '../../../../../src/proxy/primary/upgrade/door.ts'
+import type { Command } from '../../../../../src/proxy/primary/upgrade/successor.ts'
+import { LogLines } from '../../../../support/log-lines.ts'
+import { readUntil } from '../../../../support/running-amt.ts'
+
+interface Lab {
+  readonly path: string
+  readonly asked: Command[]
+  /** Sends this, and gives what comes back until the end. */
+  readonly say: (text: string) => Promise<string>
+  readonly door: UpgradeDoor
+  readonly log: LogLines
+}
+
+async function lab(t: Test): Promise<Lab> {
+  const folder = mkdtempSync(join(tmpdir(), 'amt-door-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'upgrade.sock')
+  const asked: Command[] = []
+  const log = new LogLines()
+  // Of a process that was killed.
+  writeFileSync(path, '')
+  const door = new UpgradeDoor({
+    folder,
+    logger: log.logger,
+    upgrade: async command => {
+      asked.push(command)
+      return { ok: true, pid: 42 }
+    },
+  })
+  door.open()
+  t.teardown(() => door.close())
+  await readUntil(
+    async () => statSync(path, { throwIfNoEntry: false })?.isSocket() === true,
+    there => there,
+  )
+  const say = async (text: string): Promise<string> => {
+    const { promise, resolve } = Promise.withResolvers<string>()
+    const socket = connect(path)
+    let answer = ''
+    socket.on('data', chunk => {
+      answer += chunk.toString()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(answer))
+    socket.write(text)
+    return promise
+  }
+  return { path, asked, say, door, log }
+}
+
+const COMMAND = { program: '/usr/bin/amt', args: ['proxy'] }
+
+await test('a request is passed on, and answered', async t => {
+  const { path, asked, say } = await lab(t)
+  t.same(JSON.parse(await say(`${JSON.stringify(COMMAND)}\n`)), { ok: true, pid: 42 })
+  t.same(asked, [COMMAND])
+  t.equal(statSync(path).mode & 0o777, 0o600, 'for this user alone')
+})
+
+await test('whatever is no request is refused, and runs nothing', async t => {
+  const { asked, say } = await lab(t)
+  for (const text of [
+    'GET / HTTP/1.1\r\n',
+    '{}\n',
+    'null\n',
+    `${JSON.stringify({ ...COMMAND, env: {} })}\n`,
+    `${JSON.stringify({ ...COMMAND, args: 'proxy' })}\n`,
+    `${JSON.stringify({ ...COMMAND, program: '' })}\n`,
+  ])
+    t.match(JSON.parse(await say(text)), {
+      ok: false,
+      problems: ['this is no request for an upgrade'],
+    })
+  t.same(asked, [])
+})
+
+await test('a request without an end is cut', async t => {
+  const { asked, say } = await lab(t)
+  t.equal(await say('x'.repeat(70_000)), '')
+  t.same(asked, [])
+})
+
+await test('nobody comes in after the end, and the file is gone', async t => {
+  const { path, say, door } = await lab(t)
+  door.close()
+  t.equal(statSync(path, { throwIfNoEntry: false }), undefined)
+  t.equal(await say('{}\n'), '')
+})
