@@ -116,3 +116,24 @@ await proxyTest('for a tunnel h2c is the same place as tcp, and h2 as tls', asyn
     t.equal((await readAnswer(client)).body, 'ok')
   }
 })
+
+for (const how of ['reset', 'end'] as const) {
+  await proxyTest(
+    `an h2c endpoint that accepts and dies with ${how} before it has said a word is 503 upstream_connect, and no usage`,
+    async (t, lab) => {
+      const dying = await lab.deployment({ serve: peer => peer[how]() })
+      const proxy = await lab.proxy({
+        tenants: [
+          tenant('acme', dying, { deployment: { endpoints: [`h2c://127.0.0.1:${dying.port}`] } }),
+        ],
+      })
+      const client = await lab.client(proxy)
+      await client.send(get())
+      const { status, body } = await readAnswer(client)
+      t.equal(status, 503)
+      t.equal(codeOf(body), 'upstream_connect')
+      t.equal(proxy.rejected('upstream_connect'), 1)
+      t.equal(proxy.totals().calls, 0)
+    },
+  )
+}

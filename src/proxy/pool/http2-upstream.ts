@@ -244,7 +244,17 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
 
   upstreamClosed(reason: ErrorCode): void {
     this.#context.wheel.cancel(this.#timer)
-    this.#endCalls(this.#error ?? reason)
+    this.#endCalls(this.#error ?? (this.connected ? reason : this.#notMade(reason)))
+  }
+
+  /**
+   * There was a connection, and nobody behind it who has said a word: of a process that dies, those that it never accepted
+   * end like that. Nothing was sent, so it is as if it could not be made.
+   */
+  #notMade(reason: ErrorCode): ErrorCode {
+    if (reason !== 'upstream_reset') return reason
+    this.endpoint.connectionFailed(this.#context.clock.monotonic())
+    return 'upstream_connect'
   }
 
   #endCalls(error: ErrorCode): void {
