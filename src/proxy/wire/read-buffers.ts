@@ -15,8 +15,8 @@ const MAX_LARGE = 64
  * collection of 10 ms every 40. Who comes when these are given out, too, goes on with the shared one.
  */
 const MAX_MEDIUM = 256
-/** A read of so much is one of many. */
-export const LONG_READ_BYTES = 16 * 1024
+/** A read of so much is a long one. */
+export const LONG_READ_BYTES = 8 * 1024
 /**
  * Whoever sends less is read in every turn: so the connections of a flood wait for each other, and nobody else for all of
  * them. In the smallest chunks, 64 KiB take 2.4 ms.

@@ -14,7 +14,7 @@ const CALLS_A_SECOND = 100
 /** Each such call is the last one on its connection. */
 const CALLS_A_CONNECTION = 10
 /** A call that takes longer is held by something, on the busiest machine. */
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 120_000
 /** No more are under way, where the machine is too slow for so many a second. */
 const MAX_UNDER_WAY = 100
 

@@ -204,7 +204,7 @@ await test('who fills a read waits for the next turn, and many of them for their
   all[0]?.inbox.resume()
   t.equal(reading(), 19)
   await nextTurn()
-  for (const { handle } of all.slice(3, 14)) handle.reader?.take(20_000)
+  for (const { handle } of all.slice(3, 14)) handle.reader?.take(40_000)
   t.equal(reading(), 16, 'of eleven long reads that are not full, three wait')
   await nextTurn()
   t.equal(reading(), 19)
