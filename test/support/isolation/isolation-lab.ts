@@ -13,8 +13,8 @@ const BODY = 'nothing happened'
 const QUIET_CALLS = 50
 /** Of CPU, in which nobody is served. */
 const WORST_STALL_MS = 500
-/** Of young objects, compiled code, and the 16 MiB of buffers that are kept for the next ones. */
-const HELD_NOISE = 24 * MIB
+/** Of young objects, compiled code, and the 32 MiB of buffers that are kept for the next ones. */
+const HELD_NOISE = 40 * MIB
 const PEAK_NOISE = 128 * MIB
 const PATIENCE_MS = 10_000
 /** Connections that were left in good order rest in the pool of their tenant. */
