@@ -42,8 +42,9 @@ export const download: Load = async ({ work, port, seconds }) => {
 
 /** POST, until the time is over. The deployment looks at what reaches it, and says what it saw. */
 export const upload: Load = async ({ work, port, seconds }) => {
-  const caller = await Caller.open(work, port)
+  // It takes a while, and a connection that says nothing for half a second is taken for one on which the server speaks first.
   const pattern = makePattern()
+  const caller = await Caller.open(work, port)
   try {
     return await repeat(work, seconds, async ({ credential, id }) => {
       const head = `Content-Length: ${BULK_BYTES}\r\n`
