@@ -116,9 +116,13 @@ export interface CommandResult {
 /** Runs one command to its end, with `input` on its stdin; never rejects for its exit code. */
 export async function runCommand(
   [name, args]: readonly [string, readonly string[]],
-  { input = '', ...options }: ProgramOptions & { readonly input?: string | Buffer } = {},
+  {
+    input = '',
+    timeout = PATIENCE_MS,
+    ...options
+  }: ProgramOptions & { readonly input?: string | Buffer; readonly timeout?: number } = {},
 ): Promise<CommandResult> {
-  const child = spawn(name, args, { ...options, stdio: 'pipe', timeout: PATIENCE_MS })
+  const child = spawn(name, args, { ...options, stdio: 'pipe', timeout })
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', code => resolve(code ?? ENDED_BY_SIGNAL))

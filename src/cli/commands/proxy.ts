@@ -71,7 +71,11 @@ async function run({ config, workers, pidFile, takeover }: ProxyOptions): Promis
     store,
     logger,
     prepared,
-    succession: { successor, ...taken, pidFile: pidFile && resolve(pidFile) },
+    succession: {
+      successor,
+      ...taken,
+      pidFile: pidFile === undefined ? taken?.inheritance.pidFile : resolve(pidFile),
+    },
     ...count,
   })
   process.exitCode = exitCode

@@ -32,4 +32,6 @@ export interface Inheritance {
   readonly journal: string
   /** So that clients resume their TLS sessions. */
   readonly tickets: readonly TicketSecrets[]
+  /** Where whoever is in charge says so, unless the new one was told another place. */
+  readonly pidFile?: string | undefined
 }

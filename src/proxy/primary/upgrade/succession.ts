@@ -138,7 +138,7 @@ export class Succession {
       self: settings.successor,
       obstacle: () => (phase() === 'ready' ? undefined : `this proxy is ${phase()}`),
       sockets: async () => this.sockets.held(),
-      inheritance: () => ({ journal, tickets: tickets() }),
+      inheritance: () => ({ journal, tickets: tickets(), pidFile: settings.pidFile }),
       letGo: async () => {
         letGo()
         await shipper.close(0)
