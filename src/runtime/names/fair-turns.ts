@@ -55,6 +55,8 @@ export class FairTurns {
       if (known.begun.size === 0) this.#running.delete(known)
       known.slow = this.#options.now() - turn.at > this.#options.slowMs
       this.#taken--
+      // Also behind those that came while it had its turn.
+      this.#putBehind(owner, known)
       this.#serve()
       this.#forget(owner, known)
     }
@@ -74,15 +76,18 @@ export class FairTurns {
       const next = this.#next()
       if (next === undefined) return
       const [name, owner] = next
-      // Behind all others.
-      this.#owners.delete(name)
-      this.#owners.set(name, owner)
+      this.#putBehind(name, owner)
       this.#taken++
       const turn = { at: this.#options.now() }
       owner.begun.add(turn)
       this.#running.add(owner)
       owner.waiting.shift()?.(turn)
     }
+  }
+
+  #putBehind(name: string, owner: Owner): void {
+    this.#owners.delete(name)
+    this.#owners.set(name, owner)
   }
 
   /** The first whose turn it may be. */
