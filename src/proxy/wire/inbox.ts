@@ -60,9 +60,9 @@ export class Inbox implements Lender, HandleReader {
     if (!this.#receiver.received(buffer, length)) this.#paused = true
     if (length >= LONG_READ_BYTES && !this.#paused && !this.#lent) this.#readLong(full)
     if (this.#paused || this.#lent || this.#resting) this.#handle?.stop()
-    if (full && buffer === this.#buffers.shared && !this.#small) {
+    if (full && buffer === this.#buffers.shared) {
       this.#sated = false
-      this.#buffer = this.#buffers.take() ?? buffer
+      this.#buffer = (this.#small ? this.#buffers.takeSmall() : this.#buffers.take()) ?? buffer
     } else if (this.#sated && !this.#lent) this.#giveBack()
     return this.#buffer === buffer ? undefined : this.#buffer
   }
@@ -73,10 +73,10 @@ export class Inbox implements Lender, HandleReader {
     this.#small = false
   }
 
-  /** This transfer is held to a bandwidth: large reads would pass in bursts. */
+  /** This transfer is held to a bandwidth: large reads would pass in bursts. A small buffer of its own it may keep. */
   staySmall(): void {
-    this.#sated = true
     this.#small = true
+    if (this.#buffer.length > this.#buffers.shared.length) this.#sated = true
   }
 
   get paused(): boolean {

@@ -71,6 +71,11 @@ export class ReadBuffers {
     return this.#shrunk ? undefined : (this.#large.take() ?? this.#medium.take())
   }
 
+  /** The same, of the size of the shared one. */
+  takeSmall(): Buffer | undefined {
+    return this.#shrunk ? undefined : this.#medium.take()
+  }
+
   /** Takes it back; nothing may read into it or write from it any more. */
   give(buffer: Buffer): void {
     this.#poolOf(buffer).give(buffer, !this.#shrunk)
