@@ -13,6 +13,7 @@ export function redactConfig(config: Config): Config {
       ...config.admin,
       ...(config.admin.token === undefined ? {} : { token: REDACTED }),
     },
+    ...(config.tracing === undefined ? {} : { tracing: redactTracing(config.tracing) }),
     ledger: redactUrl(config.ledger),
     exports: config.exports.map(redactExport),
     authentication: {
@@ -36,9 +37,17 @@ function redactExport(each: ExportConfig): ExportConfig {
     ...each,
     url: redactUrl(each.url),
     ...(each.token === undefined ? {} : { token: REDACTED }),
-    // Any of them may be a key; which ones are is not for us to guess.
-    headers: Object.fromEntries(Object.keys(each.headers).map(name => [name, REDACTED])),
+    headers: redactHeaders(each.headers),
   }
+}
+
+function redactTracing(tracing: NonNullable<Config['tracing']>): Config['tracing'] {
+  return { ...tracing, otlp: redactUrl(tracing.otlp), headers: redactHeaders(tracing.headers) }
+}
+
+/** Any of them may be a key; which ones are is not for us to guess. */
+function redactHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.keys(headers).map(name => [name, REDACTED]))
 }
 
 /** Hides the password of `scheme://user:password@host` and a `password=` among its parameters. */

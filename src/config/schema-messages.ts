@@ -23,7 +23,7 @@ interface Finding {
 }
 
 /** Under these keys a value that is wrong may still be a secret. */
-const SECRET_KEYS = new Set(['token', 'apiKey', 'label', 'ledger', 'key'])
+const SECRET_KEYS = new Set(['token', 'apiKey', 'label', 'ledger', 'key', 'otlp'])
 
 /** Turns issues into problems, each at the place of the value that it is about. */
 export class IssueReporter {

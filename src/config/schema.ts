@@ -26,6 +26,7 @@ import { ledgerRetention } from './retention-schema.ts'
 import { sources } from './sources-schema.ts'
 import type { spiffe } from './spiffe-schema.ts'
 import { tenantSchema } from './tenant-schema.ts'
+import { tracing } from './tracing-schema.ts'
 
 const operation = z.strictObject({
   name: name().describe('Name in usage records and metrics.'),
@@ -185,6 +186,9 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Prometheus metrics.'),
+  tracing: tracing
+    .optional()
+    .describe('Spans of calls, for a collector of OpenTelemetry; none where this is left out.'),
   workers: z
     .union([z.literal('auto'), z.number().int().min(1, WORKERS).max(256, WORKERS)], {
       error: WORKERS,

@@ -231,6 +231,7 @@ export interface WorkerReport {
   /** Source addresses that were forgotten for want of room, with some of a rate used up. */
   readonly sourcesForgotten: number
   readonly accessLog: AccessLogFigures
+  readonly traces: TraceFigures
   /** How names of endpoints were resolved. */
   readonly names: NameFigures
   /** API keys that were used since the last report; of very many only some, the others come with the next reports. */
@@ -247,6 +248,16 @@ export interface AccessLogFigures {
   readonly errors: number
   /** Of lines that wait to be written: absolute. */
   readonly waitingBytes: number
+}
+
+/** What became of spans. */
+export interface TraceFigures {
+  /** The collector has them. */
+  readonly exported: number
+  /** It did not take them. */
+  readonly failed: number
+  /** Too many waited for it. */
+  readonly dropped: number
 }
 
 export interface KeyUse {

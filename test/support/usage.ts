@@ -31,6 +31,7 @@ export function emptyReport(): WorkerReport {
   return {
     kind: 'report',
     accessLog: { lines: 0, dropped: 0, errors: 0, waitingBytes: 0 },
+    traces: { exported: 0, failed: 0, dropped: 0 },
     usage: [],
     rejected: [],
     handshakes: [],

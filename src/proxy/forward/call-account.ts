@@ -6,13 +6,14 @@
 import { traceIdOf } from '../../codec/trace-context.ts'
 import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { codeClassOf, type Routability } from '../../core/routability.ts'
-import type { AccessLog, CallProtocol } from '../access-log/access-log.ts'
+import type { AccessLog, CallProtocol, LoggedCall } from '../access-log/access-log.ts'
 import type { RateFields } from '../limits/rate-fields.ts'
 import type { Refusal } from '../limits/refusal.ts'
 import { limitOf } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
+import type { CallTrace } from '../tracing/call-trace.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { TenantRuntime } from '../worker/tenant-runtimes.ts'
 import { withoutCredentials } from './credential-text.ts'
@@ -44,6 +45,8 @@ export interface CallSubject {
   readonly host: string
   /** `traceparent` as it came, or ''. */
   readonly traceparent: string
+  /** Of one that gets a span. */
+  readonly trace: CallTrace | undefined
   /** Credentials as they came, '' where there is none. */
   readonly authorization: string
   readonly apiKey: string
@@ -60,6 +63,7 @@ const NO_SUBJECT: CallSubject = {
   version: 1,
   host: '',
   traceparent: '',
+  trace: undefined,
   authorization: '',
   apiKey: '',
   grpc: false,
@@ -406,6 +410,19 @@ export class CallAccount {
     this.#quotas = undefined
     const { accessLog } = this.#context
     if (accessLog?.wantsCall(code) === true) this.#log(accessLog, code)
+    if (this.#subject.trace !== undefined) this.#traceOut(this.#subject.trace, code)
+  }
+
+  #traceOut(trace: CallTrace, code: ErrorCode | ''): void {
+    const { tracing, clock } = this.#context
+    tracing?.record({
+      call: this.#described(code, ''),
+      trace,
+      // Of anybody else it may say anything, such as a secret.
+      host: this.#tenantId === '' ? '' : withoutCredentials(this.#subject.host),
+      secure: this.#downstream.secure,
+      endedAt: clock.now(),
+    })
   }
 
   #endStream(): void {
@@ -414,14 +431,22 @@ export class CallAccount {
   }
 
   #log(accessLog: AccessLog, code: ErrorCode | ''): void {
+    // Before its verdict the evidence is that of the call before it.
+    const credential =
+      this.#tenantId === ''
+        ? ''
+        : accessLog.credentials.of(this.#downstream.evidence, this.#subject)
+    accessLog.call(this.#described(code, credential))
+  }
+
+  #described(code: ErrorCode | '', credential: string): LoggedCall {
     const { meter, clock } = this.#context
     const { listener, peerAddress, evidence, connection } = this.#downstream
     const subject = this.#subject
     const { target, method, host, requestId } = subject
     const query = target.indexOf('?')
-    // Before its verdict the evidence is that of the call before it.
     const routed = this.#tenantId !== ''
-    accessLog.call({
+    return {
       code,
       flag: code === '' ? '-' : ERRORS[code].flag,
       status: this.#status,
@@ -432,19 +457,19 @@ export class CallAccount {
       path: withoutCredentials(query < 0 ? target : target.slice(0, query)),
       protocol: PROTOCOLS[subject.version] ?? '',
       requestId,
-      trace: traceIdOf(subject.traceparent),
+      trace: subject.trace?.traceId ?? traceIdOf(subject.traceparent),
       connection,
       tenant: this.tenantId,
       listener: listener.name,
       routability: this.#routability,
       peer: peerAddress,
-      credential: routed ? accessLog.credentials.of(evidence, subject) : '',
+      credential,
       upstream: this.#upstream,
       ingress: this.#ingress,
       egress: this.#egress,
       durationMs: clock.monotonic() - this.#startedAt,
       waitMs: this.wasSent ? this.#sentAt - this.#startedAt : 0,
       upstreamMs: this.#answeredAt > 0 && this.wasSent ? this.#answeredAt - this.#sentAt : 0,
-    })
+    }
   }
 }

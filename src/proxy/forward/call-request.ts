@@ -12,11 +12,12 @@ import type { RequestHead } from '../../codec/http1/request-head.ts'
 import { HeaderField, NEVER } from '../../codec/http2/header-field.ts'
 import type { RequestSection } from '../../codec/http2/request-section.ts'
 import type { ErrorCode } from '../../core/errors.ts'
+import type { CallSampler, CallTrace } from '../tracing/call-trace.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
 import { type FormerHops, isSaneRequestId } from './fields.ts'
 import { emptyList, SectionFields } from './http2/section-fields.ts'
-import { MessageFields } from './message-fields.ts'
+import { fieldOf, MessageFields } from './message-fields.ts'
 import type { OriginMemo } from './origin-memo.ts'
 import { findQueryKey } from './query-key.ts'
 import { hasPassed } from './via.ts'
@@ -25,6 +26,8 @@ import { hasPassed } from './via.ts'
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 /** The one expectation there is (RFC 9110 §10.1.1). */
 const CONTINUE = '100-continue'
+const OF_PARENT = ['traceparent'] as const
+const OF_TRACE = ['traceparent', 'tracestate'] as const
 
 /** Values of the fields that somebody looks at, by slot. */
 interface Slots {
@@ -62,6 +65,8 @@ export class CallRequest {
   apiKey = ''
   /** `traceparent` as it came, or ''. */
   traceparent = ''
+  /** Of a call that gets a span. */
+  trace: CallTrace | undefined = undefined
   /** Hops that a TRACE or OPTIONS may still take (RFC 9110 §7.6.2), or -1 where nothing limits them. */
   hopsLeft = -1
   /** Whether it is a call of gRPC, and within what time it must be over; 0 where it does not say. */
@@ -217,6 +222,7 @@ export class CallRequest {
     this.trailer = values[SLOT.trailer] as string
     this.maxForwards = values[SLOT.maxForwards] as string
     this.traceparent = values[slots.traceparent] as string
+    if (this.#context.tracing !== undefined) this.#sample(this.#context.tracing.sampler)
     const via = values[slots.via] as string
     if (via !== '' && hasPassed(via, this.#context.pseudonym)) this.#refusal ??= 'loop_detected'
     const id = values[slots.requestId] as string
@@ -229,6 +235,17 @@ export class CallRequest {
           forwarded: values[slots.forwarded] as string,
         }
       : undefined
+  }
+
+  /** The span of the proxy stands between that of the client and those of the deployment. */
+  #sample(sampler: CallSampler): void {
+    const now = this.#context.clock.monotonic()
+    this.trace = sampler.sample(this.traceparent, this.#downstream.trusted, now)
+    if (this.trace === undefined) return
+    const { parentId, traceparent } = this.trace
+    // What came is no parent: then what was said of its trace means nothing either (Trace Context, section 3.3).
+    const replaced = parentId === '' ? OF_TRACE : OF_PARENT
+    this.fields.replace(replaced, fieldOf('traceparent', traceparent))
   }
 
   #takeQueryKey(name: string): void {

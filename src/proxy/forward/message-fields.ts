@@ -68,6 +68,13 @@ export class MessageFields {
     this.#list = list
   }
 
+  /** Without the fields `names` (in lower case), and with one more at the end. Meant for what is done to few messages. */
+  replace(names: readonly string[], field: HeaderField): void {
+    if (this.#lines !== undefined)
+      this.setLines(`${linesWithout(this.#lines, names)}${linesOf([field])}`)
+    else this.setList([...this.list.filter(({ name }) => !names.includes(name)), field])
+  }
+
   get lines(): string {
     this.#lines ??= linesOf(this.#list ?? [])
     return this.#lines
@@ -90,6 +97,13 @@ function linesOf(list: readonly HeaderField[]): string {
   let lines = ''
   for (const { name, value } of list) lines += `${name}: ${value}\r\n`
   return lines
+}
+
+function linesWithout(lines: string, names: readonly string[]): string {
+  return lines
+    .split(/(?<=\r\n)/)
+    .filter(line => !names.includes(line.slice(0, line.indexOf(':')).toLowerCase()))
+    .join('')
 }
 
 /** Sections that came lately, by their length, and what they are. */

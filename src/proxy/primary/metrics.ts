@@ -17,6 +17,7 @@ import { OverloadMetrics } from './overload-metrics.ts'
 import { ALLOCATION_RESULTS, type AllocationResult } from './quota-relay.ts'
 import { TlsMetrics } from './tls-metrics.ts'
 import { TokenMetrics } from './token-metrics.ts'
+import { TraceMetrics } from './trace-metrics.ts'
 
 /** What became of a usage report: in the ledger, to be sent again, refused for good, or the ledger misses what came before. */
 export const REPORT_RESULTS = ['accepted', 'failed', 'refused', 'gap'] as const
@@ -49,6 +50,7 @@ export class ProxyMetrics {
   readonly #upstreamDurations = new HistogramTable(DURATION_BUCKETS_MS)
   readonly tls: TlsMetrics
   readonly accessLog = new AccessLogMetrics()
+  readonly #traces = new TraceMetrics()
   readonly #journal: JournalMetrics
   readonly #tokens: TokenMetrics
   readonly #overload: OverloadMetrics
@@ -80,6 +82,7 @@ export class ProxyMetrics {
       ...(options.others ?? []),
       ...this.tls.readers(),
       ...this.accessLog.readers(),
+      ...this.#traces.readers(),
     ])
   }
 
@@ -121,6 +124,7 @@ export class ProxyMetrics {
     this.#overload.record(report)
     this.tls.record(report)
     this.accessLog.record(report)
+    this.#traces.record(report)
     for (const result of ['hit', 'miss', 'reject'] as const) {
       this.#jwtCache.add({ result }, report.jwtCache[result])
     }

@@ -28,6 +28,7 @@ import type { WorkerStats } from '../metering/worker-stats.ts'
 import type { Overload } from '../overload/overload.ts'
 import type { TenantDirectory } from '../tenant/directory.ts'
 import type { HostMemo } from '../tenant/host-memo.ts'
+import type { Tracing } from '../tracing/tracing.ts'
 import type { ReadBuffers } from '../wire/read-buffers.ts'
 import type { TurnWrites } from '../wire/turn-writes.ts'
 import type { NameLog } from './name-log.ts'
@@ -63,6 +64,8 @@ export interface WorkerContext {
   /** Where connections come from, on all listeners. */
   readonly sources: Sources
   readonly accessLog: AccessLog | undefined
+  /** Spans of calls. */
+  readonly tracing: Tracing | undefined
   readonly fields: ForwardedFields
   /** Of this proxy, in `via`. */
   readonly pseudonym: string

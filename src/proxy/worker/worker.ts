@@ -45,6 +45,7 @@ import { WorkerStats } from '../metering/worker-stats.ts'
 import { type DirectorySwap, TenantDirectory } from '../tenant/directory.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
 import { PendingChange } from '../tenant/pending-change.ts'
+import { createTracing, NO_SPANS } from '../tracing/tracing.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
 import { type ConnectionList, connectionsOf } from './connection-list.ts'
@@ -136,6 +137,7 @@ export class Worker {
     const unusable = this.#listeners.prepare()
     if (unusable.length > 0) return { reason: 'configuration', problems: unusable }
     this.#started = true
+    await this.#context.tracing?.start()
     const problems = await this.#listeners.bind()
     if (problems.length > 0) {
       this.#listeners.drain()
@@ -243,9 +245,10 @@ export class Worker {
   /** So many workers serve: each has that share of the limits of all tenants. `count` share the memory of the machine. */
   shareLimits(workers: number, count: number = workers): void {
     this.#load?.share(count)
-    const { clock, runtimes, handshakeLimits, sources } = this.#context
+    const { clock, runtimes, handshakeLimits, sources, tracing } = this.#context
     clock.refresh()
     runtimes.share(workers, clock.monotonic())
+    tracing?.sampler.share(workers, clock.monotonic())
     handshakeLimits.share(workers)
     sources.share(workers)
   }
@@ -307,6 +310,7 @@ export class Worker {
       quotaOpened: quotas.takeOpened(),
       sourcesForgotten: sources.takeForgotten(),
       accessLog: accessLog?.take() ?? NO_LINES,
+      traces: this.#context.tracing?.take() ?? NO_SPANS,
       names: this.#context.nameLog.take(),
       ...authenticator.takeKeyUses(),
     })
@@ -350,7 +354,7 @@ export class Worker {
     await this.#context.authenticator.close()
     this.saveUsage()
     // Before the last report, which says what of it was dropped.
-    await this.#context.accessLog?.end()
+    await Promise.all([this.#context.accessLog?.end(), this.#context.tracing?.end()])
     this.reportNow()
   }
 
@@ -439,6 +443,7 @@ function createContext(
     overload: createOverload(config, clock, behindTurn, () => context),
     sources: new Sources(config.sources, workers),
     accessLog: createAccessLog({ log: config.log, clock, logger, random, output: deps.output }),
+    tracing: createTracing(config, { journal, workers, clock, logger, random }),
     fields,
     pseudonym: pseudonymOf(config.service.name, instance),
     caps,

@@ -81,8 +81,8 @@ const CASES: readonly Case[] = [
     expected: [
       '3:13: timeouts.hedaer: is not a key here; did you mean header?; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain',
       '3:25: timeouts.zzz: is not a key here; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain',
-      '4:1: Workers: is not a key here; did you mean workers?; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, drain, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, workers',
-      '5:8: log.acess: is not a key here; did you mean access?; allowed: level, access',
+      '4:1: Workers: is not a key here; did you mean workers?; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, drain, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, tracing, workers',
+      '5:8: log.acess: is not a key here; did you mean access?; allowed: level, access, accessSampling, accessRotation, accessBuffer, accessTokenClaim',
     ],
   },
   {
@@ -226,7 +226,7 @@ mixer: { token: 0123456789abcdef-token }
     name: 'text that would steer a terminal or forge a line of a log',
     more: '"a\\e[2J\\nb": 1\ntenants: [{ id: a, credentials: [{ jwt: { issuer: "a\\nb", claims: {} } }], deployment: { endpoints: [http://h:1] } }]\n',
     expected: [
-      '3:1: ["a\\u001b[2J\\nb"]: is not a key here; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, drain, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, workers',
+      '3:1: ["a\\u001b[2J\\nb"]: is not a key here; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, drain, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, tracing, workers',
       '4:51: tenants[0].credentials[0].jwt.issuer: the issuer a\u{fffd}b is not under authentication.jwt; none is configured',
     ],
   },
@@ -241,6 +241,17 @@ mixer: { token: 0123456789abcdef-token }
     expected: [
       '3:10: workers: must be auto or a number from 1 to 256, not "0"',
       '4:9: ledger: sslmode must be one of disable, require, verify-ca, verify-full, no-verify',
+    ],
+  },
+  {
+    name: 'tracing with a password in its URL, a field that is none and a queue without end',
+    more: 'tracing: { otlp: "http://user:s3cret@collector:4318", headers: { "a b": x }, sampling: 2, queue: 1000000, timeout: 0s }\n',
+    expected: [
+      '3:18: tracing.otlp: must be an http or https URL without user and password; what opens it goes into headers',
+      '3:73: tracing.headers["a b"]: is not valid: Invalid key in record',
+      '3:88: tracing.sampling: must be a percentage from 0% to 100%, not "2"',
+      '3:98: tracing.queue: must be a number from 256 to 65536, not "1000000"',
+      '3:116: tracing.timeout: must be from 100ms to 60s, not "0s"',
     ],
   },
   {

@@ -142,6 +142,7 @@ tenants:
   - id: acme
     deployment: { endpoints: [http://127.0.0.1:1] }
     jwt: [{ issuer: a, audiences: [x], jwks: "https://user:s3cret@acme.example/jwks" }]
+tracing: { otlp: "http://127.0.0.1:4318/?password=s3cret", headers: { authorization: Bearer s3cret } }
 `,
   })
   const config = loadValid(`${directory}/amt.yaml`)
@@ -149,6 +150,7 @@ tenants:
   const redacted = redactConfig({ ...config, ledger })
   t.notMatch(JSON.stringify(redacted), 's3cret')
   t.equal(redacted.mixer.token, '[redacted]')
+  t.same(redacted.tracing?.headers, { authorization: '[redacted]' })
   t.equal(redacted.ledger, 'postgres://user:[redacted]@host/db?password=[redacted]&x=y')
   t.equal(redacted.mixer.url, 'http://user:[redacted]@127.0.0.1:9092')
   t.same(redactConfig(config).listeners, config.listeners)
