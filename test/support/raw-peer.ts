@@ -12,6 +12,8 @@ export interface RawExchangeOptions {
   readonly until?: (received: Buffer) => boolean
   /** Ends the exchange when all is sent and nothing has arrived for so long. */
   readonly quietMs?: number
+  /** Whether more must still come: then it is not quiet yet. */
+  readonly awaits?: (received: Buffer) => boolean
   /** The exchange ends then in any case. */
   readonly deadlineMs?: number
 }
@@ -32,7 +34,8 @@ export interface RawExchange {
 
 /** Sends `segments` on a new connection and gathers what comes back. Rejects only if it cannot connect. */
 export async function rawExchange(options: RawExchangeOptions): Promise<RawExchange> {
-  const { port, host = '127.0.0.1', segments, until, quietMs, deadlineMs = 2_000 } = options
+  const { port, host = '127.0.0.1', segments, until, deadlineMs = 2_000 } = options
+  const { quietMs, awaits = () => false } = options
   const socket = net.connect({ port, host, noDelay: true })
   await once(socket, 'connect')
   const chunks: Buffer[] = []
@@ -40,7 +43,11 @@ export async function rawExchange(options: RawExchangeOptions): Promise<RawExcha
     let quiet: NodeJS.Timeout | undefined
     const restart = (): void => {
       clearTimeout(quiet)
-      if (quietMs !== undefined) quiet = setTimeout(resolve, quietMs, 'quiet')
+      if (quietMs !== undefined) quiet = setTimeout(settle, quietMs)
+    }
+    const settle = (): void => {
+      if (awaits(Buffer.concat(chunks))) restart()
+      else resolve('quiet')
     }
     const deadline = setTimeout(resolve, deadlineMs, 'deadline')
     socket.on('data', (chunk: Buffer) => {
