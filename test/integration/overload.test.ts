@@ -1,6 +1,7 @@
 /** What a worker does that has more to do than it can: by HTTP/1.1 and by HTTP/2. */
 import type { FramePeer } from '../support/http2/frame-peer.ts'
 import { http2Test, outcomeOf, request, respond } from '../support/http2/http2-lab.ts'
+import { answering } from '../support/manual-deployment.ts'
 import { isOn, overloadStep, overloadUpTo, shedBy } from '../support/overloaded.ts'
 import type { Peer } from '../support/peer.ts'
 import {
@@ -15,17 +16,6 @@ import {
 } from '../support/proxy-lab.ts'
 import type { RunningProxy } from '../support/start-proxy.ts'
 
-async function answering(peer: Peer): Promise<void> {
-  try {
-    for (;;) {
-      await peer.readHead()
-      await peer.send(ok())
-    }
-  } catch {
-    // It was closed.
-  }
-}
-
 const ask = (id: string, lines = ''): string => `GET / HTTP/1.1\r\nhost: ${id}.test\r\n${lines}\r\n`
 
 /** Tenants `noisy` and `quiet`, in front of deployments that answer at once. */
@@ -34,7 +24,7 @@ async function startTwo(
   overload: Record<string, unknown>,
   more: Record<string, unknown> = {},
 ): Promise<RunningProxy> {
-  const deployment = await lab.deployment({ serve: answering })
+  const deployment = await lab.deployment({ serve: answering(ok()) })
   const tenants = ['noisy', 'quiet'].map(id => tenant(id, deployment))
   return lab.proxy({ tenants, overload, ...more })
 }
@@ -97,7 +87,7 @@ await http2Test(
 await http2Test(
   'what a limit refuses has waited for its turn as well: a flood of 429 fills no turns',
   async (t, lab, http2) => {
-    const deployment = await lab.deployment({ serve: answering })
+    const deployment = await lab.deployment({ serve: answering(ok()) })
     const proxy = await lab.proxy({
       tenants: [{ ...tenant('noisy', deployment), limits: { requests: '1/s', burst: 1 } }],
       overload: overloadUpTo('fair', { callsATurn: 1, queue: { calls: 4 } }),
@@ -219,7 +209,7 @@ await proxyTest('pipelined calls that wait are answered in order', async (t, lab
 /** Calls of `noisy` that its deployment lets wait. */
 async function startHeld(lab: ProxyLab, overload: Record<string, unknown>) {
   const held = await lab.deployment()
-  const prompt = await lab.deployment({ serve: answering })
+  const prompt = await lab.deployment({ serve: answering(ok()) })
   const tenants = [tenant('noisy', held), tenant('quiet', prompt)]
   const proxy = await lab.proxy({ tenants, overload })
   const clients = await Promise.all(Array.from({ length: 4 }, () => lab.client(proxy)))
