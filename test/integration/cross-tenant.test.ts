@@ -50,7 +50,9 @@ const DEADLINE_MS = 420_000
 const STALLED_MS = 30_000
 
 /** What is said of deployments that fail, as those in an outage do. */
-const OF_OUTAGES = /"msg":"(endpoint ejected|panic threshold of a deployment passed)"/
+/** And of a folder of a test, whose path is longer than that of a unix socket may be. */
+const OF_OUTAGES =
+  /"msg":"(endpoint ejected|panic threshold of a deployment passed|amt proxy --upgrade cannot reach this proxy: the path is too long)"/
 
 /** Workers tell the primary what they count four times a second. */
 const REPORTED_MS = 10_000

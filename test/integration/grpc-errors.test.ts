@@ -29,7 +29,12 @@ t.setTimeout(120_000)
 const GRPC = { 'content-type': 'application/grpc', te: 'trailers' }
 const KEY = { 'x-api-key': keyOf('acme') }
 /** Of the admin server. */
-const NO_CALLS = new Set(['host_not_allowed', 'configuration_refused'])
+const NO_CALLS = new Set([
+  'host_not_allowed',
+  'configuration_refused',
+  'profile_in_progress',
+  'profile_failed',
+])
 /** Their deployment sees the head, if not more. */
 const GETS_THERE = new Set<ErrorCode>(['call_timeout', 'body_too_large'])
 const QUOTA = { name: 'calls', of: 'calls', amount: 1, per: 'minute' }
@@ -116,6 +121,12 @@ function quotaAnswers(answer: object) {
 }
 
 const ROWS: readonly Row[] = [
+  {
+    code: 'tenant_draining',
+    fields: KEY,
+    before: async ({ proxy }) =>
+      proxy.worker.drainTenant({ tenant: 'acme', callsMs: 60_000, tunnelsMs: 60_000 }),
+  },
   { code: 'unroutable' },
   { code: 'credential_invalid', fields: { 'x-api-key': `${keyOf('acme').slice(0, -1)}!` } },
   { code: 'credential_expired', fields: bearer({ exp: NOW - 3_600 }) },
