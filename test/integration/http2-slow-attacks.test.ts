@@ -268,7 +268,7 @@ await test('slow readers', async t => {
           )
           for (const client of clients) client.destroy()
         },
-        { cpuMs: 4_000, peakMiB: 64 },
+        { cpuMs: 4_000, peakMiB: 64, ...SHARED_BUFFERS },
       )
     },
   )

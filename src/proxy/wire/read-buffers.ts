@@ -15,6 +15,8 @@ const MAX_LARGE = 64
  * collection of 10 ms every 40. Who comes when these are given out, too, goes on with the shared one.
  */
 const MAX_MEDIUM = 256
+/** What is kept of them for others that come, 2 MiB: a crowd that has gone leaves no more behind. */
+const MAX_MEDIUM_SPARES = 32
 /** A read of so much is a long one. */
 export const LONG_READ_BYTES = 8 * 1024
 /**
@@ -32,12 +34,14 @@ export interface Resting {
 class BufferPool {
   readonly #bytes: number
   readonly #most: number
+  readonly #mostSpares: number
   readonly #free: Buffer[] = []
   #given = 0
 
-  constructor(bytes: number, most: number) {
+  constructor(bytes: number, most: number, mostSpares = most) {
     this.#bytes = bytes
     this.#most = most
+    this.#mostSpares = mostSpares
   }
 
   take(): Buffer | undefined {
@@ -48,7 +52,7 @@ class BufferPool {
 
   give(buffer: Buffer, isKept: boolean): void {
     this.#given--
-    if (isKept) this.#free.push(buffer)
+    if (isKept && this.#free.length < this.#mostSpares) this.#free.push(buffer)
   }
 
   empty(): void {
@@ -59,7 +63,7 @@ class BufferPool {
 export class ReadBuffers {
   readonly shared: Buffer = Buffer.allocUnsafeSlow(SHARED_BYTES)
   readonly #large = new BufferPool(LARGE_BYTES, MAX_LARGE)
-  readonly #medium = new BufferPool(SHARED_BYTES, MAX_MEDIUM)
+  readonly #medium = new BufferPool(SHARED_BYTES, MAX_MEDIUM, MAX_MEDIUM_SPARES)
   /** Whether memory is short. */
   #shrunk = false
   readonly #resting: Resting[] = []
