@@ -58,7 +58,7 @@ export class Inbox implements Lender, HandleReader {
     const buffer = this.#buffer
     const full = length === buffer.length
     if (!this.#receiver.received(buffer, length)) this.#paused = true
-    if (length >= LONG_READ_BYTES && !this.#paused && !this.#lent) this.#readLong(full)
+    if (length >= LONG_READ_BYTES && !this.#paused && !this.#lent) this.#readLong()
     if (this.#paused || this.#lent || this.#resting) this.#handle?.stop()
     if (full && buffer === this.#buffers.shared) {
       this.#sated = false
@@ -93,9 +93,12 @@ export class Inbox implements Lender, HandleReader {
     this.#startOrStop()
   }
 
-  /** Behind a full read libuv would read on, up to 32 times, before it looks at another socket: megabytes of one flood. */
-  #readLong(full: boolean): void {
-    this.#resting = this.#buffers.crowded() || full
+  /**
+   * Behind a full read libuv would read on, up to 32 times, before it looks at another socket: megabytes of one flood. One read
+   * a turn would be too few: with one connection to a deployment the answers of many streams come on it.
+   */
+  #readLong(): void {
+    this.#resting = this.#buffers.crowded()
     if (this.#resting) this.#buffers.rest(this)
   }
 
