@@ -83,6 +83,7 @@ export async function visitAndStay(port: number, count: number, pauseMs: number)
     sockets.push(socket)
     socket.on('error', () => {})
     await new Promise(resolve => socket.once('data', resolve))
+    // So that they come one by one, as clients that stay do; nothing tells of that.
     await new Promise(resolve => setTimeout(resolve, pauseMs))
   }
   const answers = sockets.map(

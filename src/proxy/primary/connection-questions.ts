@@ -5,6 +5,7 @@
 import type { PrimaryMessage } from '../ipc.ts'
 import type { ConnectionList } from '../worker/connection-list.ts'
 
+/** A worker that has not answered by then is named as silent: a busy one may be, and whoever asks waits for this long at most. */
 const ANSWER_MS = 2_000
 /** Questions that wait, whoever asks; beyond that all workers are silent. */
 const MOST_WAITING = 256
