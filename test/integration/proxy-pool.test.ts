@@ -241,42 +241,68 @@ await proxyTest('the end of the proxy does not wait for the queue', async (t, la
   t.equal(proxy.rejected('client_closed'), 1)
 })
 
+/** A client whose call was answered over a connection that rests now, or did until the deployment closed it on the next call. */
+async function meetStale(lab: ProxyLab, proxy: RunningProxy, deployment: ManualDeployment): Promise<Peer> {
+  const client = await caller(lab, proxy, '/warm')
+  const stale = await deployment.next()
+  await stale.readHead()
+  await stale.send(ok())
+  await readAnswer(client)
+  await client.send(get('/again'))
+  await stale.readHead()
+  stale.destroy()
+  return client
+}
+
 await proxyTest('retries have a budget', async (t, lab) => {
-  const alive = await lab.deployment()
-  const dead = await lab.deployment()
-  await dead.close()
-  const endpoints = [dead, alive].map(({ port }) => `http://127.0.0.1:${port}`)
-  const retries = { budget: '0%', minimum: 0 }
-  const proxy = await lab.proxy(
-    { tenants: [tenant('acme', alive, { deployment: { endpoints, retries } })] },
-    // Draws the first endpoint of two.
-    { random: () => 0 },
-  )
-  const client = await caller(lab, proxy, '/1')
+  const { deployment, proxy } = await world(lab, { retries: { budget: '0%', minimum: 0 } })
+  const client = await meetStale(lab, proxy, deployment)
   const { status, body } = await readAnswer(client)
-  t.equal(status, 503)
-  t.equal(codeOf(body), 'upstream_connect')
+  t.equal(status, 502)
+  t.equal(codeOf(body), 'upstream_reset')
   t.equal(proxy.limited().upstream_retries, 1)
+  t.equal(deployment.peers.length, 1, 'no second connection')
 })
 
 await proxyTest('a retry ends with its call, and then there may be another', async (t, lab) => {
-  const alive = await lab.deployment()
-  const dead = await lab.deployment()
-  await dead.close()
-  const endpoints = [dead, alive].map(({ port }) => `http://127.0.0.1:${port}`)
-  const policy = { endpoints, retries: { budget: '0%', minimum: 1 }, ejection: { failures: 100 } }
-  const proxy = await lab.proxy(
-    { tenants: [tenant('acme', alive, { deployment: policy })] },
-    { random: () => 0 },
-  )
+  const { deployment, proxy } = await world(lab, { retries: { budget: '0%', minimum: 1 } })
   for (let call = 0; call < 3; call++) {
-    const client = await caller(lab, proxy, `/${call}`)
-    const upstream = await alive.next()
-    await upstream.readHead()
-    await upstream.send(ok('alive'))
-    t.equal((await readAnswer(client)).body, 'alive')
-    // Its rest after the failure.
-    await new Promise(resolve => setTimeout(resolve, call < 2 ? 1_050 : 0))
+    const client = await meetStale(lab, proxy, deployment)
+    const upstream = await deployment.next()
+    t.match(await upstream.readHead(), 'GET /again ')
+    await upstream.send(ok('again', 'connection: close\r\n'))
+    t.equal((await readAnswer(client)).body, 'again')
+    await upstream.readToEnd()
   }
   t.same(proxy.limited(), {})
 })
+
+for (const scheme of ['http', 'h2c']) {
+  await proxyTest(
+    `calls that meet a dead endpoint at once go to another, without a budget: ${scheme}`,
+    async (t, lab) => {
+      const alive = await lab.deployment({
+        serve: async peer => {
+          await peer.readHead()
+          await peer.send(ok('alive', 'connection: close\r\n'))
+        },
+      })
+      const dead = await lab.deployment()
+      await dead.close()
+      const deployment = {
+        endpoints: [`${scheme}://127.0.0.1:${dead.port}`, `http://127.0.0.1:${alive.port}`],
+        retries: { budget: '0%', minimum: 0 },
+        ejection: { failures: 100 },
+      }
+      // Draws the first endpoint of two.
+      const proxy = await lab.proxy(
+        { tenants: [tenant('acme', alive, { deployment })] },
+        { random: () => 0 },
+      )
+      const clients = await Promise.all(Array.from({ length: 10 }, async () => lab.client(proxy)))
+      await Promise.all(clients.map(async client => client.send(get())))
+      for (const client of clients) t.equal((await readAnswer(client)).body, 'alive')
+      t.same(proxy.limited(), {})
+    },
+  )
+}

@@ -188,16 +188,23 @@ export class DeploymentPool implements TimerOwner {
   }
 
   /**
-   * A connection or place instead of `former`, which is gone; at another endpoint if there is one, where it could not be
-   * made at all. It does not wait: undefined where there is no room, or the budget for retries is used up.
+   * A connection or place instead of `former`, which is gone. It does not wait: undefined where there is no room, or the
+   * budget for retries is used up. What could not be made at all is replaced at another endpoint if there is one, and not
+   * from the budget: no call came to the deployment, and a call has few attempts (as with HAProxy's `redispatch`).
    */
   retry(user: PoolUser, former: Upstream, now: number): Upstream | undefined {
-    const endpoint = this.#endpointForRetry(former, now)
+    const { connected } = former
+    if (connected && !this.#mayRetry()) return undefined
+    const endpoint = this.#balancer.choose(now, connected ? undefined : former.endpoint)
     if (endpoint === undefined) return undefined
-    if (!endpoint.http2) return this.#reopen(user, endpoint, former.named)
-    const upstream = this.#share(user, endpoint)
-    if (upstream !== undefined) this.#retries.begin(user)
-    return upstream
+    if (endpoint.http2) {
+      const upstream = this.#share(user, endpoint)
+      if (connected && upstream !== undefined) this.#retries.begin(user)
+      return upstream
+    }
+    const connection = this.#reopen(user, endpoint, former.named)
+    if (connected && connection !== undefined) this.#retries.begin(connection)
+    return connection
   }
 
   /**
@@ -209,28 +216,24 @@ export class DeploymentPool implements TimerOwner {
     return endpoint?.http2 === true ? this.#share(user, endpoint) : this.retry(user, former, now)
   }
 
-  /** The same for a tunnel. */
+  /** The same for a tunnel, whose connection could not be made. */
   reconnect(
     user: PoolUser,
     former: UpstreamConnection,
     now: number,
   ): UpstreamConnection | undefined {
-    const endpoint = this.#endpointForRetry(former, now)
+    const endpoint = this.#balancer.choose(now, former.endpoint)
     return endpoint && this.#reopen(user, endpoint, former.named)
   }
 
-  #endpointForRetry(former: Upstream, now: number): Endpoint | undefined {
-    if (this.#retries.admits(this.#underWay()))
-      return this.#balancer.choose(now, former.connected ? undefined : former.endpoint)
+  #mayRetry(): boolean {
+    if (this.#retries.admits(this.#underWay())) return true
     this.#context.stats.limited(this.#tenant, 'upstream_retries')
-    return undefined
+    return false
   }
 
   #reopen(user: PoolUser, endpoint: Endpoint, own: boolean): UpstreamConnection | undefined {
-    if (!this.#hasRoom()) return undefined
-    const connection = this.#open(user, endpoint, own)
-    this.#retries.begin(connection)
-    return connection
+    return this.#hasRoom() ? this.#open(user, endpoint, own) : undefined
   }
 
   /** A call has left its place on a shared connection. */

@@ -121,11 +121,7 @@ export class OperationsRun {
       tenants: deployments.map(({ tenant, endpoints }) => ({
         id: tenant,
         hosts: [`${tenant}.test`],
-        deployment: {
-          endpoints: endpoints.map(({ port }) => `http://127.0.0.1:${port}`),
-          // All calls of a tenant may meet the endpoint that is away at once: more than 3 of them need another one then.
-          retries: { minimum: 100 },
-        },
+        deployment: { endpoints: endpoints.map(({ port }) => `http://127.0.0.1:${port}`) },
       })),
       workers: WORKERS,
       admin: { address: `127.0.0.1:${adminPort}` },
