@@ -69,6 +69,7 @@ await proxyTest('a line of a call has all that is known of it', async (t, lab) =
     ingress: sent.length,
     egress: head.length + body.length,
   })
+  t.notOk('credential' in (connection ?? {}), 'which is that of its calls')
   t.notMatch(JSON.stringify(log.of()), /of-the-query|amt_acme/)
 })
 

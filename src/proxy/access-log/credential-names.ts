@@ -22,8 +22,6 @@ export interface SentCredentials {
   readonly apiKey: string
 }
 
-const NONE: SentCredentials = { authorization: '', apiKey: '' }
-
 export class CredentialNames {
   readonly #claim: string
   readonly #tokens = new VerifiedCache<string>(CACHE)
@@ -35,14 +33,20 @@ export class CredentialNames {
   }
 
   /** Part of an object: `,"credential":"apiKey","credentialId":"2c26b46b"`, or '' where none was good. */
-  of(evidence: CallEvidence, { authorization, apiKey } = NONE): string {
-    const { certificate } = evidence
-    if (certificate !== undefined && typeof evidence.certificateTenant === 'object')
-      return certificateName(certificate)
+  of(evidence: CallEvidence, { authorization, apiKey }: SentCredentials): string {
+    const ofConnection = this.ofConnection(evidence)
+    if (ofConnection !== '') return ofConnection
     if (typeof evidence.jwt === 'object') return this.#token(authorization)
     if (typeof evidence.fieldKey === 'object') return this.#key(apiKey, 0)
     if (typeof evidence.schemeKey === 'object') return this.#key(authorization, API_KEY_CHARS)
     return ''
+  }
+
+  /** The same of a connection, whose own is its certificate alone: what else is in the evidence came with one of its calls. */
+  ofConnection({ certificate, certificateTenant }: CallEvidence): string {
+    return certificate !== undefined && typeof certificateTenant === 'object'
+      ? certificateName(certificate)
+      : ''
   }
 
   #token(authorization: string): string {

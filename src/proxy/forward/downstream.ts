@@ -191,7 +191,7 @@ export class ConnectionAccount {
       listener: listener.name,
       routability: this.#routability,
       peer: peerAddress,
-      credential: accessLog.credentials.of(evidence),
+      credential: accessLog.credentials.ofConnection(evidence),
       ingress: traffic.receivedBytes,
       egress: traffic.sentBytes,
       durationMs: this.#context.clock.monotonic() - acceptedAt,
