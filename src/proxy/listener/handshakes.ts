@@ -20,9 +20,9 @@ export interface HandshakeOptions {
   readonly servers: TlsServers
   /** At once; a connection beyond is closed. */
   readonly most: number
-  /** Takes what is secured; the addresses are those that the handshake was started with. */
   /** Who writes of those that fail. */
   readonly refusals: Refusals
+  /** Takes what is secured; the addresses are those that the handshake was started with. */
   readonly secured: (socket: TLSSocket, addresses: Addresses, secure: Secure) => void
 }
 
@@ -146,6 +146,8 @@ export class Handshakes {
     const handshake = this.#running.get(socket)
     if (handshake === undefined) return
     this.#connections.delete(handshake)
+    // Its turn may come before its end is told: TLS on a socket that is closed would wait for a client that has gone.
+    this.#context.handshakeTurns.leave(handshake)
     if (handshake.ending === undefined) setImmediate(() => this.#ended(socket, 'client_closed'))
     else this.#ended(socket, handshake.ending)
   }
