@@ -15,6 +15,9 @@ import {
 } from '../support/proxy-lab.ts'
 import type { RunningProxy } from '../support/start-proxy.ts'
 
+const UPGRADE = 'connection: Upgrade\r\nupgrade: x\r\n'
+const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: x\r\n\r\n'
+
 const shared = (name: string, port: number, more: object = {}): object => ({
   name,
   mode: 'shared',
@@ -141,6 +144,38 @@ await proxyTest(
     await leaving.gone()
     await upstreams[1]?.send('still there')
     t.equal(await staying.readBytes(11), 'still there')
+  },
+)
+
+await proxyTest(
+  'a call that becomes a tunnel when the time of tunnels is over has the time of calls',
+  async (t, lab) => {
+    const [one = 0, two = 0] = await freePorts(2)
+    const deployment = await lab.deployment()
+    const { listen } = await running(lab, [shared('one', one), shared('two', two)], {
+      tenants: [tenant('acme', deployment)],
+      timeouts: { drain: '600ms' },
+      drain: { tunnels: '50ms' },
+    })
+    const [early, late] = [
+      await lab.clientAt(one, '127.0.0.1'),
+      await lab.clientAt(one, '127.0.0.1'),
+    ]
+    const upstreams: Peer[] = []
+    for (const client of [early, late]) {
+      await client.send(get('/', UPGRADE))
+      const upstream = await deployment.next()
+      await upstream.readHead()
+      upstreams.push(upstream)
+    }
+    await upstreams[0]?.send(SWITCH)
+    await early.readHead()
+    await listen(shared('two', two))
+    await early.gone()
+    await upstreams[1]?.send(SWITCH)
+    await late.readHead()
+    t.notOk(late.closed, 'it is a tunnel')
+    await late.gone()
   },
 )
 

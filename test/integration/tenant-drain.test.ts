@@ -4,6 +4,7 @@
  */
 import { http2Test, outcomeOf, request, respond } from '../support/http2/http2-lab.ts'
 import { answering } from '../support/manual-deployment.ts'
+import type { Peer } from '../support/peer.ts'
 import {
   codeOf,
   eventually,
@@ -17,6 +18,7 @@ import {
 } from '../support/proxy-lab.ts'
 
 const HOUR = 3_600_000
+const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: x\r\n\r\n'
 const OF_OTHER = 'GET / HTTP/1.1\r\nhost: other.test\r\n\r\n'
 
 await proxyTest(
@@ -119,6 +121,30 @@ await proxyTest('drain of a tenant: tunnels have a time of their own', async (t,
   await client.gone()
   t.equal(proxy.totals().ingress, 6)
 })
+
+await proxyTest(
+  'drain of a tenant: a call that becomes a tunnel when the time of tunnels is over has the time of calls',
+  async (t, lab) => {
+    const deployment = await lab.deployment()
+    const proxy = await lab.forOne(deployment)
+    const [early, late] = [await lab.client(proxy), await lab.client(proxy)]
+    const upstreams: Peer[] = []
+    for (const client of [early, late]) {
+      await client.send(get('/', 'connection: Upgrade\r\nupgrade: x\r\n'))
+      const upstream = await deployment.next()
+      await upstream.readHead()
+      upstreams.push(upstream)
+    }
+    await upstreams[0]?.send(SWITCH)
+    await early.readHead()
+    proxy.worker.drainTenant({ tenant: 'acme', callsMs: 500, tunnelsMs: 0 })
+    await early.gone()
+    await upstreams[1]?.send(SWITCH)
+    await late.readHead()
+    await late.gone()
+    t.equal(proxy.totals().calls, 2)
+  },
+)
 
 await http2Test(
   'drain of a tenant: on a connection that many tenants share only its own streams end',

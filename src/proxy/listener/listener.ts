@@ -64,11 +64,13 @@ export class Listener implements TimerOwner {
   }
 
   timerExpired(): void {
-    const kind = this.#ends.shift()?.kind
-    const late = [...this.#connections].filter(connection => connection.kind === kind)
+    this.#ends.shift()
+    const inTime = new Set(this.#ends.map(({ kind }) => kind))
+    // Of what is over by now there may be more again: a call that had more time has become a tunnel.
+    const late = [...this.#connections].filter(({ kind }) => !inTime.has(kind))
     if (late.length > 0) {
       const { name } = this.config
-      this.#context.logger.info({ listener: name, kind, connections: late.length }, CUT)
+      this.#context.logger.info({ listener: name, connections: late.length }, CUT)
     }
     for (const connection of late) connection.destroy()
     this.#waitForEnd()

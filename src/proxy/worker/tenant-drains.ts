@@ -33,11 +33,11 @@ export class TenantDrains {
     if (tenant !== undefined) tenant.draining = true
     for (const connection of this.#connections)
       if (isRouted(connection) && tenantOf(connection) === id) connection.drain()
-    const last = Math.max(callsMs, tunnelsMs)
+    const [first, kind] =
+      callsMs < tunnelsMs ? [callsMs, 'calls' as const] : [tunnelsMs, 'tunnel' as const]
     this.#deadlines.set(id, [
-      setTimeout(() => this.#cut(id, 'calls'), callsMs),
-      setTimeout(() => this.#cut(id, 'tunnel'), tunnelsMs),
-      setTimeout(() => this.#release(id), last),
+      setTimeout(() => this.#cut(id, kind), first),
+      setTimeout(() => this.#end(id), Math.max(callsMs, tunnelsMs)),
     ])
   }
 
@@ -64,17 +64,22 @@ export class TenantDrains {
     for (const id of this.#deadlines.keys()) this.#forgetDeadlines(id)
   }
 
-  #cut(id: string, kind: Drainable['kind']): void {
+  /** Of one kind, or of all. */
+  #cut(id: string, kind?: Drainable['kind']): void {
     this.#context.clock.refresh()
     // What ends takes itself out of them.
     for (const connection of this.#connections) {
-      if (connection.kind !== kind || !isRouted(connection)) continue
+      if (!isRouted(connection) || connection.kind !== (kind ?? connection.kind)) continue
       for (const call of connection.calls) call.fail('tenant_draining', id)
     }
   }
 
-  /** Its deployment may go: resting connections to it are closed, and its health is not looked at any more. */
-  #release(id: string): void {
+  /**
+   * Nothing of it has any more time, also no tunnel that a call has become since tunnels had none. Its deployment may go:
+   * resting connections to it are closed, and its health is not looked at any more.
+   */
+  #end(id: string): void {
+    this.#cut(id)
     const tenant = this.#context.directory.byId(id)
     if (tenant !== undefined) this.#context.runtimes.end(tenant)
   }
