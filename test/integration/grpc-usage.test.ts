@@ -144,6 +144,34 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
       await held.until(() => held.aborted)
     },
   },
+  /** Long before its own deadline. */
+  ResetInTime: {
+    fields: [['grpc-timeout', '1M']],
+    books: { 'grpc-1': [1, 1, 0] },
+    async run(client, call) {
+      client.write(messages(1))
+      const held = await call()
+      await held.until(() => held.received === messages(1).length)
+      client.reset()
+      await held.until(() => held.aborted)
+    },
+  },
+  /** By its own clock, whose reset comes a moment before the deadline is over here. */
+  ResetAtDeadline: {
+    fields: [['grpc-timeout', '500m']],
+    books: { 'grpc-4': [1, 1, 0] },
+    async run(client, call) {
+      const due = new Promise(resolve => {
+        setTimeout(resolve, 470)
+      })
+      client.write(messages(1))
+      const held = await call()
+      await held.until(() => held.received === messages(1).length)
+      await due
+      client.reset()
+      await held.until(() => held.aborted)
+    },
+  },
   TooLate: {
     fields: [['grpc-timeout', '300m']],
     books: { 'grpc-4': [1, 1, 0] },

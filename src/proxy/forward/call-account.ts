@@ -52,7 +52,16 @@ export interface CallSubject {
   readonly apiKey: string
   /** Whether it is a call of gRPC: its code is a `grpc-status`, and messages are counted. */
   readonly grpc: boolean
+  /** Within what time its client wants it to be over, in ms; 0 where it does not say. */
+  readonly timeoutMs: number
 }
+
+/**
+ * A client ends a call by its own clock, which began before its head was here and is more exact than our timers: its reset is
+ * here first, as a rule, and looks like any other one. So much before the deadline, in parts of it and in ms, it is for that.
+ */
+const EARLY_PART = 0.1
+const MOST_EARLY_MS = 50
 
 const TOO_MANY_STREAMS: Refusal = limitOf('tenant_overloaded', 'streams')
 
@@ -67,6 +76,7 @@ const NO_SUBJECT: CallSubject = {
   authorization: '',
   apiKey: '',
   grpc: false,
+  timeoutMs: 0,
 }
 
 /** By the version of a request. */
@@ -360,9 +370,18 @@ export class CallAccount {
     this.settle(code)
   }
 
+  /** Whether the deadline that the client has set is over, or so near that it has gone for that. */
+  get #deadlinePassed(): boolean {
+    const { timeoutMs } = this.#subject
+    if (timeoutMs === 0) return false
+    const early = Math.min(MOST_EARLY_MS, timeoutMs * EARLY_PART)
+    return this.#context.clock.monotonic() - this.#startedAt >= timeoutMs - early
+  }
+
   /** The client is gone: what the kernel never got was not sent. */
-  abort(code: ErrorCode): void {
+  abort(reason: ErrorCode): void {
     if (!this.#open) return
+    const code = this.#deadlinePassed ? 'call_timeout' : reason
     if (!this.wasSent) {
       this.#context.stats.rejected(code, this.#downstream.listener.index)
       this.refuse(code)
