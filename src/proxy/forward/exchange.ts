@@ -194,9 +194,10 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   }
 
   #admit(verdict: RoutedVerdict): void {
+    const { account: connection } = this.#caller
     const call = this.#account
     const bodyBytes = this.#body.remaining
-    const refusal = admitCall(this.#caller, verdict, { bodyBytes, call })
+    const refusal = admitCall(this.#caller, verdict, { bodyBytes, call, connection })
     if (refusal !== undefined) this.#refuseRouted(refusal)
     else if (this.request.hopsLeft === 0) this.#answerAsLastHop()
     else this.#connect()

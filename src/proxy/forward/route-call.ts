@@ -39,11 +39,11 @@ export function routeCall(
 
 /** Takes the place of the call in the limits of its tenant; undefined where it may go on. */
 export function admitCall(
-  { context, account: connection }: Caller,
+  { context }: Caller,
   verdict: RoutedVerdict,
-  { bodyBytes, call }: Omit<AdmissionRequest, 'connection'>,
+  request: AdmissionRequest,
 ): CallRefusal | undefined {
-  const refusal = admit(context, verdict, { bodyBytes, call, connection })
+  const refusal = admit(context, verdict, request)
   if (refusal === undefined) return undefined
   context.stats.limited(verdict.tenant.id, refusal.limit)
   return refused(refusal, ofConnections(refusal))
