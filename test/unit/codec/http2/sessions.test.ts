@@ -335,6 +335,27 @@ await test('what the content-length promises and does not come is a fault, befor
   t.match(head, { status: 200, ended: true, reset: undefined })
 })
 
+await test('RFC 9113 §8.1.1: a content-length of 0 lets no octet of data come, in either direction', async t => {
+  const pair = attacked()
+  pair.server.receive(headers(1, false, [...requestFields(), field('content-length', '0')]), 0)
+  pair.server.receive(frame(0, 1, 'x'), 0)
+  pair.server.receive(headers(3, false, [...requestFields(), field('content-length', '0')]), 0)
+  pair.server.receive(frame(0, 3, '', 1), 0)
+  const [refused, taken] = pair.requests.map(({ owner }) => owner)
+  t.match(refused, { body: '', ended: false, reset: PROTOCOL_ERROR })
+  t.match(taken, { body: '', ended: true, reset: undefined })
+
+  const answers = new SessionPair()
+  answers.onRequest = stream => {
+    answers.server.respond(stream, [...OK, field('content-length', '0')], { endStream: false })
+    answers.server.send(stream, Buffer.from('x'), { start: 0, end: 1, endStream: true })
+  }
+  const heard = new Heard()
+  answers.client.request(heard, requestFields('/', 'GET'), true)
+  answers.settle()
+  t.match(heard, { status: 200, body: '', ended: false, reset: PROTOCOL_ERROR })
+})
+
 await test('who has many streams that wait puts them in the order of RFC 9218', async t => {
   const waiting = (id: number, urgency: number, incremental: boolean, turn = 0) => ({
     id,
