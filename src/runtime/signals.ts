@@ -37,7 +37,7 @@ export function onSignals({
  * whole process group, and a worker that ended by that would cut the very calls that the primary wants to drain.
  */
 export function ignoreSignals(): void {
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const)
     process.on(signal, ignore)
 }
 

@@ -14,9 +14,10 @@ await test('signals become calls until nobody listens any more', async t => {
 })
 
 await test('an ignored signal does not end the process', async t => {
+  const all = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
   ignoreSignals()
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(process.pid, signal)
+  for (const signal of all) process.kill(process.pid, signal)
   await new Promise(resolve => setTimeout(resolve, 20))
   t.pass('still here')
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.removeAllListeners(signal)
+  for (const signal of all) process.removeAllListeners(signal)
 })
