@@ -57,6 +57,9 @@ const tenantSource = z.union([
   z.strictObject({ file: path().describe('File with one tenant a line, as JSON.') }),
 ])
 
+/** Shorter than this a busy machine keeps a worker from its second. */
+const SHORTEST_SILENCE_MS = 5_000
+
 const timeouts = z.strictObject({
   detect: duration()
     .prefault('500ms')
@@ -86,6 +89,15 @@ const timeouts = z.strictObject({
       'How long a call may take from its head to the end of its answer; upgraded ones are free of it. Off by default: downloads and event streams are long.',
     ),
   drain: duration().prefault('30s').describe('How long running calls have to end on shutdown.'),
+  worker: offOr(duration())
+    .refine(
+      ms => ms === 0 || ms >= SHORTEST_SILENCE_MS,
+      'must be at least 5s, or off: a worker gives a sign of life once a second',
+    )
+    .prefault('30s')
+    .describe(
+      'How long a worker may give no sign of life; then it is killed and replaced; or off.',
+    ),
 })
 
 const minimumRate = z.strictObject({

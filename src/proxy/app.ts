@@ -367,6 +367,8 @@ class ProxyPrimary {
       onQuotaAsks: (slot, asks) => this.#quotas.ask(slot, asks),
       onGone: slot => this.#gone(slot),
       onRestart: () => this.#metrics.workerRestarted(),
+      silence: this.#store.config.timeouts.worker,
+      onHang: () => this.#workerMetrics.hung(),
     })
   }
 

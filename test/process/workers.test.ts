@@ -49,6 +49,47 @@ await test('a crashed worker is replaced at once, and its journal is taken over'
   t.equal(await readUntil(calls, count => count === 41), 41)
 })
 
+await test('a worker that hangs is ended and replaced, and its journal is taken over', async t => {
+  const amt = await start(t, { workers: 2, silence: '5s' })
+  for (let call = 0; call < 40; call += 1) t.equal(await amt.call(), 200)
+  const [victim = 0, other = 0] = childrenOf(amt.pid)
+  process.kill(victim, 'SIGSTOP')
+  t.match(
+    await amt.proxy.line(/"msg":"worker hangs and is ended"/, PATIENCE_MS),
+    new RegExp(`"workerPid":${victim},.*"state":"stopped"`),
+  )
+  await amt.proxy.line(
+    new RegExp(`"workerPid":${victim},.*"SIGKILL".*"worker died and is replaced"`),
+    PATIENCE_MS,
+  )
+  await readUntil(
+    async () => (await amt.admin('/readyz')).body,
+    body => body.includes('"workers":{"ready":2,"count":2}'),
+    PATIENCE_MS,
+  )
+  const { body } = await amt.admin('/metrics')
+  t.match(body, /^amt_worker_hangs_total 1$/m)
+  t.match(body, /^amt_worker_restarts_total 1$/m)
+  t.ok(childrenOf(amt.pid).includes(other), 'the other one speaks, and lives on')
+  t.equal(await amt.call(), 200)
+  const calls = async (): Promise<number> =>
+    (await readUsage(amt.mixerUrl, ['tenant'])).reduce((sum, row) => sum + Number(row.calls), 0)
+  t.equal(await readUntil(calls, count => count === 41), 41)
+})
+
+await test('a worker that stands still while a profile of it is taken is left alone', async t => {
+  const amt = await start(t, { workers: 1, silence: '5s' })
+  const [worker = 0] = childrenOf(amt.pid)
+  const profile = amt.admin('/profile/cpu?worker=1&seconds=1', 'POST')
+  process.kill(worker, 'SIGSTOP')
+  // Longer than silence may be: that nothing happens shows no event.
+  await new Promise(resolve => setTimeout(resolve, 8_000))
+  process.kill(worker, 'SIGCONT')
+  t.equal((await profile).status, 200)
+  t.match((await amt.admin('/metrics')).body, /^amt_worker_hangs_total 0$/m)
+  t.same(childrenOf(amt.pid), [worker])
+})
+
 await test('a primary without a free descriptor goes on, and replaces a worker as soon as it has one', {
   skip: skipWithout({ prlimit: 'util-linux' }),
 }, async t => {
@@ -120,7 +161,13 @@ interface Started {
   readonly scale: (workers: number) => Promise<void>
 }
 
-async function start(t: Test, { workers }: { readonly workers: number }): Promise<Started> {
+interface Wanted {
+  readonly workers: number
+  /** How long one may give no sign of life. */
+  readonly silence?: string
+}
+
+async function start(t: Test, { workers, silence = '60s' }: Wanted): Promise<Started> {
   const http = await listening(
     t,
     createServer((_, response) => response.end('ok')),
@@ -135,7 +182,7 @@ async function start(t: Test, { workers }: { readonly workers: number }): Promis
   const folder = t.testdir()
   const settings = {
     ...FIT_FOR_TESTS,
-    timeouts: { drain: '60s', detect: '10s' },
+    timeouts: { drain: '60s', detect: '10s', worker: silence },
     // On a busy machine a client may speak late, and all of them come from one address.
     drain: { idle: '30s' },
     sources: { connections: 'off', newConnections: 'off' },

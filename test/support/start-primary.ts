@@ -170,7 +170,8 @@ function minimal(mixerUrl: string): Record<string, unknown> {
     tenantSources: [{ directory: 'tenants' }],
     mixer: { url: mixerUrl, token: TOKEN, journal: 'journal' },
     admin: { address: '127.0.0.1:0' },
-    timeouts: { drain: '2s' },
+    // Fake workers speak when they are asked.
+    timeouts: { drain: '2s', worker: 'off' },
   }
 }
 

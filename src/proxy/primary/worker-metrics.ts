@@ -26,6 +26,7 @@ export class WorkerMetrics {
   readonly #connections = new CounterTable()
   readonly #primary: Pick<ProcessWatch, 'take'>
   readonly #primaryCpu = new CounterTable()
+  #hangs = 0
 
   /** `workers`: how many are in each state at this moment. */
   constructor(
@@ -49,8 +50,19 @@ export class WorkerMetrics {
     this.#memory.delete(slot)
   }
 
+  /** A worker gave no sign of life. */
+  hung(): void {
+    this.#hangs += 1
+  }
+
   readers(): MetricReader[] {
     return [
+      {
+        name: 'amt_worker_hangs_total',
+        help: 'Workers that gave no sign of life and were ended for it.',
+        type: 'counter',
+        read: () => [{ labels: {}, value: this.#hangs }],
+      },
       {
         name: 'amt_workers',
         help: 'Workers by what they do at the moment.',

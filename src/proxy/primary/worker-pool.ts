@@ -21,6 +21,7 @@ import type { WorkerStateLabel } from './worker-metrics.ts'
 import { type Death, forkWorker } from './worker-process.ts'
 import type { WorkerSlot } from './worker-slot.ts'
 import { WorkerSlots } from './worker-slots.ts'
+import { WorkerWatch } from './worker-watch.ts'
 
 const START_TIMEOUT_MS = 60_000
 const APPLY_TIMEOUT_MS = 30_000
@@ -59,6 +60,10 @@ export interface WorkerPoolOptions {
   /** A worker is gone, and everything that it said has been heard. */
   readonly onGone: (slot: number) => void
   readonly onRestart: () => void
+  /** How long a worker may give no sign of life, in ms; 0 for ever. */
+  readonly silence: number
+  /** One gave none for that long. It will die. */
+  readonly onHang: () => void
 }
 
 export type StartResult =
@@ -79,6 +84,7 @@ export class WorkerPool {
   readonly #applying = new SlotAnswers<readonly string[]>()
   readonly #gone = Promise.withResolvers<void>()
   readonly #sockets: ListeningSockets
+  readonly #watch: WorkerWatch
   #applyingGeneration = 0
   #bound: readonly BoundAddress[] = []
   #phase: 'starting' | 'running' | 'ending' = 'starting'
@@ -87,6 +93,8 @@ export class WorkerPool {
     this.#options = options
     this.#sockets = options.sockets
     this.#slots.add(options.count)
+    const { silence, logger, onHang } = options
+    this.#watch = new WorkerWatch({ slots: () => this.#slots.all, silence, logger, onHang })
   }
 
   /** How many workers there are to be. */
@@ -107,6 +115,7 @@ export class WorkerPool {
   /** Resolves when all workers serve, or as soon as all have said why they do not. Those that do must then be ended. */
   async start(): Promise<StartResult> {
     setUpWorkers(this.#options.entry)
+    this.#watch.start()
     const births = await Promise.all(this.#slots.all.map(slot => this.#birthOf(slot)))
     const failures = births.filter(birth => 'problems' in birth)
     if (failures.length === 0) {
@@ -133,7 +142,9 @@ export class WorkerPool {
 
   /** Says something to the worker of a slot, if there is one. */
   send(slot: number, message: PrimaryMessage): void {
-    this.#slots.byNumber(slot)?.send(message)
+    const asked = this.#slots.byNumber(slot)
+    if (message.kind === 'operator' && message.order.kind === 'profile') this.#watch.excuse(asked)
+    asked?.send(message)
   }
 
   /** Says something to all workers that have been told what to begin with. */
@@ -254,6 +265,7 @@ export class WorkerPool {
   }
 
   #heard(slot: WorkerSlot, message: WorkerMessage): void {
+    slot.silence.heard()
     switch (message.kind) {
       case 'hello':
         if (slot.ending) return
@@ -387,6 +399,7 @@ export class WorkerPool {
   #settleEnd(): void {
     if (!this.#slots.all.every(({ state }) => state === 'gone')) return
     for (const { deadline } of this.#slots.all) clearTimeout(deadline)
+    this.#watch.close()
     this.#gone.resolve()
   }
 }

@@ -4,6 +4,7 @@ import type { Worker } from 'node:cluster'
 import type { BoundHandle } from '../../runtime/bound-handle.ts'
 import type { PrimaryMessage } from '../ipc.ts'
 import type { WorkerStateLabel } from './worker-metrics.ts'
+import { WorkerSilence } from './worker-silence.ts'
 
 /** A worker that lives this long after its start has not died of its start. */
 const STABLE_MS = 10_000
@@ -24,6 +25,7 @@ export class WorkerSlot {
   deadline: NodeJS.Timeout | undefined
   /** Set while the next worker waits for its time. */
   restart: NodeJS.Timeout | undefined
+  readonly silence = new WorkerSilence()
   /** What is sent piece by piece, one after the other. */
   #streams: Promise<void> = Promise.resolve()
   #bornAt = 0
@@ -37,6 +39,7 @@ export class WorkerSlot {
     this.worker = worker
     this.state = 'forked'
     this.restart = undefined
+    this.silence.begin()
     this.#bornAt = now
   }
 
@@ -104,5 +107,10 @@ export class WorkerSlot {
   kill(): void {
     clearTimeout(this.restart)
     this.worker?.process.kill('SIGKILL')
+  }
+
+  /** Ends a worker that hangs, so that the system keeps a core of it where it is told to. */
+  abort(): void {
+    this.worker?.process.kill('SIGABRT')
   }
 }
