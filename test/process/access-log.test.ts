@@ -20,6 +20,7 @@ import { amtCommand } from '../support/amt.ts'
 import { freePorts } from '../support/free-ports.ts'
 import type { Program } from '../support/program.ts'
 import { FIT_FOR_TESTS, launchPart, readUntil, readyLine } from '../support/running-amt.ts'
+import { startMixer, TOKEN } from '../support/start-mixer.ts'
 
 t.setTimeout(120_000)
 
@@ -44,12 +45,15 @@ async function deploymentOf(t: Test): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-function settings(deployment: string, log: object): Record<string, unknown> {
+/** With a mixer: a proxy that has one does not wait at its end for the ledger to take its usage. */
+async function settings(t: Test, log: object): Promise<Record<string, unknown>> {
+  const deployment = await deploymentOf(t)
+  const mixer = await startMixer(t)
   return {
     ...FIT_FOR_TESTS,
     listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }],
     tenants: [{ id: 'acme', hosts: ['acme.test'], deployment: { endpoints: [deployment] } }],
-    mixer: { token: 'a token for tests only', journal: 'journal', url: 'http://127.0.0.1:9' },
+    mixer: { token: TOKEN, journal: 'journal', url: mixer.url },
     log: { level: 'info', ...log },
   }
 }
@@ -74,7 +78,7 @@ function reach(t: Test, ready: Readonly<Record<string, unknown>>): Running {
 }
 
 async function start(t: Test, folder: string, log: object): Promise<[Program, Running]> {
-  const proxy = await launchPart(t, 'proxy', folder, settings(await deploymentOf(t), log))
+  const proxy = await launchPart(t, 'proxy', folder, await settings(t, log))
   return [proxy, reach(t, await readyLine(proxy))]
 }
 
@@ -113,7 +117,7 @@ await test('a reader of stdout that does not read slows nobody: lines are droppe
   const file = join(folder, 'proxy.yaml')
   const log = { access: 'stdout', accessBuffer: '64KiB' }
   const config = {
-    ...settings(await deploymentOf(t), log),
+    ...(await settings(t, log)),
     listeners: [{ name: 'public', mode: 'shared', address: `127.0.0.1:${port}` }],
     admin: { address: `127.0.0.1:${admin}` },
   }
