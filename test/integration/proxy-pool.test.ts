@@ -264,6 +264,36 @@ await proxyTest('retries have a budget', async (t, lab) => {
   t.equal(deployment.peers.length, 1, 'no second connection')
 })
 
+await proxyTest(
+  'a connection does not rest for as long as the deployment says that it keeps it',
+  async (t, lab) => {
+    const { deployment, proxy } = await world(lab)
+    const client = await caller(lab, proxy, '/warm')
+    const upstream = await deployment.next()
+    await upstream.readHead()
+    await upstream.send(ok('warm', 'keep-alive: timeout=1, max=9\r\n'))
+    t.notMatch((await readAnswer(client)).head, 'timeout=1', 'it is said to the proxy alone')
+    // The proxy closes it, long before it would by `timeouts.idle`.
+    t.equal(await upstream.readToEnd(), '')
+    t.notOk(upstream.error)
+  },
+)
+
+await proxyTest(
+  'a connection whose time is over gets no call, though nobody has closed it yet',
+  async (t, lab) => {
+    const { deployment, proxy } = await world(lab, { retries: { budget: '0%', minimum: 0 } })
+    for (let call = 0; call < 3; call++) {
+      const client = await caller(lab, proxy, `/${call}`)
+      const upstream = await deployment.next()
+      t.match(await upstream.readHead(), `GET /${call} `)
+      await upstream.send(ok('once', 'keep-alive: timeout=0\r\n'))
+      t.equal((await readAnswer(client)).body, 'once')
+    }
+    t.same(proxy.limited(), {})
+  },
+)
+
 await proxyTest('a retry ends with its call, and then there may be another', async (t, lab) => {
   const { deployment, proxy } = await world(lab, { retries: { budget: '0%', minimum: 1 } })
   for (let call = 0; call < 3; call++) {

@@ -246,8 +246,11 @@ export class DeploymentPool implements TimerOwner {
     if (this.#queue.size > 0) this.#queue.leave(user)
   }
 
-  /** Takes back a connection at the end of an answer, clean and ready for the next call. */
-  release(connection: UpstreamConnection, now: number): void {
+  /**
+   * Takes back a connection at the end of an answer, clean and ready for the next call. `keepAlive`: what the answer said of
+   * how long it may rest, or ''.
+   */
+  release(connection: UpstreamConnection, now: number, keepAlive: string): void {
     const { endpoint } = connection
     this.#retries.end(connection)
     if (this.#closed || connection.named || endpoint.retired || endpoint.idle.length >= MAX_IDLE) {
@@ -255,7 +258,8 @@ export class DeploymentPool implements TimerOwner {
       connection.destroy()
       return
     }
-    connection.rest(this.#context.config.timeouts.idle, now)
+    const { idle } = this.#context.config.timeouts
+    connection.rest(Math.min(idle, endpoint.rest.of(keepAlive)), now)
     endpoint.idle.push(connection)
     if (this.#queue.size > 0) this.#serveSoon()
   }
@@ -287,7 +291,7 @@ export class DeploymentPool implements TimerOwner {
     if (endpoint === undefined) return undefined
     if (endpoint.http2 && need !== 'tunnel') return this.#share(user, endpoint)
     const fresh = need !== 'call'
-    const resting = fresh ? undefined : (this.#resting(endpoint) ?? this.#restingElsewhere(now))
+    const resting = fresh ? undefined : (this.#resting(endpoint, now) ?? this.#restingElsewhere(now))
     if (resting !== undefined) {
       resting.wake(user)
       return resting
@@ -315,10 +319,12 @@ export class DeploymentPool implements TimerOwner {
     vanished: () => this.#context.stats.limited(this.#tenant, 'upstream_ping_timeout'),
   }
 
-  #resting(endpoint: Endpoint): UpstreamConnection | undefined {
+  #resting(endpoint: Endpoint, now: number): UpstreamConnection | undefined {
     let connection = endpoint.idle.pop()
     while (connection !== undefined) {
-      if (connection.open) return connection
+      if (connection.restsAt(now)) return connection
+      this.#forget(connection)
+      connection.destroy()
       connection = endpoint.idle.pop()
     }
     return undefined
@@ -328,7 +334,7 @@ export class DeploymentPool implements TimerOwner {
   #restingElsewhere(now: number): UpstreamConnection | undefined {
     if (this.#all.size < this.#policy.maxConnections) return undefined
     for (const endpoint of this.#balancer.usable(now)) {
-      const connection = this.#resting(endpoint)
+      const connection = this.#resting(endpoint, now)
       if (connection !== undefined) return connection
     }
     return undefined

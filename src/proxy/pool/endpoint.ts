@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DeploymentPolicy } from '../../config/deployment-schema.ts'
 import { POLICY_DEFAULTS } from '../../config/deployment-schema.ts'
+import { AnnouncedRest } from './announced-rest.ts'
 import { EndpointHealth, type HealthObserver } from './endpoint-health.ts'
 import type { Http2Upstream } from './http2-upstream.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
@@ -34,6 +35,8 @@ export class Endpoint {
   readonly health: EndpointHealth
   /** Idle connections; the last one used is the first one taken, so that the rest can grow old and go. */
   readonly idle: UpstreamConnection[] = []
+  /** How long it lets them rest. */
+  readonly rest = new AnnouncedRest()
   /** Connections of HTTP/2, each for many calls; kept by the pool, like the two numbers. */
   readonly shared: Http2Upstream[] = []
   /** Connections that exist, idle ones too. */

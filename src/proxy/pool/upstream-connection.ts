@@ -132,6 +132,11 @@ export class UpstreamConnection implements Receiver, Sender {
     else this.outbox.end()
   }
 
+  /** Whether the next call may have it, which rests: its time may be over in a turn in which its end is not seen yet. */
+  restsAt(now: number): boolean {
+    return this.open && now < this.#timer.deadline
+  }
+
   /** Waits for the next call, for `ms` at most. */
   rest(ms: number, now: number): void {
     this.user = undefined

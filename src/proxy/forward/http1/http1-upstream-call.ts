@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { BodyReader, type BodySink } from '../../../codec/http1/body.ts'
 import { INCOMPLETE, INVALID } from '../../../codec/http1/field-section.ts'
+import { SLOT } from '../../../codec/http1/field-table.ts'
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE, FRAMING_BITS } from '../../../codec/http1/framing.ts'
 import type { ResponseHead } from '../../../codec/http1/response-head.ts'
 import type { ErrorCode } from '../../../core/errors.ts'
@@ -46,6 +47,8 @@ export class Http1UpstreamCall implements UpstreamCall {
   done = false
   /** Whether the connection can serve another call, by what the answer says. */
   reusable = false
+  /** What the answer says of how long its connection may rest. */
+  #keepAlive = ''
   /** What the last `read` used is `input[0, position)`; behind it, up to `end`, is what it did not look at. */
   input: Buffer = EMPTY
   position = 0
@@ -203,6 +206,7 @@ export class Http1UpstreamCall implements UpstreamCall {
     this.reusable =
       head.kind !== BODY_UNTIL_CLOSE &&
       (head.minor === 1 ? !head.connection.close : head.connection.keepAlive)
+    this.#keepAlive = head.fields.values[SLOT.keepAlive] as string
     this.#call.answerBegins(answer)
     return true
   }
@@ -270,7 +274,7 @@ export class Http1UpstreamCall implements UpstreamCall {
   letGo(whole: boolean): void {
     const connection = this.#connection
     if (whole && this.reusable) {
-      this.#pool.release(connection, this.#context.clock.monotonic())
+      this.#pool.release(connection, this.#context.clock.monotonic(), this.#keepAlive)
       return
     }
     connection.user = undefined
