@@ -30,6 +30,8 @@ const BLOCK_BYTES = 64 * 1024
 const WRITE_BYTES = 16 * 1024
 /** What arrives in a pipe in one piece, whoever else writes to it (PIPE_BUF, POSIX.1-2017 `write`). */
 const PIPE_BYTES = 4_096
+/** Such pieces that are written in one go: 0.3 ms at most. */
+const PIECES_AT_ONCE = 64
 const RETRY_MS = 1_000
 /** A pipe that somebody has made non-blocking is full. */
 const FULL_MS = 5
@@ -58,6 +60,8 @@ export class BackgroundFile {
   readonly #options: BackgroundFileOptions
   #fd: number | undefined
   #kind: 'file' | 'stream' = 'file'
+  /** It takes what it can at once, and says where that is nothing. */
+  #neverBlocks = false
   /** The first is being written, the last is being filled. */
   readonly #blocks: Block[] = []
   /** Up to where the first block is written. */
@@ -74,8 +78,13 @@ export class BackgroundFile {
 
   constructor(options: BackgroundFileOptions) {
     this.#options = options
-    if (options.where === 'stdout') this.#use(standardOutput())
-    else this.#open()
+    if (options.where !== 'stdout') {
+      this.#open()
+      return
+    }
+    const fd = standardOutput()
+    this.#neverBlocks = fd !== STDOUT
+    this.#use(fd)
   }
 
   /** Bytes that are not written yet. */
@@ -191,8 +200,9 @@ export class BackgroundFile {
       this.#close()
       this.#settled?.()
     } else if (this.#fd === undefined || this.#reopening) this.#open()
-    else if (this.#waitingBytes > 0) this.#writeSome(this.#fd)
-    else this.#settled?.()
+    else if (this.#waitingBytes === 0) this.#settled?.()
+    else if (this.#neverBlocks) this.#writeAtOnce(this.#fd)
+    else this.#writeSome(this.#fd)
   }
 
   #open(): void {
@@ -249,9 +259,29 @@ export class BackgroundFile {
     this.#busy = true
     const length = this.#lengthToWrite(block)
     write(fd, block.bytes, this.#at, length, null, (error, written) => {
-      if (error === null) this.#written(block, written)
-      else this.#writeFailed(error)
+      if (error !== null) {
+        this.#writeFailed(error)
+        return
+      }
+      this.#took(block, written)
+      this.#next()
     })
+  }
+
+  /** To hand each piece to another thread, and to hear of it, would cost some eight times as much. */
+  #writeAtOnce(fd: number): void {
+    this.#busy = true
+    try {
+      for (let pieces = 0; pieces < PIECES_AT_ONCE && this.#waitingBytes > 0; pieces++) {
+        const block = this.#blocks[0] as Block
+        this.#took(block, writeSync(fd, block.bytes, this.#at, this.#lengthToWrite(block)))
+      }
+    } catch (error) {
+      this.#writeFailed(error as NodeJS.ErrnoException)
+      return
+    }
+    if (this.#waitingBytes > 0) this.#later(FULL_MS)
+    else this.#next()
   }
 
   /** To a pipe, or a terminal, whole lines, so that those of other processes stand between them and never in them. */
@@ -264,7 +294,7 @@ export class BackgroundFile {
       : bytes.indexOf(NEWLINE, this.#at) + 1 - this.#at
   }
 
-  #written(block: Block, bytes: number): void {
+  #took(block: Block, bytes: number): void {
     this.#failing = false
     // What came too late for `end` was counted as dropped.
     if (this.#blocks[0] === block) {
@@ -275,7 +305,6 @@ export class BackgroundFile {
         this.#blocks.shift()
       }
     }
-    this.#next()
   }
 
   #writeFailed(error: NodeJS.ErrnoException): void {

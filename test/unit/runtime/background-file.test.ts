@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   createReadStream,
@@ -137,6 +137,46 @@ await test('lines of several writers to one pipe stand between each other, never
     lines.filter(line => !/^(a+|b+|c+)$/.test(line)),
     [],
   )
+})
+
+/** What `script` says of `file`, which is its stdout, and what comes out of the pipe that this is. */
+function asStdout(script: string, reader: string): { said: unknown; heard: string } {
+  const source = new URL('../../../src/runtime/background-file.ts', import.meta.url).href
+  const whole = `
+    const { BackgroundFile } = await import('${source}')
+    const file = new BackgroundFile({ where: 'stdout', maxBytes: 4e6, failed: () => {} })
+    const say = what => process.stderr.write(JSON.stringify(what))
+    ${script}`
+  const { stdout, stderr } = spawnSync(
+    'sh',
+    ['-c', `"$0" --input-type=module -e "$1" | ${reader}`, process.execPath, whole],
+    { encoding: 'utf8', timeout: 30_000 },
+  )
+  return { said: JSON.parse(stderr), heard: stdout }
+}
+
+await test('to a pipe on stdout lines are written at once, and no thread is asked for it', t => {
+  const { said, heard } = asStdout(
+    `file.write('one\\n'); file.flush(); say([file.waitingBytes, file.writing])`,
+    'cat',
+  )
+  t.same(said, [0, false])
+  t.equal(heard, 'one\n')
+  t.end()
+})
+
+await test('a pipe on stdout that is full is not waited for, and gets the rest when there is room', t => {
+  const { said, heard } = asStdout(
+    `for (let n = 0; n < 3_000; n++) file.write('line '.padEnd(100, 'x') + n + '\\n')
+    const waited = file.waitingBytes
+    await file.end(20_000)
+    say([waited > 100_000, file.dropped, file.waitingBytes])`,
+    '(sleep 1; cat)',
+  )
+  t.same(said, [true, 0, 0])
+  const wanted = Array.from({ length: 3_000 }, (_, n) => `${'line '.padEnd(100, 'x')}${n}\n`)
+  t.equal(heard, wanted.join(''))
+  t.end()
 })
 
 await test('reopen goes on in a new file and loses nothing', async t => {
