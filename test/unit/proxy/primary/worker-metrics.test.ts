@@ -25,6 +25,7 @@ await test('memory and CPU of each worker and of the primary, and what workers d
   const metrics = new WorkerMetrics(() => STATES, { take: () => FIGURES })
   metrics.record(1, { process: FIGURES, connections: [{ opened: 2 }, { opened: 3 }] })
   metrics.record(1, { process: { ...FIGURES, residentBytes: 90 }, connections: [] })
+  metrics.hung()
   t.same(read(metrics), [
     'amt_primary_cpu_seconds_total system 0.25',
     'amt_primary_cpu_seconds_total user 1.5',
@@ -34,6 +35,7 @@ await test('memory and CPU of each worker and of the primary, and what workers d
     'amt_worker_connections_total 1 5',
     'amt_worker_cpu_seconds_total 1 system 0.5',
     'amt_worker_cpu_seconds_total 1 user 3',
+    'amt_worker_hangs_total  1',
     'amt_worker_memory_bytes 1 external 20',
     'amt_worker_memory_bytes 1 heap 50',
     'amt_worker_memory_bytes 1 resident 90',
@@ -53,6 +55,7 @@ await test('a worker that is gone holds no memory, and its replacement adds no s
     'amt_worker_connections_total 1 1',
     'amt_worker_cpu_seconds_total 1 system 0.25',
     'amt_worker_cpu_seconds_total 1 user 1.5',
+    'amt_worker_hangs_total  0',
   ])
   const series = names().length
   for (let life = 0; life < 100; life += 1) {
