@@ -101,6 +101,7 @@ class ProxyPrimary {
       logger: this.#logger,
       logLevel: () => this.#store.config.log.level,
       activeOf: tenant => this.#live.activeOf(tenant),
+      isTenant: tenant => this.#store.text(tenant) !== undefined,
       workers: () => this.#pool,
     })
     this.#machine = new MachineWatch({
@@ -158,6 +159,7 @@ class ProxyPrimary {
     })
     this.#succession = this.#createSuccession()
     this.#pool = this.#createPool()
+    this.#operator.drains.inherit(options.succession?.inheritance?.drained ?? [])
     this.#admin = this.#createAdmin()
     this.#metrics.generation = this.#reloader.generation
     this.#keyExpiry.update({ changed: this.#store.texts(), removed: [] })
@@ -302,6 +304,7 @@ class ProxyPrimary {
       phase: () => this.#phase,
       admin: () => this.#admin,
       tickets: () => this.#tls.forWorker.tickets,
+      drains: this.#operator.drains,
       letGo: () => {
         this.#phase = 'draining'
         this.#registrar.close()

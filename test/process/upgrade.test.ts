@@ -120,6 +120,17 @@ async function get({ port }: World): Promise<number> {
   return promise
 }
 
+async function admin({ program }: World, path: string, method = 'GET'): Promise<Response> {
+  return fetch(`http://${String(readyLines(program).at(-1)?.['admin'])}${path}`, { method })
+}
+
+async function drainOf(lab: World): Promise<{ since: string; status: string } | null> {
+  const { drain } = (await (await admin(lab, '/tenants/acme')).json()) as {
+    drain: { since: string; status: string } | null
+  }
+  return drain
+}
+
 const TIMES = 3
 
 await test(`upgraded ${TIMES} times under load: no connection, call, stream or tunnel is lost, and the ledger is exact`, {
@@ -218,6 +229,31 @@ await test('a new version with a bad configuration changes nothing, and the comm
   lab.settings({})
   t.equal((await lab.upgrade()).code, 0, 'and a good one is taken afterwards')
   t.equal(await get(lab), 200)
+})
+
+await test('a tenant that is drained stays drained, and serves when the new version is told so', async t => {
+  const lab = await world(t)
+  const path = '/tenants/acme/drain'
+  t.equal((await admin(lab, `${path}?within=0s`, 'POST')).status, 202)
+  await readUntil(
+    async () => get(lab),
+    status => status === 503,
+    PATIENCE_MS,
+  )
+  const { since } = (await drainOf(lab)) ?? {}
+  t.equal((await lab.upgrade()).code, 0)
+  t.equal(await get(lab), 503)
+  t.match(await drainOf(lab), { since, status: 'drained' })
+  t.equal((await admin(lab, path, 'DELETE')).status, 200)
+  t.equal(await drainOf(lab), null)
+  t.equal(
+    await readUntil(
+      async () => get(lab),
+      status => status === 200,
+      PATIENCE_MS,
+    ),
+    200,
+  )
 })
 
 await test('SIGUSR2 lets the same program take over', async t => {

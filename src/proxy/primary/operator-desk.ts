@@ -15,6 +15,8 @@ export interface OperatorDeskOptions {
   readonly logLevel: () => LogLevelName
   /** Connections of a tenant, as the workers last said. */
   readonly activeOf: (tenant: string) => number
+  /** Whether the configuration has it. */
+  readonly isTenant: (tenant: string) => boolean
   readonly workers: () => {
     /** Numbers of those that can be asked. */
     readonly serving: readonly number[]
@@ -30,7 +32,7 @@ export class OperatorDesk {
   readonly profiles: ProfileDesk
   readonly #workers: OperatorDeskOptions['workers']
 
-  constructor({ clock, logger, logLevel, activeOf, workers }: OperatorDeskOptions) {
+  constructor({ clock, logger, logLevel, activeOf, isTenant, workers }: OperatorDeskOptions) {
     this.#workers = workers
     const tell = (order: OperatorOrder): void => this.tell(order)
     this.logLevel = new LogLevel({
@@ -39,7 +41,7 @@ export class OperatorDesk {
       configured: logLevel,
       tell: level => tell({ kind: 'log-level', level }),
     })
-    this.drains = new TenantDrainDesk({ clock, logger, tell, activeOf })
+    this.drains = new TenantDrainDesk({ clock, logger, tell, activeOf, isTenant })
     this.connections = new ConnectionQuestions(workers)
     this.profiles = new ProfileDesk(workers)
   }

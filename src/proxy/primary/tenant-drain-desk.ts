@@ -10,6 +10,22 @@ export interface TenantDrainDeskOptions {
   readonly tell: (order: OperatorOrder) => void
   /** Connections of a tenant, as the workers last said. */
   readonly activeOf: (tenant: string) => number
+  /** Whether the configuration has it. */
+  readonly isTenant: (tenant: string) => boolean
+}
+
+/** For the process that takes over; in ms since the epoch, as the time of day is all that two processes share. */
+export interface DrainedTenant {
+  readonly tenant: string
+  readonly since: number
+  readonly until: number
+}
+
+interface Drain {
+  readonly since: number
+  readonly until: number
+  /** Begun by the process before, whose connections are not known here: they may be there until `until`. */
+  readonly inherited?: true
 }
 
 export interface TenantDrainState {
@@ -24,7 +40,7 @@ export interface TenantDrainState {
 export class TenantDrainDesk {
   readonly #options: TenantDrainDeskOptions
   /** By tenant, in ms since the epoch. */
-  readonly #drains = new Map<string, { readonly since: number; readonly until: number }>()
+  readonly #drains = new Map<string, Drain>()
 
   constructor(options: TenantDrainDeskOptions) {
     this.#options = options
@@ -54,12 +70,35 @@ export class TenantDrainDesk {
   stateOf(tenant: string): TenantDrainState | undefined {
     const drain = this.#drains.get(tenant)
     if (drain === undefined) return undefined
-    const connections = this.#options.activeOf(tenant)
+    const { activeOf, clock } = this.#options
+    const connections = activeOf(tenant)
+    const elsewhere = drain.inherited === true && clock.now() < drain.until
     return {
-      status: connections === 0 ? 'drained' : 'draining',
+      status: connections === 0 && !elsewhere ? 'drained' : 'draining',
       connections,
       since: new Date(drain.since).toISOString(),
       until: new Date(drain.until).toISOString(),
+    }
+  }
+
+  /** What a process that takes over has to know. */
+  get drained(): DrainedTenant[] {
+    return [...this.#drains].map(([tenant, { since, until }]) => ({ tenant, since, until }))
+  }
+
+  /**
+   * What the process before had drained: all of it, and nothing else is. Said a first time before there are workers, which
+   * begin with it, and a last time when that process has let go.
+   */
+  inherit(drained: readonly DrainedTenant[]): void {
+    const kept = new Set(drained.map(({ tenant }) => tenant))
+    for (const tenant of this.tenants) if (!kept.has(tenant)) this.resume(tenant)
+    for (const { tenant, since, until } of drained) {
+      if (this.#drains.get(tenant)?.until === until || !this.#options.isTenant(tenant)) continue
+      this.#drains.set(tenant, { since, until, inherited: true })
+      const leftMs = Math.max(0, until - this.#options.clock.now())
+      this.#options.logger.warn({ tenant, leftMs }, 'a tenant stays drained')
+      this.#options.tell({ kind: 'drain-tenant', tenant, callsMs: leftMs, tunnelsMs: leftMs })
     }
   }
 

@@ -5,7 +5,7 @@
 import type { Logger } from '../../../runtime/logger.ts'
 import type { HeldSocket } from '../listening-sockets.ts'
 import { UpgradeDoor } from './door.ts'
-import type { Inheritance } from './messages.ts'
+import type { Inheritance, Legacy } from './messages.ts'
 import { type Command, Successor, type UpgradeResult } from './successor.ts'
 
 export interface HandoverOptions {
@@ -16,8 +16,8 @@ export interface HandoverOptions {
   readonly obstacle: () => string | undefined
   readonly sockets: () => Promise<readonly HeldSocket[]>
   readonly inheritance: () => Inheritance
-  /** The new one serves. Lets go of the folder, and gives the journals that are still written. */
-  readonly letGo: () => Promise<readonly string[]>
+  /** The new one serves. Lets go of the folder and of the admin server, and gives what is left to say. */
+  readonly letGo: () => Promise<Legacy>
   /** Everything is handed over: the rest may end. */
   readonly drain: () => void
 }
@@ -95,9 +95,9 @@ export class Handover {
   async #handOver(successor: Successor): Promise<void> {
     const { logger, letGo, drain } = this.#options
     this.#door?.close()
-    const producers = await letGo()
+    const legacy = await letGo()
     this.#done = true
-    successor.handOver(producers)
+    successor.handOver(legacy)
     logger.info({ cause: 'upgrade' }, 'draining')
     drain()
   }

@@ -10,6 +10,7 @@
  */
 import type { Place } from '../../listener/listening-socket.ts'
 import type { TicketSecrets } from '../../listener/tls-tickets.ts'
+import type { DrainedTenant } from '../tenant-drain-desk.ts'
 
 /** Of these messages. Another one is another form of handing over, and refused. */
 export const PROTOCOL = 1
@@ -17,7 +18,7 @@ export const PROTOCOL = 1
 export type ToSuccessor =
   | { readonly kind: 'socket'; readonly place: Place }
   | ({ readonly kind: 'begin' } & Inheritance)
-  | { readonly kind: 'yours'; readonly producers: readonly string[] }
+  | ({ readonly kind: 'yours' } & Legacy)
   | { readonly kind: 'gone'; readonly producer: string }
 
 export type FromSuccessor =
@@ -34,4 +35,14 @@ export interface Inheritance {
   readonly tickets: readonly TicketSecrets[]
   /** Where whoever is in charge says so, unless the new one was told another place. */
   readonly pidFile?: string | undefined
+  /** Tenants that an operator has drained so far; an older version does not say it. */
+  readonly drained?: readonly DrainedTenant[] | undefined
+}
+
+/** What is true in the moment in which the new one is in charge. */
+export interface Legacy {
+  /** Journals that workers of the old one still write. */
+  readonly producers: readonly string[]
+  /** As in `Inheritance`, with what was said to the old one since. */
+  readonly drained?: readonly DrainedTenant[] | undefined
 }

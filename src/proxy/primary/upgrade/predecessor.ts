@@ -1,7 +1,13 @@
 /** The primary whose place this process takes, as this process sees it. */
 import type { BoundHandle } from '../../../runtime/bound-handle.ts'
 import type { HeldSocket } from '../listening-sockets.ts'
-import { type FromSuccessor, type Inheritance, PROTOCOL, type ToSuccessor } from './messages.ts'
+import {
+  type FromSuccessor,
+  type Inheritance,
+  type Legacy,
+  PROTOCOL,
+  type ToSuccessor,
+} from './messages.ts'
 
 /** What is heard after the hand-over. */
 export interface PredecessorEvents {
@@ -15,7 +21,7 @@ export class Predecessor {
   /** What it listens at. */
   readonly sockets: HeldSocket[] = []
   readonly #met = Promise.withResolvers<Inheritance | undefined>()
-  readonly #yours = Promise.withResolvers<readonly string[]>()
+  readonly #yours = Promise.withResolvers<Legacy>()
   #events: PredecessorEvents | undefined
   readonly #gone = Promise.withResolvers<void>()
   #ended = false
@@ -42,8 +48,8 @@ export class Predecessor {
     await this.#send({ kind: 'failed', problems, exitCode })
   }
 
-  /** This process serves. Resolves when that one has let go of everything, with the journals that its workers still write. */
-  async takeOver(events: PredecessorEvents): Promise<readonly string[]> {
+  /** This process serves. Resolves when that one has let go of everything. */
+  async takeOver(events: PredecessorEvents): Promise<Legacy> {
     this.#events = events
     void this.#send({ kind: 'serving' })
     return this.#yours.promise
@@ -65,7 +71,7 @@ export class Predecessor {
         this.#met.resolve(message)
         return
       case 'yours':
-        this.#yours.resolve(message.producers)
+        this.#yours.resolve(message)
         return
       case 'gone':
         this.#events?.gone(message.producer)
@@ -77,7 +83,7 @@ export class Predecessor {
     this.#ended = true
     this.#gone.resolve()
     this.#met.resolve(undefined)
-    this.#yours.resolve([])
+    this.#yours.resolve({ producers: [] })
     this.#events?.ended()
   }
 

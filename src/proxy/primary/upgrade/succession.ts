@@ -5,6 +5,7 @@ import type { TicketSecrets } from '../../listener/tls-tickets.ts'
 import type { JournalShipper } from '../../shipping/journal-shipper.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { ListeningSockets } from '../listening-sockets.ts'
+import type { TenantDrainDesk } from '../tenant-drain-desk.ts'
 import { Handover } from './handover.ts'
 import type { Inheritance } from './messages.ts'
 import type { Predecessor } from './predecessor.ts'
@@ -30,6 +31,7 @@ export interface SuccessionOptions {
   readonly phase: () => 'starting' | 'ready' | 'draining'
   readonly admin: () => AdminServer
   readonly tickets: () => readonly TicketSecrets[]
+  readonly drains: Pick<TenantDrainDesk, 'drained' | 'inherit'>
   /** The next one serves: from now on this one drains, and nobody asks it for anything. */
   readonly letGo: () => void
   readonly drain: () => void
@@ -68,7 +70,7 @@ export class Succession {
 
   /** All workers serve: the process before this one, if there is one, lets go and drains. */
   async takeOver(): Promise<void> {
-    const { settings, shipper, phase, logger } = this.#options
+    const { settings, shipper, phase, logger, drains } = this.#options
     const { predecessor } = settings
     const wanted = (): boolean => phase() === 'starting'
     const { sockets } = this
@@ -80,6 +82,7 @@ export class Succession {
           const problem = await this.#openAdmin()
           if (problem !== undefined) throw new Error(problem)
         },
+        heir: ({ drained }) => drained && drains.inherit(drained),
         wanted,
         logger,
         shipper,
@@ -131,18 +134,24 @@ export class Succession {
   }
 
   #createHandover(): Handover | undefined {
-    const { settings, logger, phase, journal, shipper, tickets, letGo, drain } = this.#options
+    const { settings, logger, phase, journal, shipper, tickets, drains, letGo, drain } =
+      this.#options
     if (settings.successor === undefined) return undefined
     return new Handover({
       logger,
       self: settings.successor,
       obstacle: () => (phase() === 'ready' ? undefined : `this proxy is ${phase()}`),
       sockets: async () => this.sockets.held(),
-      inheritance: () => ({ journal, tickets: tickets(), pidFile: settings.pidFile }),
+      inheritance: () => ({
+        journal,
+        tickets: tickets(),
+        pidFile: settings.pidFile,
+        drained: drains.drained,
+      }),
       letGo: async () => {
         letGo()
         await shipper.close(0)
-        return shipper.claims.all
+        return { producers: shipper.claims.all, drained: drains.drained }
       },
       drain,
     })

@@ -1,7 +1,13 @@
 /** The process that is to take the place of this primary, as the primary that is still in charge sees it. */
 import { type ChildProcess, type SendHandle, spawn } from 'node:child_process'
 import type { HeldSocket } from '../listening-sockets.ts'
-import { type FromSuccessor, type Inheritance, PROTOCOL, type ToSuccessor } from './messages.ts'
+import {
+  type FromSuccessor,
+  type Inheritance,
+  type Legacy,
+  PROTOCOL,
+  type ToSuccessor,
+} from './messages.ts'
 
 /** For reading very many tenants and starting all workers. */
 const SERVING_TIMEOUT_MS = 120_000
@@ -55,9 +61,9 @@ export class Successor {
     return this.#outcome.promise
   }
 
-  /** It is in charge from now on; `producers` are the journals that workers of this process still write. */
-  handOver(producers: readonly string[]): void {
-    this.#send({ kind: 'yours', producers })
+  /** It is in charge from now on. */
+  handOver(legacy: Legacy): void {
+    this.#send({ kind: 'yours', ...legacy })
   }
 
   /** Nobody writes this journal any more. */

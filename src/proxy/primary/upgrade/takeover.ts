@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from '../../../runtime/logger.ts'
 import type { JournalShipper } from '../../shipping/journal-shipper.ts'
 import type { ListeningSockets } from '../listening-sockets.ts'
+import type { Legacy } from './messages.ts'
 import type { Predecessor } from './predecessor.ts'
 
 /** What the process before has not let go yet is asked for so often; the log says so every two seconds. */
@@ -15,6 +16,8 @@ export interface TakeoverOptions {
   readonly shipper: JournalShipper
   /** A journal of the one before is written no more. */
   readonly gone: (producer: string) => void
+  /** What that one has said last. */
+  readonly heir: (legacy: Legacy) => void
   /** Opens the admin server; rejects where it cannot. */
   readonly openAdmin: () => Promise<void>
   /** Whether this process still wants it. */
@@ -24,16 +27,17 @@ export interface TakeoverOptions {
 
 /** Resolves when this process has everything. There is no way back: clients are served by it already. */
 export async function takeOver(options: TakeoverOptions): Promise<void> {
-  const { predecessor, sockets, shipper, openAdmin } = options
+  const { predecessor, sockets, shipper, heir, openAdmin } = options
   sockets.closeUnwanted()
-  const producers = await predecessor.takeOver({
+  const legacy = await predecessor.takeOver({
     gone: producer => {
       shipper.foreignGone(producer)
       options.gone(producer)
     },
     ended: () => shipper.claims.forgetForeign(),
   })
-  shipper.claims.follow(producers)
+  shipper.claims.follow(legacy.producers)
+  heir(legacy)
   await insist(options, 'mixer.journal', async () => shipper.start())
   await insist(options, 'the admin server', openAdmin)
 }

@@ -47,7 +47,7 @@ await test('one that serves is not ended by that, and gets what follows', async 
     'process.on("message", m => { if (m.kind === "begin") process.send({ kind: "serving" }); if (m.kind === "gone") process.exit() }); process.send({ kind: "hello", protocol: 1 })'
   const successor = new Successor({ program: process.execPath, args: ['-e', script] }, [], NOTHING)
   t.match(await successor.outcome, { ok: true })
-  successor.handOver(['one'])
+  successor.handOver({ producers: ['one'] })
   successor.gone('one')
   await successor.release()
 })
