@@ -22,9 +22,11 @@ export class BlockIndex<Owner, Block extends OwnedBlock<Owner>> {
     this.#added.push(...blocks)
   }
 
-  /** Lets go of all that these own. */
-  remove(owners: ReadonlySet<Owner>): void {
-    this.#sorted = this.#sorted.filter(({ owner }) => !owners.has(owner))
+  /** Lets go of blocks as they were added, each of its owner. */
+  remove(blocks: readonly OwnedBlock<Owner>[]): void {
+    const owners = new Set(blocks.map(({ owner }) => owner))
+    if (blocks.length > FEW) this.#sorted = this.#sorted.filter(({ owner }) => !owners.has(owner))
+    else for (const block of blocks) this.#removeOne(block)
     this.#added = this.#added.filter(({ owner }) => !owners.has(owner))
   }
 
@@ -44,6 +46,16 @@ export class BlockIndex<Owner, Block extends OwnedBlock<Owner>> {
       this.#sorted.splice(this.#indexOf(block.block), 0, block)
     }
     return overlaps
+  }
+
+  #removeOne({ block, owner }: OwnedBlock<Owner>): void {
+    for (let index = this.#indexOf(block); ; index += 1) {
+      const other = this.#sorted[index]
+      if (other === undefined || compare(other.block, block) !== 0) return
+      if (other.owner !== owner) continue
+      this.#sorted.splice(index, 1)
+      return
+    }
   }
 
   #overlapping({ block, owner }: Block): Block | undefined {

@@ -94,8 +94,7 @@ export class ClaimsIndex<O extends Owner> {
       if (first !== undefined) this.#contested(what, [first, owner], pathOfKey(key), verdicts)
     }
     this.#refer(owner, config, verdicts)
-    if (config.deployment.identity !== undefined)
-      this.#blocks.add(blocksOf(config).map(claim => ({ ...claim, owner })))
+    if (config.deployment.identity !== undefined) this.#blocks.add(ownedBlocks(config, owner))
     return true
   }
 
@@ -111,7 +110,7 @@ export class ClaimsIndex<O extends Owner> {
 
   /** Takes out all that these claim; also what has only just been added, whatever became of it. */
   remove(owners: readonly O[]): void {
-    let withBlocks = false
+    const blocks: OwnedBlock<O>[] = []
     for (const owner of owners) {
       if (this.#ids.get(owner.id) !== owner) continue
       this.#ids.delete(owner.id)
@@ -126,9 +125,9 @@ export class ClaimsIndex<O extends Owner> {
         referring?.delete(owner)
         if (referring?.size === 0) this.#referring.delete(id)
       }
-      withBlocks ||= config.deployment.identity !== undefined
+      if (config.deployment.identity !== undefined) blocks.push(...ownedBlocks(config, owner))
     }
-    if (withBlocks) this.#blocks.remove(new Set(owners))
+    if (blocks.length > 0) this.#blocks.remove(blocks)
   }
 
   #count({ address, hosts, passthrough }: TenantConfig, by: 1 | -1): void {
@@ -171,6 +170,10 @@ export class ClaimsIndex<O extends Owner> {
   #inOrder([one, other]: Pair<O>): Pair<O> {
     return this.#options.isBefore(one, other) ? [one, other] : [other, one]
   }
+}
+
+function ownedBlocks<O>(config: TenantConfig, owner: O): OwnedBlock<O>[] {
+  return blocksOf(config).map(claim => ({ ...claim, owner }))
 }
 
 function pathOfKey(wanted: string): PathOf<Owner> {

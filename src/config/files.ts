@@ -17,16 +17,27 @@ export type FileResult<T> = { readonly value: T } | { readonly fault: string }
 
 /**
  * The bytes of a file, at most `maxBytes`. It reads what it can get instead of trusting the size in the inode, so that
- * pipes work (`amt check /dev/stdin`) and a device without end does no harm. They are a part of `into` where they fit: to fill
- * new memory takes several times as long.
+ * pipes work (`amt check /dev/stdin`) and a device without end does no harm. They stand at the beginning of memory of their
+ * own, with `room` bytes behind them.
  */
-export function readBytes(path: string, maxBytes: number, into?: Buffer): FileResult<Buffer> {
+export function readBytes(path: string, maxBytes: number, room = 0): FileResult<Buffer> {
+  const read = withFile(path, descriptor => readAtMost(descriptor, maxBytes + 1, room))
+  if ('value' in read && read.value.length > maxBytes)
+    return { fault: `is larger than ${maxBytes} bytes` }
+  return read
+}
+
+/** What `use` makes of the open file. */
+export function withFile<T>(path: string, use: (descriptor: number) => T): FileResult<T> {
   const fault = fileFault(path)
   if (fault !== undefined) return { fault }
   try {
-    const bytes = readAtMost(path, maxBytes + 1, into)
-    if (bytes.length > maxBytes) return { fault: `is larger than ${maxBytes} bytes` }
-    return { value: bytes }
+    const descriptor = openSync(path, 'r')
+    try {
+      return { value: use(descriptor) }
+    } finally {
+      closeSync(descriptor)
+    }
   } catch (error) {
     return { fault: `cannot be read: ${messageOf(error)}` }
   }
@@ -90,25 +101,21 @@ function stateHint(path: string): string {
   return path.split(sep).includes('state') ? '; `npm start` makes it' : ''
 }
 
-function readAtMost(path: string, maxBytes: number, into?: Buffer): Buffer {
-  const descriptor = openSync(path, 'r')
-  try {
-    const { size } = fstatSync(descriptor)
-    // One byte more than it says: the end is where nothing more comes.
-    const wanted = Math.min(maxBytes, size > 0 ? size + 1 : PIECE_BYTES)
-    let bytes = into !== undefined && into.length >= wanted ? into : Buffer.allocUnsafeSlow(wanted)
-    let length = 0
-    for (;;) {
-      const count = readSync(descriptor, bytes, length, bytes.length - length, null)
-      length += count
-      if (count === 0 || length >= maxBytes) return bytes.subarray(0, length)
-      if (length < bytes.length) continue
-      const larger = Buffer.allocUnsafeSlow(Math.min(maxBytes, length + PIECE_BYTES))
-      bytes.copy(larger)
-      bytes = larger
-    }
-  } finally {
-    closeSync(descriptor)
+function readAtMost(descriptor: number, maxBytes: number, room: number): Buffer {
+  const { size } = fstatSync(descriptor)
+  // One byte more than it says: the end is where nothing more comes.
+  const wanted = Math.min(maxBytes, size > 0 ? size + 1 : PIECE_BYTES)
+  let bytes = Buffer.allocUnsafeSlow(wanted + room)
+  let length = 0
+  for (;;) {
+    const most = Math.min(bytes.length, maxBytes) - length
+    const count = readSync(descriptor, bytes, length, most, null)
+    length += count
+    if (count === 0 || length >= maxBytes) return bytes.subarray(0, length)
+    if (length < bytes.length) continue
+    const larger = Buffer.allocUnsafeSlow(length + PIECE_BYTES + room)
+    bytes.copy(larger)
+    bytes = larger
   }
 }
 

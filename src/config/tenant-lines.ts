@@ -4,11 +4,12 @@
  */
 import { isAscii } from 'node:buffer'
 import { dirname } from 'node:path'
-import { commonEnd, commonStart } from './common-ends.ts'
 import type { Dependencies, Env } from './dependencies.ts'
 import { fileStamp } from './file-stamp.ts'
-import { decodeUtf8, readBytes } from './files.ts'
+import { decodeUtf8 } from './files.ts'
+import { KeptFile, type Stretch } from './kept-file.ts'
 import { LineSource } from './line-source.ts'
+import { LineTable } from './line-table.ts'
 import type { Place } from './problem.ts'
 import type { TenantEntry } from './tenant-entry.ts'
 import {
@@ -28,30 +29,14 @@ export const MAX_TENANTS_FILE_BYTES: number = 256 * 1024 * 1024
 
 const NEWLINE = 10
 
-interface State {
-  readonly bytes: Buffer
-  readonly stamp: string | undefined
-  /** Where each line begins. */
-  starts: number[]
-  /** What each line is; undefined for one that is empty. */
-  entries: (TenantEntry | undefined)[]
-  /** Of lines that took something from elsewhere. */
-  readonly dependencies: Map<TenantEntry, Dependencies>
-}
-
-/** What is different in a new state: everything between two places where lines begin. */
-interface Stretch {
-  readonly start: number
-  readonly formerEnd: number
-  readonly end: number
-}
-
 export class TenantLines implements SourcePart {
   readonly #options: SourceOptions
   readonly #directory: string
-  /** Memory that the state does not need, to read the next one into. */
-  #spare: Buffer | undefined
-  #state: State = emptyState(Buffer.alloc(0), undefined)
+  readonly #file = new KeptFile()
+  #lines = new LineTable()
+  /** Of lines that took something from elsewhere. */
+  #dependencies: Map<TenantEntry, Dependencies> = new Map()
+  #stamp: string | undefined
 
   constructor(options: SourceOptions) {
     this.#options = options
@@ -59,39 +44,43 @@ export class TenantLines implements SourcePart {
   }
 
   read(scope: Scope, reading: Reading): PartChange | undefined {
-    const former = this.#state
     const { path, shown, place } = this.#options
     const stale = new Set<TenantEntry>()
-    for (const [entry, dependencies] of former.dependencies)
+    for (const [entry, dependencies] of this.#dependencies)
       if (!dependencies.hold(reading.env)) stale.add(entry)
     const stamp = fileStamp(path)
-    const unchanged = stamp !== undefined && stamp === former.stamp && stale.size === 0
+    const unchanged = stamp !== undefined && stamp === this.#stamp && stale.size === 0
     if (scope === 'all' && unchanged) return undefined
-    const bytes = readBytes(path, MAX_TENANTS_FILE_BYTES, this.#spare)
-    if ('fault' in bytes) {
-      reading.problems.add(place, `the file ${shown} ${bytes.fault}`)
+    // Where the file is the same, what it means may not be.
+    const stretch =
+      stale.size > 0
+        ? this.#file.all(path, MAX_TENANTS_FILE_BYTES)
+        : this.#file.difference(path, MAX_TENANTS_FILE_BYTES)
+    if ('fault' in stretch) {
+      reading.problems.add(place, `the file ${shown} ${stretch.fault}`)
       return undefined
     }
-    return this.#replace(emptyState(bytes.value, stamp), stale, reading)
+    const formerStamp = this.#stamp
+    const change = this.#replace(stretch.value, stale, reading)
+    this.#stamp = stamp
+    const undo = (): void => {
+      change.undo()
+      this.#stamp = formerStamp
+    }
+    return { ...change, undo }
   }
 
-  /** Read as for a change, whatever its stamp says: the first one took 92 ms without the memory and the code, 50 with. */
+  /** Read as for a change, whatever its stamp says, so that the code for it is there with the first one. */
   isAsRead(): boolean {
-    const { bytes: former } = this.#state
-    const read = readBytes(this.#options.path, MAX_TENANTS_FILE_BYTES, this.#spare)
+    const read = this.#file.difference(this.#options.path, MAX_TENANTS_FILE_BYTES)
     if ('fault' in read) return false
-    const bytes = read.value
-    const { length } = former
-    const same =
-      bytes.length === length &&
-      commonStart(former, bytes) === length &&
-      commonEnd(former, bytes, length) === length
-    this.#spare = wholeOf(bytes)
-    return same
+    const { start, end, bytes } = read.value
+    return bytes.equals(this.#file.bytes.subarray(start, end))
   }
 
   placeOf(entry: TenantEntry): Place {
-    const { bytes, starts, entries } = this.#state
+    const { bytes } = this.#file
+    const { starts, entries } = this.#lines
     const line = Math.max(0, entries.indexOf(entry))
     const start = starts[line] ?? 0
     const newline = bytes.indexOf(NEWLINE, start)
@@ -101,62 +90,65 @@ export class TenantLines implements SourcePart {
   }
 
   isBefore(one: TenantEntry, other: TenantEntry): boolean {
-    const { entries } = this.#state
+    const { entries } = this.#lines
     return entries.indexOf(one) < entries.indexOf(other)
   }
 
-  #replace(next: State, stale: ReadonlySet<TenantEntry>, reading: Reading): PartChange {
-    const former = this.#state
-    const stretch = differing(former.bytes, next.bytes, stale.size > 0)
-    const [first, last] = [
-      lineFrom(former.starts, stretch.start),
-      lineFrom(former.starts, stretch.formerEnd),
-    ]
-    const known = linesOf(former, first, last, stale)
-    const removed = new Set(former.entries.slice(first, last).filter(each => each !== undefined))
-    this.#spare = wholeOf(former.bytes)
-    // From here on, so that messages find where tenants stand.
-    this.#state = next
-    next.starts = former.starts.slice(0, first)
-    next.entries = former.entries.slice(0, first)
+  #replace(stretch: Stretch, stale: ReadonlySet<TenantEntry>, reading: Reading): PartChange {
+    const [lines, dependencies] = [this.#lines, this.#dependencies]
+    const first = lines.from(stretch.start)
+    const count = lines.from(stretch.end) - first
+    const former = lines.entries.slice(first, first + count)
+    const removed = new Set(former.filter(each => each !== undefined))
+    const known = linesOf(this.#file.bytes, lines, { first, count, stale })
+    const replaced = this.#file.replace(stretch)
+    const back = (): void => {
+      this.#file.replace(replaced)
+      this.#lines = lines
+      this.#dependencies = dependencies
+    }
+    const fresh = new LineTable()
+    // Of a first reading at once, so that messages find where tenants stand.
+    if (count === lines.length) this.#lines = fresh
+    this.#dependencies = new Map(dependencies)
     const added = orUndo(
-      () => this.#readLines(stretch, { known, removed, reading }),
-      () => this.#back(former),
+      () => this.#readLines(stretch, { first, fresh, known, removed, reading }),
+      back,
     )
-    const shift = stretch.end - stretch.formerEnd
-    next.starts = next.starts.concat(former.starts.slice(last).map(start => start + shift))
-    next.entries = next.entries.concat(former.entries.slice(last))
-    for (const [entry, dependencies] of former.dependencies)
-      if (!removed.has(entry)) next.dependencies.set(entry, dependencies)
-    return { removed: [...removed], added, undo: () => this.#back(former) }
-  }
-
-  #back(former: State): void {
-    this.#spare = wholeOf(this.#state.bytes)
-    this.#state = former
+    for (const entry of removed) this.#dependencies.delete(entry)
+    const change = { removed: [...removed], added }
+    if (this.#lines === fresh) return { ...change, undo: back }
+    const shift = replaced.end - stretch.end
+    const formerLines = lines.exchange(first, count, fresh, shift)
+    const undo = (): void => {
+      lines.exchange(first, fresh.length, formerLines, -shift)
+      back()
+    }
+    return { ...change, undo }
   }
 
   #readLines(
-    { start, end }: Stretch,
-    { known, removed, reading }: { known: Known; removed: Set<TenantEntry>; reading: Reading },
+    { start, bytes }: Stretch,
+    { first, fresh, known, removed, reading }: LinesReading,
   ): TenantEntry[] {
-    const { bytes, starts, entries, dependencies } = this.#state
-    const plain = isAscii(bytes.subarray(start, end))
+    const { starts, entries } = fresh
+    const plain = isAscii(bytes)
     const added: TenantEntry[] = []
-    for (let at = start; at < end; ) {
+    for (let at = 0; at < bytes.length; ) {
       const newline = bytes.indexOf(NEWLINE, at)
       const lineEnd = newline < 0 ? bytes.length : newline
       const same = known.size === 0 ? undefined : known.get(bytes.toString('latin1', at, lineEnd))
-      starts.push(at)
+      starts.push(start + at)
       if (same !== undefined && removed.delete(same)) entries.push(same)
       else {
         if (!reading.hasRoom(this.#options.place)) return added
-        const raw = this.#readLine(bytes.subarray(at, lineEnd), plain, reading)
+        const line = { content: bytes.subarray(at, lineEnd), number: first + starts.length }
+        const raw = this.#readLine(line, plain, reading)
         const taken = raw && reading.take(raw, this)
         entries.push(taken?.entry)
         if (taken !== undefined) {
           added.push(taken.entry)
-          if (raw?.dependencies !== undefined) dependencies.set(taken.entry, raw.dependencies)
+          if (raw?.dependencies !== undefined) this.#dependencies.set(taken.entry, raw.dependencies)
           reading.admit(taken)
         }
       }
@@ -166,8 +158,11 @@ export class TenantLines implements SourcePart {
   }
 
   /** `plain`: it is known to be ASCII. */
-  #readLine(content: Buffer, plain: boolean, { env, problems }: Reading): RawTenant | undefined {
-    const line = this.#state.starts.length
+  #readLine(
+    { content, number: line }: { content: Buffer; number: number },
+    plain: boolean,
+    { env, problems }: Reading,
+  ): RawTenant | undefined {
     const long = content.length > MAX_TENANT_BYTES
     const text = long ? undefined : plain ? content.toString('latin1') : decodeUtf8(content)
     if (text === undefined) {
@@ -190,47 +185,25 @@ export class TenantLines implements SourcePart {
 /** Lines of a former state, as they are written. */
 type Known = ReadonlyMap<string, TenantEntry>
 
-function emptyState(bytes: Buffer, stamp: string | undefined): State {
-  return { bytes, stamp, starts: [], entries: [], dependencies: new Map() }
+interface LinesReading {
+  /** Index of the first line. */
+  readonly first: number
+  /** Takes them. */
+  readonly fresh: LineTable
+  readonly known: Known
+  /** What becomes of those that are in the way; those that are there still are taken out of it. */
+  readonly removed: Set<TenantEntry>
+  readonly reading: Reading
 }
 
-/** The memory that these bytes are the beginning of. */
-function wholeOf(bytes: Buffer): Buffer {
-  return Buffer.from(bytes.buffer)
-}
-
-/** `everything`: what is the same as it was is to be read again, too. */
-function differing(former: Buffer, bytes: Buffer, everything: boolean): Stretch {
-  if (everything || former.length === 0)
-    return { start: 0, formerEnd: former.length, end: bytes.length }
-  const same = commonStart(former, bytes)
-  const start = same === 0 ? 0 : bytes.lastIndexOf(NEWLINE, same - 1) + 1
-  const sameEnd = commonEnd(former, bytes, Math.min(former.length, bytes.length) - start)
-  // A line that is cut by the beginning of what is the same belongs to what is different.
-  const newline = bytes.indexOf(NEWLINE, bytes.length - sameEnd)
-  const end = newline < 0 ? bytes.length : newline + 1
-  return { start, formerEnd: former.length - (bytes.length - end), end }
-}
-
-/** Index of the first line that begins at `position` or behind it. */
-function lineFrom(starts: readonly number[], position: number): number {
-  let [low, high] = [0, starts.length]
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((starts[middle] ?? 0) < position) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
+/** Of `count` lines; not of those that are stale. */
 function linesOf(
-  { bytes, starts, entries }: State,
-  first: number,
-  last: number,
-  stale: ReadonlySet<TenantEntry>,
+  bytes: Buffer,
+  { starts, entries }: LineTable,
+  { first, count, stale }: { first: number; count: number; stale: ReadonlySet<TenantEntry> },
 ): Known {
   const lines = new Map<string, TenantEntry>()
-  for (let line = first; line < last; line += 1) {
+  for (let line = first; line < first + count; line += 1) {
     const entry = entries[line]
     if (entry === undefined || stale.has(entry)) continue
     const [start = 0, next = bytes.length] = [starts[line], starts[line + 1]]

@@ -360,6 +360,42 @@ await test('a file that took something from elsewhere is read again when that ha
   ])
 })
 
+await test('a line knows what it took from elsewhere, whatever becomes of the lines around it', async t => {
+  const folder = new Folder(t)
+  const secret = join(folder.path, 'host')
+  let time = 0
+  const write = (name: string): void => {
+    time += 1
+    writeFileSync(secret, `${name}.example.com\n`)
+    utimesSync(secret, time, time)
+  }
+  const lines = (port: number): object[] =>
+    ['a', 'b', 'c'].map(id => ({
+      id,
+      ...(id === 'b' ? { hosts: ['${file:host}'] } : {}),
+      deployment: deployment(id === 'b' ? 1 : port),
+    }))
+  const hostsOf = ({ changed }: TenantDifference): string[] =>
+    changed.map(text => decodeTenant(text)).flatMap(({ id, hosts }) => [id, ...hosts])
+  write('one')
+  folder.writeLines(lines(1))
+  const store = folder.open()
+  write('two')
+  const change = store.reload()
+  t.same(hostsOf(differenceOf(change)), ['b', 'two.example.com'])
+  if ('problems' in change) return
+  t.same(hostsOf(change.undo()), ['b', 'one.example.com'])
+  t.same(hostsOf(differenceOf(store.reload())), ['b', 'two.example.com'], 'after it was undone')
+  folder.writeLines([{ id: 'z', deployment: deployment() }, ...lines(2)])
+  t.same(hostsOf(differenceOf(store.reload())), ['z', 'a', 'c'], 'around it')
+  write('three')
+  t.same(hostsOf(differenceOf(store.reload())), ['b', 'three.example.com'])
+  folder.writeLines([])
+  store.reload()
+  write('four')
+  t.same(differenceOf(store.reload()), { changed: [], removed: [] }, 'gone')
+})
+
 await test('what has not changed is not read', async t => {
   const folder = new Folder(t)
   folder.writeFile('a.yaml', { id: 'a', deployment: deployment() })
