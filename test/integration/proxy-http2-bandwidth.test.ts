@@ -47,6 +47,28 @@ await http2Test(
 )
 
 await http2Test(
+  'what the answer of one tenant has used of its egress holds up no later stream of another one',
+  async (t, lab, http2) => {
+    const [acme, globex] = [
+      await http2.deployment(stream => respond(stream, BODY.slice(0, 60 * KIB))),
+      await http2.deployment(stream => respond(stream, BODY)),
+    ]
+    const proxy = await lab.proxy({
+      tenants: [tenant('acme', acme.url, { egress: '6KiB/s' }), tenant('globex', globex.url)],
+    })
+    const client = await http2.client(proxy)
+    // It fits into the windows, and has come before anybody could be told to rest.
+    const first = request(client, { authority: 'acme.test' })
+    await first.until(() => first.over)
+    t.equal(first.dataReceived, 60 * KIB)
+    const other = request(client, { authority: 'globex.test' })
+    const took = await duration(other)
+    t.equal(other.dataReceived, BODY.length)
+    t.ok(took < MOST_MS, `${took} ms`)
+  },
+)
+
+await http2Test(
   'an upload is paced to the ingress of its tenant, and others of its connection do not feel it',
   async (t, lab, http2) => {
     const deployment = await http2.deployment(stream => {

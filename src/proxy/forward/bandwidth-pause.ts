@@ -46,6 +46,7 @@ export class BandwidthPause implements TimerOwner {
   }
 
   cancel(): void {
+    this.holdsUpstream = false
     if (this.#timer) this.#downstream.context.wheel.cancel(this.#timer)
   }
 

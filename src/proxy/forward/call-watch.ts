@@ -46,9 +46,10 @@ export class CallWatch implements TimerOwner {
     wheel.arm(this.#timer, ms, clock.monotonic())
   }
 
-  /** Nothing is waited for. */
+  /** The call is over: nothing is waited for, and what it has used of a bandwidth holds up no other one, which may be another tenant's. */
   rest(): void {
     this.#caller.context.wheel.suspend(this.#timer)
+    this.#bandwidth?.cancel()
   }
 
   timerExpired(): void {
