@@ -1,4 +1,6 @@
 /** Who gets to the admin server: loopback and a unix socket by default, a token for anything else. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -139,6 +141,36 @@ await test('what is in the place of the unix socket is said at the start', async
     t.match(problem, new RegExp(`^admin server: unix:${path}: .*${says}`), says)
   }
   t.ok(existsSync(file), 'and is left alone')
+})
+
+await test('the socket of a process that is too busy to accept is left to it', async t => {
+  const path = join(folder(t), 'admin.sock')
+  const busy = `require('node:net').createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 },
+    () => process.send(1, () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60_000)))`
+  const child = fork('-e', [busy], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child, 'message')
+  const fillers = Array.from({ length: 4 }, () => connect(path))
+  t.teardown(() => {
+    for (const filler of fillers) filler.destroy()
+  })
+  await Promise.all(
+    fillers.map(filler => {
+      filler.on('error', () => {})
+      return new Promise<void>(resolve => {
+        filler.once('connect', () => resolve())
+        filler.once('close', () => resolve())
+      })
+    }),
+  )
+  t.ok(
+    fillers.some(({ destroyed }) => destroyed),
+    'its queue is full',
+  )
+  const primary = new StartedPrimary(t, { config: { admin: { address: `unix:${path}` } } })
+  t.same(await primary.ended, { exitCode: 1 })
+  t.match((await primary.log.first('cannot start')).problem, /another process listens there/)
+  t.ok(existsSync(path), 'and is left alone')
 })
 
 await test('admin calls that are malformed: a clear answer, a metric, and nothing else disturbed', async t => {

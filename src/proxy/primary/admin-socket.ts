@@ -1,10 +1,11 @@
 /** The place of the admin server: a port, or a unix socket whose file a killed proxy may have left behind. */
-import { chmodSync, existsSync, rmSync, statSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { socketPathOf } from '../../config/admin-schema.ts'
-import { describeListenError, isNotFound } from '../../runtime/node-errors.ts'
+import { describeListenError, isNotFound, nodeErrorCode } from '../../runtime/node-errors.ts'
+import { listenInPrivate } from '../../runtime/private-socket.ts'
 import { splitAddress } from './admin-address.ts'
 
 /** What `sockaddr_un` has room for on Linux, without its last 0. */
@@ -31,18 +32,8 @@ export async function listenForAdmin(server: Server, address: string): Promise<A
   if (path === undefined) {
     const { host, port } = splitAddress(address)
     server.listen(port, host, listening)
-    return promise
-  }
-  // From the first moment nobody else may open it: `chmod` alone would leave a gap.
-  const mask = process.umask(0o177)
-  try {
-    server.listen({ path }, listening)
-  } finally {
-    process.umask(mask)
-  }
-  const result = await promise
-  if (result.ok) chmodSync(path, 0o600)
-  return result
+  } else listenInPrivate(server, path, listening)
+  return promise
 }
 
 function boundAddress(server: Server, asked: string): string {
@@ -64,15 +55,22 @@ async function makeRoom(path: string): Promise<string | undefined> {
     return existsSync(dirname(path)) ? undefined : 'its folder is not there'
   }
   if (await isAnswered(path)) return 'another process listens there'
-  rmSync(path, { force: true })
-  return undefined
+  try {
+    rmSync(path, { force: true })
+    return undefined
+  } catch (error) {
+    return `a killed process has left its socket there: ${String(error)}`
+  }
 }
 
+/** Only a refusal says that nobody listens: somebody may be too busy to accept, or not let this user in. */
 async function isAnswered(path: string): Promise<boolean> {
   const socket = connect(path)
   const answered = await new Promise<boolean>(resolve => {
     socket.once('connect', () => resolve(true))
-    socket.once('error', () => resolve(false))
+    socket.once('error', error =>
+      resolve(!['ECONNREFUSED', 'ENOENT'].includes(nodeErrorCode(error) ?? '')),
+    )
   })
   socket.destroy()
   return answered

@@ -2,11 +2,12 @@
  * Where `amt proxy --upgrade` asks the running proxy to hand over: a unix socket in the folder of the journals. Who may open
  * it may run programs as the user of this process, and that is this user alone, by the modes of folder and socket.
  */
-import { chmodSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { relative } from 'node:path'
 import { z } from 'zod'
 import type { Logger } from '../../../runtime/logger.ts'
+import { listenInPrivate } from '../../../runtime/private-socket.ts'
 import type { Command, UpgradeResult } from './successor.ts'
 
 const MAX_REQUEST_BYTES = 64 * 1024
@@ -34,6 +35,8 @@ export interface UpgradeDoorOptions {
   readonly folder: string
   readonly logger: Logger
   readonly upgrade: (command: Command) => Promise<UpgradeResult>
+  /** For saying what is wanted; 5 s by default. */
+  readonly requestTimeoutMs?: number
 }
 
 export class UpgradeDoor {
@@ -62,7 +65,7 @@ export class UpgradeDoor {
     } catch {
       // Then it cannot be listened at, and that is said.
     }
-    this.#server.listen(path, () => chmodSync(path, 0o600))
+    listenInPrivate(this.#server, path)
   }
 
   /** Nobody comes in any more; who is in gets an answer. */
@@ -73,14 +76,16 @@ export class UpgradeDoor {
   #serve(socket: Socket): void {
     let text = ''
     socket.setEncoding('utf8')
-    socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy())
+    const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = this.#options
+    const late = setTimeout(() => socket.destroy(), requestTimeoutMs)
     socket.on('error', () => {})
+    socket.once('close', () => clearTimeout(late))
     socket.on('data', (chunk: string) => {
       text += chunk
       if (text.length > MAX_REQUEST_BYTES) socket.destroy()
       else if (text.endsWith('\n')) {
         socket.removeAllListeners('data')
-        socket.setTimeout(0)
+        clearTimeout(late)
         void this.#answer(socket, text)
       }
     })
@@ -91,7 +96,8 @@ export class UpgradeDoor {
     const result = asked.success
       ? await this.#options.upgrade(asked.data)
       : { ok: false, problems: ['this is no request for an upgrade'], exitCode: 1 }
-    socket.end(`${JSON.stringify(result)}\n`)
+    // Whoever has asked may keep its side open; this process has to end.
+    socket.end(`${JSON.stringify(result)}\n`, () => socket.destroy())
   }
 }
 

@@ -1,6 +1,6 @@
 /** The socket at which an upgrade is asked for: what it takes, and what it does not. */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
@@ -18,7 +18,7 @@ interface Lab {
   readonly log: LogLines
 }
 
-async function lab(t: Test): Promise<Lab> {
+async function lab(t: Test, requestTimeoutMs?: number): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), 'amt-door-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, 'upgrade.sock')
@@ -29,12 +29,16 @@ async function lab(t: Test): Promise<Lab> {
   const door = new UpgradeDoor({
     folder,
     logger: log.logger,
+    ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
     upgrade: async command => {
       asked.push(command)
       return { ok: true, pid: 42 }
     },
   })
+  const mask = process.umask(0)
   door.open()
+  process.umask(mask)
+  t.equal(statSync(path).mode & 0o777, 0o600, 'for this user alone, from the first moment')
   t.teardown(() => door.close())
   await readUntil(
     async () => statSync(path, { throwIfNoEntry: false })?.isSocket() === true,
@@ -53,6 +57,11 @@ async function lab(t: Test): Promise<Lab> {
     return promise
   }
   return { path, asked, say, door, log }
+}
+
+/** Also by an error. */
+async function closed(socket: Socket): Promise<void> {
+  await new Promise<void>(resolve => socket.once('close', () => resolve()))
 }
 
 const COMMAND = { program: '/usr/bin/amt', args: ['proxy'] }
@@ -92,4 +101,28 @@ await test('nobody comes in after the end, and the file is gone', async t => {
   door.close()
   t.equal(statSync(path, { throwIfNoEntry: false }), undefined)
   t.equal(await say('{}\n'), '')
+})
+
+await test('who says its request byte by byte has no longer than others', async t => {
+  const { path, asked } = await lab(t, 300)
+  const socket = connect(path)
+  socket.on('error', () => {})
+  const timer = setInterval(() => socket.write(' '), 20)
+  await closed(socket)
+  clearInterval(timer)
+  t.same(asked, [])
+})
+
+await test('who keeps its side open after the answer keeps nothing of the proxy', async t => {
+  const { path } = await lab(t)
+  const socket = connect({ path, allowHalfOpen: true })
+  socket.on('error', () => {})
+  socket.resume()
+  socket.write(`${JSON.stringify(COMMAND)}\n`)
+  await new Promise<void>(resolve => socket.once('end', resolve))
+  // Only a write says that nobody is there any more.
+  const timer = setInterval(() => socket.write(' '), 20)
+  await closed(socket)
+  clearInterval(timer)
+  t.pass('it is closed')
 })
