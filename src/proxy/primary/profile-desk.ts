@@ -53,18 +53,20 @@ export class ProfileDesk {
       return { refused: 'gone' }
     const running: Running = { id: ++this.#last, process, waiting: undefined }
     this.#running = running
-    const end = (): void => this.#end(running)
-    const timer = setTimeout(end, LONGEST_MS + (request.what === 'cpu' ? request.ms : 0))
-    signal.addEventListener('abort', end, { once: true })
-    const pieces = this.#pieces(running, () => {
+    const end = (): void => {
       clearTimeout(timer)
       signal.removeEventListener('abort', end)
-      end()
-    })
+      this.#end(running)
+    }
+    const timer = setTimeout(end, LONGEST_MS + (request.what === 'cpu' ? request.ms : 0))
+    signal.addEventListener('abort', end, { once: true })
+    const pieces = this.#pieces(running, end)
     this.#tell(running, { kind: 'profile', id: running.id, request })
     const first = await pieces.next().catch((error: Error) => error.message)
     if (typeof first === 'string') return { failed: first }
-    return { stream: Readable.from(startingWith(first.value ?? '', pieces)) }
+    const stream = Readable.from(startingWith(first.value ?? '', pieces))
+    // Nobody may ever read of it, and then `pieces` do not hear that it is over.
+    return { stream: stream.once('close', end) }
   }
 
   /** A worker has sent a piece. */
