@@ -308,6 +308,7 @@ class ProxyPrimary {
       letGo: () => {
         this.#phase = 'draining'
         this.#registrar.close()
+        this.#accessLog.follow()
         void this.#admin.close()
       },
       // The listeners live on in another process: nobody has to look elsewhere.

@@ -25,19 +25,23 @@ export class AccessLogFile {
   #looking = false
   /** It was there: what was never made is not missed. */
   #seen = false
+  /** Which file it is that workers write to; undefined where they have just been told to begin another one. */
+  #identity: string | undefined
+  #rotates: boolean
   #failing = false
 
   constructor(options: AccessLogFileOptions) {
     const { access } = options.log
     this.#options = options
     this.#path = access === 'off' || access === 'stdout' ? undefined : access
+    this.#rotates = options.log.accessRotation.size > 0
   }
 
   start(): void {
     const path = this.#path
     if (path === undefined) return
     this.#timer = setInterval(() => {
-      if (!this.#looking) void this.#look(path)
+      void this.look(path)
     }, LOOK_MS)
     this.#timer.unref()
   }
@@ -50,32 +54,47 @@ export class AccessLogFile {
   reopen(): void {
     if (this.#path === undefined) return
     this.#options.logger.info({ file: this.#path }, 'opening the access log anew')
-    this.#options.reopen()
+    this.#reopen()
   }
 
-  async #look(path: string): Promise<void> {
+  /** Another process rotates it from now on; workers of this one, which end, follow it to the new file. */
+  follow(): void {
+    this.#rotates = false
+  }
+
+  /** One at a time. */
+  async look(path: string): Promise<void> {
+    if (this.#looking) return
     this.#looking = true
-    const { log, reopen } = this.#options
-    const bytes = await sizeOf(path)
-    if (bytes === undefined) {
-      if (this.#seen) reopen()
+    const found = await fileAt(path)
+    if (found === undefined) {
+      if (this.#seen) this.#reopen()
     } else {
+      // Somebody has put another one in its place: workers write to one that nobody looks at.
+      if (this.#identity !== undefined && found.identity !== this.#identity) this.#reopen()
       this.#seen = true
-      if (log.accessRotation.size > 0 && bytes >= log.accessRotation.size) await this.#rotate(path)
+      this.#identity = found.identity
+      if (this.#rotates && found.bytes >= this.#options.log.accessRotation.size)
+        await this.#rotate(path)
     }
     this.#looking = false
   }
 
+  #reopen(): void {
+    this.#identity = undefined
+    this.#options.reopen()
+  }
+
   /** The oldest one is written over. */
   async #rotate(path: string): Promise<void> {
-    const { log, logger, reopen, metrics } = this.#options
+    const { log, logger, metrics } = this.#options
     try {
       for (let number = log.accessRotation.keep - 1; number >= 1; number--)
         await renameIfThere(`${path}.${number}`, `${path}.${number + 1}`)
       await renameIfThere(path, `${path}.1`)
       metrics.rotated()
       this.#failing = false
-      reopen()
+      this.#reopen()
     } catch (error) {
       metrics.rotationFailed()
       if (!this.#failing)
@@ -85,9 +104,12 @@ export class AccessLogFile {
   }
 }
 
-async function sizeOf(path: string): Promise<number | undefined> {
+async function fileAt(
+  path: string,
+): Promise<{ readonly identity: string; readonly bytes: number } | undefined> {
   try {
-    return (await stat(path)).size
+    const { dev, ino, size } = await stat(path)
+    return { identity: `${dev}:${ino}`, bytes: size }
   } catch {
     return undefined
   }
