@@ -17,6 +17,16 @@ await test('it is ready once, when all workers are, and says where', async t => 
   t.equal(primary.log.all('ready').length, 1)
 })
 
+await test('a proxy that must not hand over says so when it is told to', async t => {
+  const primary = new StartedPrimary(t, {})
+  await primary.log.first('ready')
+  primary.signals.upgrade?.()
+  t.match(await primary.log.first('not upgraded; this version goes on'), {
+    problem: /^this process cannot hand over/,
+  })
+  t.equal((await primary.get('/readyz')).status, 200)
+})
+
 await test('a drain lets clients finish, is not ready meanwhile, and ships the last usage', async t => {
   const mixer = await startMixer(t)
   const primary = new StartedPrimary(t, { mixerUrl: mixer.url })

@@ -12,6 +12,9 @@ import type { Predecessor } from './predecessor.ts'
 import type { Command } from './successor.ts'
 import { takeOver } from './takeover.ts'
 
+const CANNOT =
+  'this process cannot hand over, since its end would be noticed by who has started it: restart it instead'
+
 export interface SuccessionSettings {
   /** How this program is started to take over from this process; undefined where that must not be, and nobody may ask for it. */
   readonly successor?: Command | undefined
@@ -103,6 +106,8 @@ export class Succession {
 
   /** Starts this program anew, and lets it take over. */
   upgrade(): void {
+    if (this.#handover === undefined)
+      this.#options.logger.warn({ problem: CANNOT }, 'not upgraded; this version goes on')
     void this.#handover?.upgrade()
   }
 
