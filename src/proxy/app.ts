@@ -159,7 +159,6 @@ class ProxyPrimary {
     })
     this.#succession = this.#createSuccession()
     this.#pool = this.#createPool()
-    this.#operator.drains.inherit(options.succession?.inheritance?.drained ?? [])
     this.#admin = this.#createAdmin()
     this.#metrics.generation = this.#reloader.generation
     this.#keyExpiry.update({ changed: this.#store.texts(), removed: [] })

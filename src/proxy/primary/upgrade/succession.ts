@@ -61,7 +61,9 @@ export class Succession {
    * another one has them whose place this one takes. Gives what keeps it from that.
    */
   async open(): Promise<string | undefined> {
-    const { settings, shipper, phase } = this.#options
+    const { settings, shipper, phase, drains } = this.#options
+    // Before there are workers, which begin with it.
+    drains.inherit(settings.inheritance?.drained ?? [])
     if (settings.predecessor !== undefined) return undefined
     try {
       await shipper.start()
