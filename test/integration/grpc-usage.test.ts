@@ -172,6 +172,16 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
       await held.until(() => held.aborted)
     },
   },
+  /** It is malformed, and nobody has cancelled it (RFC 9113 §8.1.1). */
+  MoreThanItsLength: {
+    fields: [['content-length', '5']],
+    books: { 'grpc-13': [1, 0, 0] },
+    async run(client, call) {
+      const held = await call()
+      client.write(messages(1))
+      await held.until(() => held.aborted)
+    },
+  },
   TooLate: {
     fields: [['grpc-timeout', '300m']],
     books: { 'grpc-4': [1, 1, 0] },
@@ -182,6 +192,13 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
       await client.until(() => client.over)
     },
   },
+}
+
+interface LoggedLine {
+  readonly kind: string
+  readonly code: string
+  readonly path: string
+  readonly grpcStatus?: number
 }
 
 interface Place {
@@ -416,7 +433,7 @@ await t.test('gRPC in the books', async t => {
     t.same(await ledgerLines(here, ['Refused']), [])
     const lines = (await readFile(here.log, 'utf8')).trimEnd().split('\n')
     const logged = lines
-      .map(line => JSON.parse(line) as { kind: string; path: string; grpcStatus?: number })
+      .map(line => JSON.parse(line) as LoggedLine)
       .filter(({ kind }) => kind === 'call')
     const ends = Object.entries(SCENARIOS).map(([name, { books }]) => {
       const [code] = Object.entries(books).find(([, [calls]]) => calls === 1) ?? []
@@ -426,6 +443,10 @@ await t.test('gRPC in the books', async t => {
       logged.slice(0, ends.length).map(({ path, grpcStatus }) => `${path} grpc-${grpcStatus}`),
       ends,
     )
+    const codes = ['ResetInTime', 'ResetAtDeadline', 'MoreThanItsLength'].map(
+      name => logged.find(({ path }) => path.endsWith(`/${name}`))?.code,
+    )
+    t.same(codes, ['client_closed', 'call_timeout', 'http2_invalid'])
     const of = (name: string): unknown[] =>
       logged.filter(({ path }) => path.endsWith(`/${name}`)).map(({ grpcStatus }) => grpcStatus)
     t.same([of('Open'), of('Web'), of('Refused')], [[7], [undefined, undefined], [16]])

@@ -219,7 +219,7 @@ export abstract class SendingSession<Owner> {
   protected faultyStream(stream: Http2Stream<Owner>, code: number): void {
     stream.sent += this.writer.resetStream(stream.id, code)
     this.forget(stream, 'reset')
-    this.events.reset(stream, code)
+    this.events.reset(stream, code, true)
     this.spendReset()
   }
 

@@ -47,8 +47,8 @@ export interface SessionEvents<Owner> {
   trailers(stream: Http2Stream<Owner>, fields: readonly HeaderField[]): void
   /** The other end has said all that it will on this stream; behind the last of `request`, `response`, `data`, `trailers`. */
   ended(stream: Http2Stream<Owner>): void
-  /** The stream is over before its end: the other end reset it, or we did because of what came on it. */
-  reset(stream: Http2Stream<Owner>, code: number): void
+  /** The stream is over before its end: the other end reset it, or we did because of what came on it (`isFault`). */
+  reset(stream: Http2Stream<Owner>, code: number, isFault: boolean): void
   /** `send` takes more on a stream on which it took less than it was given. */
   writable(stream: Http2Stream<Owner>): void
   /** The other end takes no new streams; those above `lastStreamId` were not looked at and may be tried elsewhere. */

@@ -243,7 +243,7 @@ export abstract class Http2Session<Owner> extends SendingSession<Owner> {
     }
     this.#count(stream)
     this.forget(stream, 'reset-by-other')
-    this.events.reset(stream, code)
+    this.events.reset(stream, code, false)
     this.spendReset()
   }
 

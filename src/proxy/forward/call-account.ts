@@ -378,10 +378,10 @@ export class CallAccount {
     return this.#context.clock.monotonic() - this.#startedAt >= timeoutMs - early
   }
 
-  /** The client is gone: what the kernel never got was not sent. */
+  /** The client is gone, or its stream: what the kernel never got was not sent. */
   abort(reason: ErrorCode): void {
     if (!this.#open) return
-    const code = this.#deadlinePassed ? 'call_timeout' : reason
+    const code = reason === 'client_closed' && this.#deadlinePassed ? 'call_timeout' : reason
     if (!this.wasSent) {
       this.#context.stats.rejected(code, this.#downstream.listener.index)
       this.refuse(code)

@@ -689,7 +689,7 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
     this.#caller.pump()
   }
 
-  /** The client is gone. */
+  /** The client is gone, or what it sent has ended its stream. */
   abort(code: ErrorCode): void {
     if (this.#phase === 'idle') return
     this.#letUpstreamGo(false)

@@ -192,21 +192,21 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     exchange.flushUpstream()
   }
 
-  /** The client has reset the stream, or it is over because of what came on it. */
-  reset(): void {
-    if (this.#serving) this.exchange.abort('client_closed')
+  /** The client has reset the stream, or it is over because of what came on it, or did not come. */
+  reset(why: 'client_closed' | 'http2_invalid'): void {
+    if (this.#serving) this.exchange.abort(why)
     this.#finish()
   }
 
   /** Nothing more comes on the connection. */
   clientEnded(): void {
-    if (!this.#whole) this.reset()
+    if (!this.#whole) this.reset('client_closed')
   }
 
   /** The connection is gone. */
   lost(): void {
     this.#gone = true
-    this.reset()
+    this.reset('client_closed')
     this.watch.close()
   }
 

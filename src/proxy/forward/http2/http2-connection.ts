@@ -220,8 +220,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     stream.owner?.ended()
   }
 
-  reset(stream: Http2Stream<Http2Caller>): void {
-    stream.owner?.reset()
+  reset(stream: Http2Stream<Http2Caller>, _code: number, isFault: boolean): void {
+    stream.owner?.reset(isFault ? 'http2_invalid' : 'client_closed')
   }
 
   writable(stream: Http2Stream<Http2Caller>): void {
