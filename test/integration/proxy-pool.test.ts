@@ -242,7 +242,11 @@ await proxyTest('the end of the proxy does not wait for the queue', async (t, la
 })
 
 /** A client whose call was answered over a connection that rests now, or did until the deployment closed it on the next call. */
-async function meetStale(lab: ProxyLab, proxy: RunningProxy, deployment: ManualDeployment): Promise<Peer> {
+async function meetStale(
+  lab: ProxyLab,
+  proxy: RunningProxy,
+  deployment: ManualDeployment,
+): Promise<Peer> {
   const client = await caller(lab, proxy, '/warm')
   const stale = await deployment.next()
   await stale.readHead()

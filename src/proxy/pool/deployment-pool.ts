@@ -291,7 +291,9 @@ export class DeploymentPool implements TimerOwner {
     if (endpoint === undefined) return undefined
     if (endpoint.http2 && need !== 'tunnel') return this.#share(user, endpoint)
     const fresh = need !== 'call'
-    const resting = fresh ? undefined : (this.#resting(endpoint, now) ?? this.#restingElsewhere(now))
+    const resting = fresh
+      ? undefined
+      : (this.#resting(endpoint, now) ?? this.#restingElsewhere(now))
     if (resting !== undefined) {
       resting.wake(user)
       return resting
