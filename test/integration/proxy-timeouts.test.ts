@@ -28,7 +28,8 @@ await proxyTest(
   'a worker that was busy for longer than a timeout hears who has spoken meanwhile',
   async (t, lab) => {
     const deployment = await lab.deployment({ serve: answering(ok()) })
-    const timeouts = { detect: '100ms', header: '100ms' }
+    // Long enough for a busy machine to come from the first connection to the last line below.
+    const timeouts = { detect: '500ms', header: '500ms' }
     const proxy = await lab.forOne(deployment, { timeouts })
     const [silent, half] = [await lab.client(proxy), await lab.client(proxy)]
     await half.send('GET / HTTP/1.1\r\n')
@@ -36,7 +37,7 @@ await proxyTest(
     await eventually(() => proxy.worker.openConnections === 2)
     silent.socket.write(get())
     half.socket.write('host: acme.test\r\n\r\n')
-    const until = performance.now() + 400
+    const until = performance.now() + 800
     while (performance.now() < until);
     t.equal((await readAnswer(silent)).status, 200, 'it is not taken for TCP')
     t.equal((await readAnswer(half)).status, 200, 'nor is this one late')

@@ -138,9 +138,11 @@ function tenants(deployments: Deployments, round: number): Settings[] {
   ]
 }
 
+/** For HTTP: connections that have not said a word yet, since others are still being opened, are not taken for tunnels. */
 const shared = (name: string, port: number, more: Settings = {}): Settings => ({
   name,
   mode: 'shared',
+  protocol: 'http',
   address: `127.0.0.1:${port}`,
   ...more,
 })
