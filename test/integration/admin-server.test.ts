@@ -1,13 +1,16 @@
 /** The admin server as a client sees it: every endpoint, every refusal. */
 import { connect } from 'node:net'
-import { test } from 'tap'
+import { t as file, test } from 'tap'
 import { type ProxyBooks, proxyBooksSchema } from '../../src/contracts/reconcile.ts'
 import { type AdminCall, callAdmin as ask } from '../support/admin-call.ts'
 import { startMixer, TOKEN } from '../support/start-mixer.ts'
 import { StartedPrimary, tenantEntry } from '../support/start-primary.ts'
 
+/** Of those who change nothing, and see nothing but what every proxy has. */
+const common = new StartedPrimary(file, {})
+
 await test('every refusal is a problem of its own kind', async t => {
-  const base = await new StartedPrimary(t, {}).adminUrl()
+  const base = await common.adminUrl()
   const { port } = new URL(base)
   const cases: (AdminCall & {
     readonly name: string
@@ -151,7 +154,7 @@ await test('every refusal is a problem of its own kind', async t => {
 })
 
 await test('names of this machine are answered, and HEAD like GET without the body', async t => {
-  const base = await new StartedPrimary(t, {}).adminUrl()
+  const base = await common.adminUrl()
   const { port } = new URL(base)
   for (const host of [
     `127.0.0.1:${port}`,
@@ -169,8 +172,7 @@ await test('names of this machine are answered, and HEAD like GET without the bo
 })
 
 await test('the configuration shows defaults and no secret', async t => {
-  const primary = new StartedPrimary(t, {})
-  const { status, body } = await primary.get('/config')
+  const { status, body } = await common.get('/config')
   t.equal(status, 200)
   t.match(JSON.parse(body), { timeouts: { detect: 500 }, mixer: { token: '[redacted]' } })
   t.notOk(body.includes(TOKEN))
@@ -247,7 +249,7 @@ await test('reconcile says what is counted, pending and acknowledged', async t =
 })
 
 await test('metrics come as text and, where asked for, as OpenMetrics', async t => {
-  const base = await new StartedPrimary(t, {}).adminUrl()
+  const base = await common.adminUrl()
   const text = await ask(base, { path: '/metrics' })
   t.match(text.headers['content-type'], /^text\/plain; version=0\.0\.4/)
   const accept = 'application/openmetrics-text; version=1.0.0, text/plain;q=0.5'
@@ -257,7 +259,7 @@ await test('metrics come as text and, where asked for, as OpenMetrics', async t 
 })
 
 await test('garbage and vanishing clients leave it answering', async t => {
-  const base = await new StartedPrimary(t, {}).adminUrl()
+  const base = await common.adminUrl()
   const { port } = new URL(base)
   for (const bytes of [
     '\0\0\0',

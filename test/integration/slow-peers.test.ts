@@ -5,7 +5,6 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { t as root, test } from 'tap'
 import { AMT } from '../support/amt.ts'
 import { http2Test, outcomeOf, request, respond } from '../support/http2/http2-lab.ts'
@@ -13,7 +12,7 @@ import { answering } from '../support/manual-deployment.ts'
 import { NetworkNamespace, WITHOUT_NAMESPACES } from '../support/network-namespace.ts'
 import type { Peer } from '../support/peer.ts'
 import { eventually, get, ok, post, proxyTest, readAnswer } from '../support/proxy-lab.ts'
-import { FIT_FOR_TESTS, MIXER, readyLine } from '../support/running-amt.ts'
+import { FIT_FOR_TESTS, MIXER, readUntil, readyLine } from '../support/running-amt.ts'
 
 // One of them waits until the kernel gives a client up.
 root.setTimeout(90_000)
@@ -205,13 +204,26 @@ await test('half-open connections: a client whose network is gone is found by TC
     const args = ['--disable', '--silent', '--noproxy', '*', '--max-time', '5', url]
     return (await network.run('curl', ...args)).code === 0
   }
-  await occupied('probed', '1s', 7080)
-  await occupied('unprobed', 'off', 7081)
+  /** Whether the kernel of the proxy still has the connection of who holds on. */
+  const held = async (port: number): Promise<boolean> => {
+    const { stdout } = await network.run('ss', '-Htn', 'state', 'established', `sport = :${port}`)
+    return stdout.length > 0
+  }
+  await Promise.all([occupied('probed', '1s', 7080), occupied('unprobed', 'off', 7081)])
   t.notOk(await free(7080), 'the place is taken')
   t.notOk(await free(7081))
   await network.ip('link', 'set', 'lo', 'down')
-  // A second of silence, ten probes a second apart, and some more for a busy machine.
-  await sleep(16_000)
+  t.ok(await held(7080))
+  // A second of silence, and ten probes a second apart.
+  t.notOk(
+    await readUntil(
+      () => held(7080),
+      isHeld => !isHeld,
+      30_000,
+    ),
+    'the kernel gives it up',
+  )
+  t.ok(await held(7081))
   await network.ip('link', 'set', 'lo', 'up')
   t.ok(await free(7080), 'and free again')
   t.notOk(await free(7081), 'without probes nobody has noticed')

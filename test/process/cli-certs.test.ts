@@ -1,21 +1,39 @@
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { cp, readFile, stat, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
-import { t, test } from 'tap'
+import { t as root, type Test, test } from 'tap'
 import { runAmt } from '../support/amt.ts'
 import { skipWithout } from '../support/program.ts'
 
 // Many whole programs are started, on a machine that may be busy.
-t.setTimeout(300_000)
+root.setTimeout(300_000)
 
 const execute = promisify(execFile)
 const openssl = async (cwd: string, ...args: string[]): Promise<string> =>
   (await execute('openssl', args, { cwd })).stdout
+
+/** Made once: each start of a program takes half a second. */
+let authority: string | undefined
+
+/** A folder with an authority in it, as `amt certs init` makes one. */
+async function withAuthority(
+  t: Test,
+  files: Record<string, Record<string, never>> = {},
+): Promise<string> {
+  if (authority === undefined) {
+    authority = root.testdir()
+    const { code, stderr } = await runAmt(['certs', 'init'], { cwd: authority })
+    if (code !== 0) throw new Error(stderr)
+  }
+  const cwd = t.testdir(files)
+  await cp(join(authority, 'certs'), join(cwd, 'certs'), { recursive: true })
+  return cwd
+}
 
 await test('certs makes an authority, a server and a tenant certificate that openssl takes', async t => {
   const cwd = t.testdir()
@@ -50,8 +68,7 @@ await test('certs makes an authority, a server and a tenant certificate that ope
 })
 
 await test('the certificate of a tenant keeps the rules of X.509-SVID', async t => {
-  const cwd = t.testdir()
-  await runAmt(['certs', 'init'], { cwd })
+  const cwd = await withAuthority(t)
   await runAmt(['certs', 'tenant', '--tenant', 'acme', '--trust-domain', 'corp.test'], { cwd })
   const text = await openssl(cwd, 'x509', '-in', 'certs/acme.crt', '-noout', '-text')
   t.match(text, /X509v3 Basic Constraints: critical\s+CA:FALSE/)
@@ -66,8 +83,7 @@ await test('the certificate of a tenant keeps the rules of X.509-SVID', async t 
 })
 
 await test('certificates are good from a few minutes ago: leafs for a year, the authority for ten', async t => {
-  const cwd = t.testdir()
-  await runAmt(['certs', 'init'], { cwd })
+  const cwd = await withAuthority(t)
   await runAmt(['certs', 'server'], { cwd })
   const days: Record<string, number> = { ca: 3650, server: 365 }
   for (const [name, wanted] of Object.entries(days)) {
@@ -80,8 +96,7 @@ await test('certificates are good from a few minutes ago: leafs for a year, the 
 })
 
 await test('names and addresses of a server certificate replace the local ones', async t => {
-  const cwd = t.testdir()
-  await runAmt(['certs', 'init'], { cwd })
+  const cwd = await withAuthority(t)
   const alternatives = async (...args: string[]): Promise<string | undefined> => {
     const { code, stderr } = await runAmt(['certs', 'server', '--force', ...args], { cwd })
     t.equal(code, 0, stderr)
@@ -128,8 +143,7 @@ await test('a real handshake takes them on both sides, from PEM and from PKCS#12
 })
 
 await test('PKCS#12 opens with its password alone, and holds key and chain', async t => {
-  const cwd = t.testdir()
-  await runAmt(['certs', 'init'], { cwd })
+  const cwd = await withAuthority(t)
   await runAmt(['certs', 'tenant', '--tenant', 'acme'], { cwd })
   const open = (password: string): Promise<string> =>
     openssl(cwd, 'pkcs12', '-in', 'certs/acme.p12', '-passin', `pass:${password}`, '-nodes')
@@ -145,8 +159,7 @@ const P12 = { password: 'amt 12', args: ['--password', 'amt 12'] }
 await test('Java imports the PKCS#12 files, of both kinds of keys', {
   skip: skipWithout({ keytool: 'openjdk-17-jre-headless' }),
 }, async t => {
-  const cwd = t.testdir()
-  await runAmt(['certs', 'init'], { cwd })
+  const cwd = await withAuthority(t)
   for (const type of ['ec', 'rsa']) {
     await runAmt(['certs', 'tenant', '--tenant', type, '--key-type', type, ...P12.args], { cwd })
     await execute(
@@ -179,11 +192,10 @@ await test('Java imports the PKCS#12 files, of both kinds of keys', {
 await test('browsers (NSS) import the PKCS#12 files, of both kinds of keys', {
   skip: skipWithout({ pk12util: 'libnss3-tools', certutil: 'libnss3-tools' }),
 }, async t => {
-  const cwd = t.testdir({ nss: {} })
+  const cwd = await withAuthority(t, { nss: {} })
   const nss = async (program: string, ...args: string[]): Promise<string> =>
     (await execute(program, [...args, '-d', 'sql:nss'], { cwd })).stdout
   await nss('certutil', '-N', '--empty-password')
-  await runAmt(['certs', 'init'], { cwd })
   await nss('certutil', '-A', '-n', 'ca', '-t', 'TC,,', '-i', 'certs/ca.crt')
   for (const type of ['ec', 'rsa']) {
     await runAmt(['certs', 'tenant', '--tenant', type, '--key-type', type, ...P12.args], { cwd })
@@ -219,13 +231,8 @@ await test('a certificate is good for as many days as were asked for, and may ha
 })
 
 await test('revoke makes a list, adds to it and renews it', async t => {
-  const cwd = t.testdir()
-  for (const args of [
-    ['init'],
-    ['server'],
-    ['tenant', '--tenant', 'a'],
-    ['tenant', '--tenant', 'b'],
-  ])
+  const cwd = await withAuthority(t)
+  for (const args of [['server'], ['tenant', '--tenant', 'a'], ['tenant', '--tenant', 'b']])
     await runAmt(['certs', ...args], { cwd })
   const revoke = (...args: string[]): ReturnType<typeof runAmt> =>
     runAmt(['certs', 'revoke', ...args], { cwd })
@@ -296,8 +303,7 @@ await test('keys are for their owner only', async t => {
 })
 
 await test('nothing is overwritten without --force', async t => {
-  const cwd = t.testdir()
-  await runAmt(['certs', 'init'], { cwd })
+  const cwd = await withAuthority(t)
   await writeFile(join(cwd, 'certs', 'server.key'), 'mine')
   const refused = await runAmt(['certs', 'server'], { cwd })
   t.equal(refused.code, 2)

@@ -6,7 +6,13 @@ import { type CommandResult, Program, runCommand, skipWithout } from './program.
 
 /** For the `skip` of tests: why there is no such network here, or false. */
 export const WITHOUT_NAMESPACES: string | false =
-  skipWithout({ unshare: 'util-linux', nsenter: 'util-linux', ip: 'iproute2', curl: 'curl' }) ||
+  skipWithout({
+    unshare: 'util-linux',
+    nsenter: 'util-linux',
+    ip: 'iproute2',
+    ss: 'iproute2',
+    curl: 'curl',
+  }) ||
   (spawnSync('unshare', ['--net', 'true']).status === 0
     ? false
     : 'this user may not make network namespaces (unshare --net)')

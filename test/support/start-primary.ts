@@ -16,6 +16,9 @@ import type { SignalHandlers } from '../../src/runtime/signals.ts'
 import { LogLines } from './log-lines.ts'
 import { TOKEN } from './start-mixer.ts'
 
+/** Asked all of the time, it would have no time for what it is asked about. */
+const ASK_AGAIN_MS = 20
+
 export const FAKE_WORKER = join(import.meta.dirname, 'fake-worker.ts')
 
 export interface PrimaryOptions {
@@ -106,12 +109,13 @@ export class StartedPrimary {
     return JSON.parse((await this.get(path)).body) as T
   }
 
-  /** The books, once this many calls are counted and the ledger has them all. That shows no event, so it is asked for. */
+  /** The books, once this many calls are counted and the ledger has them all. That shows no event, so it is asked for now and then. */
   async booked(calls: number): Promise<ProxyBooks> {
     for (;;) {
       const books = proxyBooksSchema.parse(await this.json('/reconcile'))
       const { counted, acknowledged } = books.totals
       if (Number(counted.calls) === calls && Number(acknowledged.calls) === calls) return books
+      await new Promise(resolve => setTimeout(resolve, ASK_AGAIN_MS))
     }
   }
 
