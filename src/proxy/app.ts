@@ -237,21 +237,21 @@ class ProxyPrimary {
       logger: this.#logger,
       onChange: (touched: Touched) => void this.#reloader.reload('watch', touched),
     })
-    void this.#registrar.start(this.#store.texts()).then(() => {
-      this.#giveBackMemory()
-      // What changed after it was read and before it was watched was heard by nobody.
-      if (this.#phase === 'ready') watcher.suspect(this.#store.outdated())
-    })
+    // Behind what is said of the start; before, and not while, the first changes come.
+    setImmediate(() => this.#settle(watcher))
+    void this.#registrar.start(this.#store.texts(), this.#store.size)
     // A reload that came during the start found no workers that it could make more or fewer.
     if (this.#workersWanted(this.#store.config) !== this.#pool.count)
       void this.#reloader.reload('start')
     return watcher
   }
 
-  /** Reading very many tenants leaves behind what V8 keeps for later: a third of the memory of this process. */
-  #giveBackMemory(): void {
-    if (this.#store.size < VERY_MANY_TENANTS) return
-    globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  #settle(watcher: SourceWatcher): void {
+    // Reading very many tenants leaves behind what V8 keeps for later: a third of the memory of this process.
+    if (this.#store.size >= VERY_MANY_TENANTS)
+      globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+    // What changed after it was read and before it was watched was heard by nobody.
+    if (this.#phase === 'ready') watcher.suspect(this.#store.outdated())
   }
 
   async #failToStart({

@@ -56,14 +56,28 @@ export class RegistrationPages {
       this.#regroup(this.#groups.length / 4)
   }
 
+  /** So many are about to come: they need not be moved time and again on their way. */
+  expect(count: number): void {
+    let groups = this.#groups.length
+    while (count > (groups * TENANTS_A_PAGE) / 2) groups *= 2
+    if (groups > this.#groups.length) this.#regroup(groups)
+  }
+
   /** By digest. Costs what has changed since the last time. */
   pages(): Map<string, Page> {
     const pages = new Map<string, Page>()
-    for (const group of this.#groups) {
-      group.pages ??= pagesOf(group)
-      for (const page of group.pages) pages.set(page.digest, page)
-    }
+    for (const group of this.#groups)
+      for (const page of currentPages(group)) pages.set(page.digest, page)
     return pages
+  }
+
+  /** Does the work of `pages` bit by bit, and is told each time whether to go on. */
+  async prepare(goOn: () => Promise<boolean>): Promise<void> {
+    for (const group of this.#groups) {
+      if (group.pages !== undefined) continue
+      currentPages(group)
+      if (!(await goOn())) return
+    }
   }
 
   #groupOf(id: string): Group {
@@ -83,6 +97,11 @@ export class RegistrationPages {
 
 function newGroup(): Group {
   return { texts: new Map(), pages: undefined }
+}
+
+function currentPages(group: Group): readonly Page[] {
+  group.pages ??= pagesOf(group)
+  return group.pages
 }
 
 function pagesOf({ texts }: Group): Page[] {

@@ -18,8 +18,8 @@ import { type Page, RegistrationPages } from './pages.ts'
 
 const REFRESH_MS = 30_000
 const FIRST_RETRY_MS = 500
-/** Worked through without a pause: some 10 ms. */
-const TENANTS_A_TURN = 1_000
+/** Worked through without a pause: about 1 ms. A change that comes meanwhile takes several turns to reach the workers. */
+const TENANTS_A_TURN = 100
 /** No longer than the time between two refreshes, which this stands for. */
 const LAST_RETRY_MS = REFRESH_MS
 
@@ -62,10 +62,12 @@ export class Registrar {
   /**
    * From now on registers these tenants, each as `encodeTenant` writes it, and what becomes of them. Returns at once, and
    * works through them bit by bit: there may be 100,000, and others wait for the process, too. Resolves when it is through.
+   * `count`: how many they are, about.
    */
-  async start(texts: Iterable<string>): Promise<void> {
+  async start(texts: Iterable<string>, count = 0): Promise<void> {
     const changed = new Set<string>()
     this.#changedMeanwhile = changed
+    this.#pages.expect(count)
     await this.#fill(texts[Symbol.iterator](), changed)
   }
 
@@ -90,8 +92,12 @@ export class Registrar {
       if (next.done === true || this.#closed) break
       const tenant = decodeTenant(next.value)
       if (!changed.has(tenant.id)) this.#pages.set(tenant)
-      if (count % TENANTS_A_TURN === 0) await new Promise(resolve => setImmediate(resolve))
+      if (count % TENANTS_A_TURN === 0) await aTurn()
     }
+    await this.#pages.prepare(async () => {
+      await aTurn()
+      return !this.#closed
+    })
     this.#changedMeanwhile = undefined
     this.#take()
   }
@@ -208,6 +214,11 @@ export class Registrar {
     clearTimeout(timer)
     this.#wake = () => {}
   }
+}
+
+/** Lets others have one. */
+async function aTurn(): Promise<void> {
+  await new Promise(resolve => setImmediate(resolve))
 }
 
 /** As many of the missing pages as fit into one request. */

@@ -26,6 +26,23 @@ function pagesOf(tenants: readonly TenantConfig[]): Page[] {
   return [...pages.pages().values()]
 }
 
+/** The same for tenants that were expected, prepared bit by bit. */
+async function preparedPagesOf(
+  tenants: readonly TenantConfig[],
+  { bits = Number.POSITIVE_INFINITY, expected = tenants.length } = {},
+): Promise<Page[]> {
+  const pages = new RegistrationPages()
+  pages.expect(expected)
+  for (const each of tenants) pages.set(each)
+  let done = 0
+  await pages.prepare(async () => {
+    done += 1
+    await Promise.resolve()
+    return done < bits
+  })
+  return [...pages.pages().values()]
+}
+
 await test('a page says of a tenant what the mixer needs to know, and no more', t => {
   const identity = { spiffe: 'spiffe://example.org/acme', address: ['10.0.0.0/24'] }
   const quota = { name: 'calls', of: 'calls', amount: 5, per: 'day' } as const
@@ -113,4 +130,19 @@ await test('one tenant that comes and goes at a border does not move all others'
   for (const each of many(257)) pages.delete(each.id)
   t.equal(pages.pages().size, 0)
   t.end()
+})
+
+await test('pages are the same whether or not their tenants were expected, or their digests prepared', async t => {
+  for (const count of [0, 1, 256, 257, 5_000]) {
+    const tenants = many(count)
+    const wanted = pagesOf(tenants).map(({ digest }) => digest)
+    const digestsOf = (pages: readonly Page[]): string[] => pages.map(({ digest }) => digest)
+    t.same(digestsOf(await preparedPagesOf(tenants)), wanted, `${count} tenants`)
+    t.same(digestsOf(await preparedPagesOf(tenants, { bits: 3 })), wanted, `${count}, some of it`)
+    t.same(
+      digestsOf(await preparedPagesOf(tenants, { expected: 0 })),
+      wanted,
+      `${count}, unexpected`,
+    )
+  }
 })

@@ -216,3 +216,17 @@ await test('tenants that change while those of the start are worked through are 
   t.equal(registered.get('t-4998'), true)
   t.equal((await mixer.request(0)).generation, 1_000, 'one snapshot, of all of it')
 })
+
+await test('others have their turns while the tenants of the start are worked through, to the last digest', async t => {
+  const { mixer, registrar } = lab(t)
+  let [turns, through] = [0, false]
+  const count = (): void => {
+    turns += 1
+    if (!through) setImmediate(count)
+  }
+  count()
+  await registrar.start(tenants(5_000), 5_000)
+  through = true
+  const { pages } = await mixer.request(0)
+  t.ok(turns >= 5_000 / 100 + pages.length, `${turns} turns, ${pages.length} pages`)
+})
