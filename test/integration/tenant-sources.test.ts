@@ -230,7 +230,7 @@ await test('a change that a worker refuses is taken back, and stays refused unti
 
 await test('a watched change leaves the main file for somebody who asks for it', async t => {
   const primary = await started(t)
-  primary.writeConfig({ timeouts: { drain: '9s' } })
+  primary.writeConfig({ timeouts: { drain: '9s', worker: 'off' } })
   const reloaded = primary.log.next(RELOADED)
   replace(join(primary.folder, 'tenants', 'globex.yaml'), line('globex'))
   t.match(await reloaded, { tenants: 2 })
