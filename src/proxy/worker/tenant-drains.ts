@@ -37,7 +37,7 @@ export class TenantDrains {
       callsMs < tunnelsMs ? [callsMs, 'calls' as const] : [tunnelsMs, 'tunnel' as const]
     this.#deadlines.set(id, [
       setTimeout(() => this.#cut(id, kind), first),
-      setTimeout(() => this.#end(id), Math.max(callsMs, tunnelsMs)),
+      setTimeout(() => this.#finish(id), Math.max(callsMs, tunnelsMs)),
     ])
   }
 
@@ -78,7 +78,7 @@ export class TenantDrains {
    * Nothing of it has any more time, also no tunnel that a call has become since tunnels had none. Its deployment may go:
    * resting connections to it are closed, and its health is not looked at any more.
    */
-  #end(id: string): void {
+  #finish(id: string): void {
     this.#cut(id)
     const tenant = this.#context.directory.byId(id)
     if (tenant !== undefined) this.#context.runtimes.end(tenant)
