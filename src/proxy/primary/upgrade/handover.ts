@@ -25,6 +25,8 @@ export interface HandoverOptions {
 export class Handover {
   readonly #options: HandoverOptions
   #door: UpgradeDoor | undefined
+  /** From the first question on; the successor itself is there a moment later. */
+  #underWay = false
   #successor: Successor | undefined
   /** The new one is in charge. */
   #done = false
@@ -46,20 +48,19 @@ export class Handover {
 
   /** One at a time; resolves when the new one is in charge, or with what kept it from that. Never rejects. */
   async upgrade(command: Command = this.#options.self): Promise<UpgradeResult> {
-    const { logger, obstacle, sockets, inheritance } = this.#options
-    const why = this.#successor === undefined ? obstacle() : 'an upgrade is under way'
+    const { logger, obstacle } = this.#options
+    const why = this.#underWay ? 'an upgrade is under way' : obstacle()
     if (why !== undefined) return this.#refused([`no upgrade now: ${why}`], 1)
+    this.#underWay = true
     logger.info(
       { program: command.program, args: command.args },
       'upgrading: starting the new version',
     )
-    const successor = new Successor(command, await sockets(), inheritance())
+    const successor = await this.#start(command)
+    if (typeof successor === 'string') return this.#failed([successor], 1)
     this.#successor = successor
     const result = await successor.outcome
-    if (!result.ok) {
-      this.#successor = undefined
-      return this.#refused(result.problems, result.exitCode)
-    }
+    if (!result.ok) return this.#failed(result.problems, result.exitCode)
     // Somebody has ended this proxy meanwhile, and means this service.
     const late = obstacle()
     if (late !== undefined) {
@@ -100,6 +101,23 @@ export class Handover {
     successor.handOver(legacy)
     logger.info({ cause: 'upgrade' }, 'draining')
     drain()
+  }
+
+  /** Gives what is wrong where no process can be made at all, of which Node tells by throwing. */
+  async #start(command: Command): Promise<Successor | string> {
+    const { sockets, inheritance } = this.#options
+    try {
+      return new Successor(command, await sockets(), inheritance())
+    } catch (error) {
+      return `the new version cannot be started: ${String(error)}`
+    }
+  }
+
+  /** Another one may try. */
+  #failed(problems: readonly string[], exitCode: number): UpgradeResult {
+    this.#underWay = false
+    this.#successor = undefined
+    return this.#refused(problems, exitCode)
   }
 
   #refused(problems: readonly string[], exitCode: number): UpgradeResult {
