@@ -7,12 +7,23 @@ import { nodeErrorCode } from '../../runtime/node-errors.ts'
 /** An answer names a process or some problems. */
 const MAX_ANSWER_CHARS = 1024 * 1024
 
+/** More than the running proxy gives the new one; one that is stopped itself answers nobody. */
+const ANSWER_TIMEOUT_MS = 180_000
+
 /** Resolves when the new version serves, or with what kept it from that. Never rejects. */
-export async function askForUpgrade(folder: string, command: Command): Promise<UpgradeResult> {
+export async function askForUpgrade(
+  folder: string,
+  command: Command,
+  timeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<UpgradeResult> {
   const path = upgradeSocketOf(folder)
   if (path === undefined) return refused(`the path of ${folder} is too long for a socket`)
   const { promise, resolve } = Promise.withResolvers<UpgradeResult>()
   const socket = connect(path)
+  const late = setTimeout(() => {
+    resolve(refused(`the running proxy does not answer within ${timeoutMs / 1_000} s`))
+    socket.destroy()
+  }, timeoutMs)
   let text = ''
   socket.setEncoding('utf8')
   socket.on('connect', () => socket.end(`${JSON.stringify(command)}\n`))
@@ -21,7 +32,10 @@ export async function askForUpgrade(folder: string, command: Command): Promise<U
     if (text.length > MAX_ANSWER_CHARS) socket.destroy()
   })
   socket.on('error', error => resolve(refused(reasonOf(error, path))))
-  socket.on('close', () => resolve(answerIn(text)))
+  socket.on('close', () => {
+    clearTimeout(late)
+    resolve(answerIn(text))
+  })
   return promise
 }
 
