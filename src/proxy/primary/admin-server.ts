@@ -18,6 +18,8 @@ const MAX_HEAD_BYTES = 8 * 1024
 const MAX_BODY_BYTES = 4 * 1024
 const MAX_CONNECTIONS = 128
 const REQUEST_TIMEOUT_MS = 10_000
+/** Longer than the longest profile takes to begin. */
+const IDLE_TIMEOUT_MS = 200_000
 
 export interface AdminServerOptions {
   /** `host:port` or `unix:PATH` */
@@ -27,6 +29,8 @@ export interface AdminServerOptions {
   readonly routes: readonly AdminRoute[]
   readonly logger: Logger
   readonly refusals: AdminRefusals
+  /** A client that takes nothing of its answer for so long loses its place; 200 s by default. */
+  readonly idleTimeoutMs?: number
 }
 
 export class AdminServer {
@@ -47,6 +51,7 @@ export class AdminServer {
       (request, response) => void this.#serve(request, response),
     )
     this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.timeout = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS
     this.#server.on('clientError', (error, socket) => this.#refuseGarbage(error, socket))
   }
 
