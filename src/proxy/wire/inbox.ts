@@ -1,8 +1,9 @@
 /** Reads a socket into memory that is used again, and tells its owner of every read. */
 import type { Duplex } from 'node:stream'
 import type { HandleReader, SocketHandle } from '../../runtime/socket-handle.ts'
+import { LONG_READ_BYTES, type Resting } from './long-reads.ts'
 import type { Lender } from './outbox.ts'
-import { LONG_READ_BYTES, type ReadBuffers } from './read-buffers.ts'
+import type { ReadBuffers } from './read-buffers.ts'
 
 /** Whose socket it is. An object and no function: a closure more would be 90 bytes of each idle connection. */
 export interface Receiver {
@@ -10,7 +11,7 @@ export interface Receiver {
   received(bytes: Buffer, length: number): boolean
 }
 
-export class Inbox implements Lender, HandleReader {
+export class Inbox implements Lender, HandleReader, Resting {
   readonly #buffers: ReadBuffers
   readonly #receiver: Receiver
   #socket: Duplex | undefined
@@ -93,16 +94,13 @@ export class Inbox implements Lender, HandleReader {
     this.#startOrStop()
   }
 
-  /**
-   * Behind a full read libuv would read on, up to 32 times, before it looks at another socket: megabytes of one flood. One read
-   * a turn would be too few: with one connection to a deployment the answers of many streams come on it.
-   */
   #readLong(): void {
-    this.#resting = this.#buffers.crowded()
-    if (this.#resting) this.#buffers.rest(this)
+    const { longReads } = this.#buffers
+    this.#resting = longReads.crowded()
+    if (this.#resting) longReads.rest(this)
   }
 
-  /** For the buffers alone: the others have had their part, too. */
+  /** The others have had their part, too. */
   nextTurn(): void {
     if (!this.#resting) return
     this.#resting = false

@@ -2,6 +2,7 @@
  * The memory that the sockets of a worker read into. Nearly all of them share one buffer: what arrives is used, or copied,
  * before the next read. A connection that fills it gets a large one for itself, whose bytes can be lent to a write.
  */
+import type { LongReads } from './long-reads.ts'
 
 /** Node's own size of a read. */
 const SHARED_BYTES = 64 * 1024
@@ -17,19 +18,6 @@ const MAX_LARGE = 64
 const MAX_MEDIUM = 256
 /** What is kept of them for others that come, 2 MiB: a crowd that has gone leaves no more behind. */
 const MAX_MEDIUM_SPARES = 32
-/** A read of so much is a long one. */
-export const LONG_READ_BYTES = 8 * 1024
-/**
- * Whoever sends less is read in every turn: so the connections of a flood wait for each other, and nobody else for all of
- * them. In the smallest chunks, 64 KiB take 2.4 ms.
- */
-const LONG_READS_A_TURN = 8
-
-/** Who reads no more in this turn of the event loop. */
-export interface Resting {
-  nextTurn(): void
-}
-
 /** Buffers of one size that are lent, one to a connection. */
 class BufferPool {
   readonly #bytes: number
@@ -61,14 +49,16 @@ class BufferPool {
 }
 
 export class ReadBuffers {
+  readonly longReads: LongReads
   readonly shared: Buffer = Buffer.allocUnsafeSlow(SHARED_BYTES)
   readonly #large = new BufferPool(LARGE_BYTES, MAX_LARGE)
   readonly #medium = new BufferPool(SHARED_BYTES, MAX_MEDIUM, MAX_MEDIUM_SPARES)
   /** Whether memory is short. */
   #shrunk = false
-  readonly #resting: Resting[] = []
-  /** Of this turn. */
-  #longReads = 0
+
+  constructor(longReads: LongReads) {
+    this.longReads = longReads
+  }
 
   /** A buffer for one connection alone, or undefined where there are too many. */
   take(): Buffer | undefined {
@@ -90,24 +80,6 @@ export class ReadBuffers {
     this.#shrunk = on
     this.#large.empty()
     this.#medium.empty()
-  }
-
-  /** Counts one more long read of this turn; whether there are as many as there may be. */
-  crowded(): boolean {
-    if (this.#longReads === 0 && this.#resting.length === 0) setImmediate(this.#nextTurn)
-    this.#longReads++
-    return this.#longReads > LONG_READS_A_TURN
-  }
-
-  /** `who`, behind a long read, reads on in a later turn, when those before it had theirs. */
-  rest(who: Resting): void {
-    this.#resting.push(who)
-  }
-
-  readonly #nextTurn = (): void => {
-    this.#longReads = 0
-    for (const who of this.#resting.splice(0, LONG_READS_A_TURN)) who.nextTurn()
-    if (this.#resting.length > 0) setImmediate(this.#nextTurn)
   }
 
   /** It is lost: somebody may still use it. */

@@ -46,6 +46,7 @@ import { type DirectorySwap, TenantDirectory } from '../tenant/directory.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
 import { PendingChange } from '../tenant/pending-change.ts'
 import { createTracing, NO_SPANS } from '../tracing/tracing.ts'
+import { LongReads } from '../wire/long-reads.ts'
 import { ReadBuffers } from '../wire/read-buffers.ts'
 import { TurnWrites } from '../wire/turn-writes.ts'
 import { type ConnectionList, connectionsOf } from './connection-list.ts'
@@ -453,7 +454,7 @@ function createContext(
     responseHead: new ResponseHead(fields.response, caps),
     exchanges: new ExchangePool(() => context),
     hosts: new HostMemo(),
-    readBuffers: new ReadBuffers(),
+    readBuffers: new ReadBuffers(new LongReads(() => deps.clock.monotonic())),
     journal,
     turnWrites,
     nextRequestId: ids(),

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { duplexPair } from 'node:stream'
 import { test } from 'tap'
 import { Inbox } from '../../../../src/proxy/wire/inbox.ts'
+import { LongReads } from '../../../../src/proxy/wire/long-reads.ts'
 import { ReadBuffers } from '../../../../src/proxy/wire/read-buffers.ts'
 import { type HandleReader, SocketHandle } from '../../../../src/runtime/socket-handle.ts'
 import { socketPair } from '../../../support/socket-pair.ts'
@@ -22,7 +23,7 @@ function readsUntil(look: (bytes: Buffer, length: number) => boolean): {
 
 await test('small reads go into the shared buffer, which cannot be lent', async t => {
   const { near, far } = await socketPair(t)
-  const buffers = new ReadBuffers()
+  const buffers = new ReadBuffers(new LongReads(() => 0))
   const seen: Buffer[] = []
   const { receive, done } = readsUntil(bytes => seen.push(bytes) > 0)
   const inbox = new Inbox(buffers, { received: receive })
@@ -35,7 +36,7 @@ await test('small reads go into the shared buffer, which cannot be lent', async 
 
 await test('who fills the shared buffer reads on into one of its own, until it is sated', async t => {
   const { near, far } = await socketPair(t)
-  const buffers = new ReadBuffers()
+  const buffers = new ReadBuffers(new LongReads(() => 0))
   let own: Buffer | undefined
   const grown = readsUntil(bytes => {
     if (bytes !== buffers.shared) own = bytes
@@ -53,7 +54,7 @@ await test('who fills the shared buffer reads on into one of its own, until it i
 
 await test('a connection that is held to a bandwidth keeps to small reads', async t => {
   const { near, far } = await socketPair(t)
-  const buffers = new ReadBuffers()
+  const buffers = new ReadBuffers(new LongReads(() => 0))
   const total = 1024 * 1024
   let read = 0
   let largest = 0
@@ -72,7 +73,7 @@ await test('a connection that is held to a bandwidth keeps to small reads', asyn
 
 await test('nothing is read over memory that is lent, whoever resumes', async t => {
   const { near, far } = await socketPair(t)
-  const buffers = new ReadBuffers()
+  const buffers = new ReadBuffers(new LongReads(() => 0))
   let reads = 0
   let released = false
   const lent = Promise.withResolvers<void>()
@@ -108,7 +109,10 @@ await test('what the stream had read ahead comes first', async t => {
     text += bytes.toString('latin1', 0, length)
     return text === 'earlylate'
   })
-  new Inbox(new ReadBuffers(), { received: all.receive }).attach(near, SocketHandle.of(near))
+  new Inbox(new ReadBuffers(new LongReads(() => 0)), { received: all.receive }).attach(
+    near,
+    SocketHandle.of(near),
+  )
   far.write('late')
   await all.done
   t.equal(text, 'earlylate')
@@ -121,7 +125,7 @@ await test('a stream that is no socket is read through its events', async t => {
     text += bytes.toString('latin1', 0, length)
     return text === 'abc'
   })
-  const inbox = new Inbox(new ReadBuffers(), { received: all.receive })
+  const inbox = new Inbox(new ReadBuffers(new LongReads(() => 0)), { received: all.receive })
   inbox.attach(near, SocketHandle.of(near))
   t.ok(inbox.lend(), 'each chunk has memory of its own')
   far.write('abc')
@@ -133,7 +137,7 @@ await test('a stream that is no socket is read through its events', async t => {
 })
 
 await test('there is a limit to large buffers, and then to those of the size of the shared one', t => {
-  const buffers = new ReadBuffers()
+  const buffers = new ReadBuffers(new LongReads(() => 0))
   const taken: Buffer[] = []
   for (let buffer = buffers.take(); buffer !== undefined; buffer = buffers.take())
     taken.push(buffer)
@@ -175,8 +179,9 @@ class FakeHandle {
 
 const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-await test('who fills a read waits for the next turn, and many of them for their turn', async t => {
-  const buffers = new ReadBuffers()
+await test('long reads have a part of each turn, and who comes behind it waits', async t => {
+  let now = 0
+  const buffers = new ReadBuffers(new LongReads(() => now))
   const { near } = await socketPair(t)
   const all = Array.from({ length: 20 }, () => {
     const handle = new FakeHandle()
@@ -185,10 +190,18 @@ await test('who fills a read waits for the next turn, and many of them for their
     return { handle, inbox }
   })
   const reading = (): number => all.filter(({ handle }) => handle.reading).length
-  t.equal(reading(), 20)
-  all[0]?.handle.reader?.take(100)
-  t.equal(reading(), 20, 'a small read is followed by the next one')
-  for (const { handle } of all) handle.reader?.take(buffers.shared.length)
+  const read = (from: number, to: number, length = buffers.shared.length): void => {
+    for (const { handle } of all.slice(from, to)) handle.reader?.take(length)
+  }
+  read(0, 1, 100)
+  read(0, 5)
+  now += 0.4
+  read(0, 5)
+  t.equal(reading(), 20, 'who is quick reads on')
+  now += 0.2
+  read(0, 20, 100)
+  t.equal(reading(), 20, 'small reads are of no account')
+  read(0, 20, 8 * 1024)
   t.equal(reading(), 0)
   // What its owner does meanwhile is not undone, and does not bring its turn nearer.
   all[0]?.inbox.pause()
@@ -196,16 +209,17 @@ await test('who fills a read waits for the next turn, and many of them for their
   all[2]?.inbox.close()
   t.equal(reading(), 0)
   await nextTurn()
-  t.equal(reading(), 6, 'eight were due, of which one is paused and one is closed')
+  t.equal(reading(), 2, 'four were due, of which one is paused and one is closed')
+  read(1, 2)
+  now += 1
+  read(3, 4)
+  t.equal(reading(), 1, 'what comes behind the time of the turn')
   await nextTurn()
-  t.equal(reading(), 14)
+  t.equal(reading(), 3, 'two more: the turn was longer than it should be')
   await nextTurn()
+  t.equal(reading(), 6, 'three more')
+  for (let turn = 0; turn < 4; turn++) await nextTurn()
   t.equal(reading(), 18)
   all[0]?.inbox.resume()
-  t.equal(reading(), 19)
-  await nextTurn()
-  for (const { handle } of all.slice(3, 14)) handle.reader?.take(40_000)
-  t.equal(reading(), 16, 'of eleven long reads that are not full, three wait')
-  await nextTurn()
   t.equal(reading(), 19)
 })
