@@ -26,7 +26,7 @@ export const sources = z.strictObject({
   badCredentials: offOr(rate())
     .prefault('20/s')
     .describe(
-      'Calls of one address without a valid credential; those of ten seconds may come at once. Beyond that their connections end with the answer. Or off. Divided among the workers.',
+      'Calls of one address without a valid credential; those of ten seconds may come at once. Beyond that their connections are not read for a second, or end (HTTP/2). Or off. Divided among the workers.',
     ),
   remembered: z
     .number({ error: REMEMBERED })

@@ -78,7 +78,7 @@ await proxyTest(
 )
 
 await proxyTest(
-  'bad tokens that are not checked count as well: their connection ends, known tokens go on',
+  'bad tokens that are not checked count as well: their connection waits for a second, known tokens go on',
   async (t, lab) => {
     const proxy = await world(t, lab)
     const known = fresh('known')
@@ -86,15 +86,16 @@ await proxyTest(
     t.equal(await call(good, known), 'acme')
     const bad = await lab.clientFrom(proxy, '127.0.0.3')
     let calls = 0
-    for (let ends = false; !ends && calls < FLOOD; calls += 1) {
+    // By the clock: it is all that shows, since the code of those that are not checked is the same.
+    for (let waited = false; !waited && calls < FLOOD; calls += 1) {
       const text = token({ key: evil, claims: { jti: `bad-${calls}` } })
+      const begun = performance.now()
       await bad.send(`GET / HTTP/1.1\r\nhost: x.test\r\nauthorization: Bearer ${text}\r\n\r\n`)
-      const { status, head } = await readAnswer(bad)
+      const { status } = await readAnswer(bad)
+      waited = performance.now() - begun > 800
       if (status !== 401 && status !== 503) t.fail(`answered ${status}`)
-      ends = fieldsOf(head, 'connection').includes('close')
     }
     t.ok(calls > PLACES && calls < FLOOD, `${calls} calls`)
-    await bad.until(() => bad.ended, 'the end of the connection')
     t.ok(proxy.rejected('source_credentials') > 0)
     t.equal(await call(good, known), 'acme', 'on another connection of the same address')
   },

@@ -1,4 +1,4 @@
-/** Who sends one bad credential after the other pays for each with a new connection, of which its address has only so many. */
+/** Who sends one bad credential after the other has to wait between them: connections of an address are bounded, and so are these. */
 import type { ErrorCode } from '../../core/errors.ts'
 import type { Caller } from './caller.ts'
 
@@ -13,13 +13,12 @@ const BAD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'source_credentials',
 ])
 
-/** Where a call that is refused with `code` is one too many of its address, its connection ends behind the answer; whether it does. */
-export function sendAwayFor(caller: Caller, code: ErrorCode): boolean {
+/** Where a call that is refused with `code` is one too many of its address, its connection has to do without others for a while. */
+export function penalizeFor(caller: Caller, code: ErrorCode): void {
   const { context, downstream } = caller
   const { source, listener } = downstream
-  if (source === undefined || !BAD.has(code)) return false
-  if (!source.badCredential(context.clock.monotonic())) return false
+  if (source === undefined || !BAD.has(code)) return
+  if (!source.badCredential(context.clock.monotonic())) return
   if (code !== 'source_credentials') context.stats.rejected('source_credentials', listener.index)
-  caller.sendAway()
-  return true
+  caller.penalize()
 }

@@ -7,7 +7,15 @@ import { RateGuard } from './rate-guard.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 
 /** What the timer is waiting for: the first four are the call's, the others those of a connection without one. */
-export type Waiting = 'body' | 'response' | 'answer' | 'tunnel' | 'idle' | 'header' | 'linger'
+export type Waiting =
+  | 'body'
+  | 'response'
+  | 'answer'
+  | 'tunnel'
+  | 'idle'
+  | 'header'
+  | 'linger'
+  | 'penalty'
 
 export interface WatchedCaller extends PacedDownstream {
   readonly context: WorkerContext
@@ -71,6 +79,7 @@ export class CallWatch implements TimerOwner {
       case 'idle':
       case 'header':
       case 'linger':
+      case 'penalty':
         this.#caller.late(this.waiting)
     }
   }

@@ -29,8 +29,8 @@ export interface Caller {
   lastWord(whole: boolean): void
   /** The connection is of no more use: it ends behind this call. */
   endConnection(): void
-  /** The same at once: calls that are on their way are not looked at any more. */
-  sendAway(): void
+  /** Its client has sent too many bad credentials: what is on its way behind the call is not looked at, or later. */
+  penalize(): void
   /** The call is over; `keepAlive`: its connection may carry another one. */
   callDone(keepAlive: boolean): void
   /** The deployment has ended what had become a tunnel: what it sent last still arrives. */

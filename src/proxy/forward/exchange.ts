@@ -16,7 +16,7 @@ import { BORROWED_MEMORY, type Lender } from '../wire/outbox.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { AnswerWriter } from './answer-writer.ts'
 import { AwaitedTurn, type TurnTaker } from './awaited-turn.ts'
-import { sendAwayFor } from './bad-credentials.ts'
+import { penalizeFor } from './bad-credentials.ts'
 import { CallAccount } from './call-account.ts'
 import type { CallAnswer } from './call-answer.ts'
 import { CallRequest } from './call-request.ts'
@@ -640,7 +640,7 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   #refuse(code: ErrorCode, limited?: LimitedBy): void {
     const { context, downstream } = this.#caller
     context.stats.rejected(code, downstream.listener.index)
-    if (sendAwayFor(this.#caller, code)) this.#keepAlive = false
+    penalizeFor(this.#caller, code)
     this.#answerError(code, limited)
     this.#account.refuse(code)
     this.#finishOrDiscard()

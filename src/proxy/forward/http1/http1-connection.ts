@@ -18,12 +18,18 @@ import { ConnectionAccount, type Downstream, isDraining } from '../downstream.ts
 import type { Exchange } from '../exchange.ts'
 import { OriginMemo } from '../origin-memo.ts'
 import { type RateGuard, readerGuard } from '../rate-guard.ts'
+import { PAUSED_BY, ReadPauses } from '../read-pauses.ts'
 import { Http1AnswerWriter } from './http1-answer.ts'
 
 /** Bytes that may wait behind a call that is under way, or twice the largest head; beyond that the socket is not read. */
 const MAX_WAITING_BYTES = 64 * 1024
 /** How long a peer to which all has been sent may take to close before the socket is closed for good (RFC 9112 §9.6). */
 const LINGER_MS = 1_000
+/**
+ * Between two bad credentials that are too many. To end the connection instead would cost more: a new one takes some 150 µs of
+ * CPU, and a call that is refused a tenth of that.
+ */
+const PENALTY_MS = 1_000
 
 const EMPTY = Buffer.alloc(0)
 
@@ -72,10 +78,9 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   #readGuard: RateGuard | undefined
   /** Of what its tenant keeps for slow peers: the input that waited when that was last looked at. */
   #heldInput = 0
-  /** Why the socket is not read. */
-  #pausedByInput = false
-  #pausedByUpstream = false
-  #pausedByPace = false
+  readonly #pauses: ReadPauses
+  /** Whether its call is one too many of those with a bad credential. */
+  #penalized = false
 
   /** It is in `open` for as long as its socket is. */
   constructor(context: WorkerContext, downstream: Downstream, open: OpenConnections) {
@@ -90,6 +95,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.#mostWaiting = Math.max(MAX_WAITING_BYTES, 2 * context.caps.headBytes)
     this.origin = new OriginMemo(downstream, { received: '1.1', pseudonym: context.pseudonym })
     this.watch = new CallWatch(this)
+    this.#pauses = new ReadPauses(this.inbox, this.watch)
     this.answer = new Http1AnswerWriter(this.outbox)
     this.#open = open
     open.add(this)
@@ -126,11 +132,11 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   }
 
   get pausedByPace(): boolean {
-    return this.#pausedByPace
+    return this.#pauses.has(PAUSED_BY.pace)
   }
 
   get pausedByUpstream(): boolean {
-    return this.#pausedByUpstream
+    return this.#pauses.has(PAUSED_BY.upstream)
   }
 
   heldUp(): void {
@@ -257,7 +263,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
         this.#end = allowed
       }
     }
-    this.#pauseForInput(this.#overflowed || this.#waitingBytes >= this.#mostWaiting)
+    this.#pauses.set(PAUSED_BY.input, this.#overflowed || this.#waitingBytes >= this.#mostWaiting)
   }
 
   /** Whether the client has said all, and all of it has been used as far as it can be. */
@@ -267,7 +273,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
 
   /** A client that does not read its answers gets no further ones, and one beyond its bandwidth gets them later. */
   get #nextCallWaits(): boolean {
-    return this.outbox.blocked || this.#pausedByPace
+    return this.outbox.blocked || this.#pauses.has(PAUSED_BY.pace | PAUSED_BY.penalty)
   }
 
   /** One step over the input; false where it has to wait. */
@@ -345,6 +351,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   late(what: Waiting): void {
     const { socket } = this.downstream
     if (what === 'header') this.reject('header_timeout', true)
+    else if (what === 'penalty') this.#endPenalty()
     else if (what === 'idle' && isDraining(this)) this.#endResting()
     else socket.destroy()
   }
@@ -372,8 +379,21 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.#ending = true
   }
 
-  sendAway(): void {
-    this.#ending = true
+  /** The next call is read later; what is left of this one is read now. */
+  penalize(): void {
+    this.#penalized = true
+  }
+
+  #beginPenalty(): void {
+    this.#penalized = false
+    this.#pauses.set(PAUSED_BY.penalty, true)
+    this.watch.wait('penalty', PENALTY_MS)
+  }
+
+  #endPenalty(): void {
+    this.#pauses.set(PAUSED_BY.penalty, false)
+    this.watch.wait('idle', this.#idleTime)
+    this.pump()
   }
 
   /** The exchange is through with its call. */
@@ -383,7 +403,8 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
       if (!this.#pumping) this.pump()
       return
     }
-    this.watch.wait('idle', this.#idleTime)
+    if (this.#penalized) this.#beginPenalty()
+    else this.watch.wait('idle', this.#idleTime)
     this.inbox.sate()
     if (!this.#pumping) this.pump()
   }
@@ -449,41 +470,20 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     if (evidence.stranded) this.#endResting()
   }
 
-  // Fields of their own, not one table by reason: three look-ups a call by a variable name, which V8 cannot inline.
-
   upstreamFree(): void {
     this.#exchange.paceOver()
   }
 
-  #pauseForInput(paused: boolean): void {
-    if (this.#pausedByInput === paused) return
-    this.#pausedByInput = paused
-    this.#pauseOrResume()
-  }
-
   pauseForUpstream(paused: boolean): void {
-    if (this.#pausedByUpstream === paused) return
-    this.#pausedByUpstream = paused
-    this.#exchange.bytesWait()
-    this.#pauseOrResume()
+    if (this.#pauses.set(PAUSED_BY.upstream, paused)) this.#exchange.bytesWait()
   }
 
   pauseForPace(paused: boolean): void {
-    if (this.#pausedByPace === paused) return
-    if (paused) this.inbox.staySmall()
-    this.#pausedByPace = paused
-    this.#pauseOrResume()
+    if (this.#pauses.set(PAUSED_BY.pace, paused) && paused) this.inbox.staySmall()
   }
 
   get paused(): boolean {
-    return this.#pausedByInput || this.#pausedByUpstream || this.#pausedByPace
-  }
-
-  #pauseOrResume(): void {
-    if (this.paused) {
-      this.watch.excuseUpload()
-      this.inbox.pause()
-    } else this.inbox.resume()
+    return this.#pauses.any
   }
 
   #receivedEnd(): void {

@@ -309,8 +309,8 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     this.#connection.drain()
   }
 
-  sendAway(): void {
-    this.#connection.sendAway()
+  penalize(): void {
+    this.#connection.penalize()
   }
 
   callDone(): void {

@@ -337,8 +337,11 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     return this.#callers.some(({ exchange }) => exchange.tunnelling) ? 'tunnel' : 'calls'
   }
 
-  /** At once, without the round trip: streams that are on their way are the client's to send again. */
-  sendAway(): void {
+  /**
+   * The connection ends at once, without the round trip: streams that are on their way are the client's to send again. Not to
+   * read it for a while would hold up good calls, too.
+   */
+  penalize(): void {
     this.#farewell.finish()
   }
 
