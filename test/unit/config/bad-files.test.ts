@@ -79,8 +79,8 @@ const CASES: readonly Case[] = [
     name: 'unknown keys, with the nearest allowed one',
     more: 'timeouts: { hedaer: 1s, zzz: 1s }\nWorkers: 1\nlog: { acess: off }\n',
     expected: [
-      '3:13: timeouts.hedaer: is not a key here; did you mean header?; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain',
-      '3:25: timeouts.zzz: is not a key here; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain',
+      '3:13: timeouts.hedaer: is not a key here; did you mean header?; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain, worker',
+      '3:25: timeouts.zzz: is not a key here; allowed: detect, handshake, header, body, connect, response, idle, probe, call, drain, worker',
       '4:1: Workers: is not a key here; did you mean workers?; allowed: service, listeners, authentication, trustedProxies, tenants, tenantSources, limits, sources, quotas, http1, http2, overload, timeouts, drain, minimumRate, mixer, ledger, ledgerRetention, exports, admin, log, metrics, tracing, workers',
       '5:8: log.acess: is not a key here; did you mean access?; allowed: level, access, accessSampling, accessRotation, accessBuffer, accessTokenClaim',
     ],
