@@ -43,5 +43,5 @@ await test(`${SECONDS} s of an operator at work under load: nothing fails that d
   t.ok(run.log.calls > SECONDS * 20, 'there was load')
   if (SECONDS >= ENOUGH_SECONDS)
     t.same(Object.keys(run.done).toSorted(), Object.keys(OPERATIONS).toSorted())
-  if (!t.passing()) t.comment(`kept: ${run.keep(JSON.stringify(unexplained, undefined, 1))}`)
+  if (!t.passing()) t.comment(`kept: ${run.keep(unexplained)}`)
 })

@@ -19,6 +19,7 @@ export type Cause = 'killed worker' | 'endpoint that went away'
 /** At a worker that died: the ports of the clients that it had. */
 interface Kill {
   readonly at: number
+  readonly worker: number
   readonly ports: ReadonlySet<number>
 }
 
@@ -32,6 +33,7 @@ interface Departure {
  * endpoint that is gone; and all of us share two cores.
  */
 const UNNOTICED_MS = 250
+const AROUND_MS = 3_000
 
 export class OperationsLog {
   /** Answers that came whole, by tenant. */
@@ -48,13 +50,21 @@ export class OperationsLog {
     return [...this.received.values()].reduce((sum, count) => sum + count, 0)
   }
 
-  killed(ports: ReadonlySet<number>): void {
-    this.#kills.push({ at: performance.now(), ports })
+  killed(worker: number, ports: ReadonlySet<number>): void {
+    this.#kills.push({ at: performance.now(), worker, ports })
   }
 
   /** An endpoint of a tenant is about to go. */
   departs(tenant: string): void {
     this.#departures.push({ at: performance.now(), tenant })
+  }
+
+  /** What happened around a failure: for whoever looks for its cause. */
+  around({ began, ended }: Failure): object {
+    const near = ({ at }: { readonly at: number }): boolean =>
+      at >= began - AROUND_MS && at <= ended + AROUND_MS
+    const kills = this.#kills.filter(near).map(kill => ({ ...kill, ports: [...kill.ports] }))
+    return { kills, departures: this.#departures.filter(near) }
   }
 
   /** How many failed for each cause, and those for which there is none. */

@@ -14,7 +14,7 @@ import { SeededRandom } from '../seeded-random.ts'
 import { clientPortsOf } from './client-ports.ts'
 import { ComingAndGoing } from './operations-deployment.ts'
 import { LOAD_KINDS, OperationsClient } from './operations-load.ts'
-import { OperationsLog } from './operations-log.ts'
+import { type Failure, OperationsLog } from './operations-log.ts'
 import { SupervisedAmt } from './supervised-amt.ts'
 
 export const OPERATIONS = {
@@ -193,7 +193,7 @@ export class OperationsRun {
     // Nothing comes or goes between the look and the end.
     this.#signal(victim, 'SIGSTOP')
     const ports = clientPortsOf(victim)
-    this.log.killed(ports)
+    this.log.killed(victim, ports)
     this.#signal(victim, 'SIGKILL')
     await until(() => !this.#amt.workers.includes(victim))
   }
@@ -273,16 +273,16 @@ export class OperationsRun {
   }
 
   /** Writes what helps to find out why, and says where. */
-  keep(text: string): string {
+  keep(failures: readonly Failure[]): string {
+    const found = failures.map(failure => ({ ...failure, around: this.log.around(failure) }))
+    const start = new Date(performance.timeOrigin).toISOString()
+    const text = JSON.stringify({ start, failures: found }, undefined, 1)
     writeFileSync(join(this.#folder, 'failures.json'), text)
-    for (const [name, { lives }] of Object.entries({
-      proxy: this.#amt.proxy,
-      mixer: this.#amt.mixer,
-    }))
-      writeFileSync(
-        join(this.#folder, `${name}.log`),
-        lives.flatMap(({ lines }) => lines).join('\n'),
-      )
+    const { proxies, mixer } = this.#amt
+    for (const [name, parts] of Object.entries({ proxy: proxies, mixer: [mixer] })) {
+      const lines = parts.flatMap(({ lives }) => lives).flatMap(({ lines }) => lines)
+      writeFileSync(join(this.#folder, `${name}.log`), lines.join('\n'))
+    }
     return this.#folder
   }
 }

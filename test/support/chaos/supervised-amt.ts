@@ -122,6 +122,8 @@ export class SupervisedAmt {
   readonly mixerUrl: string
   readonly mixer: Supervised
   #proxy: Supervised
+  /** All that there were. */
+  readonly proxies: Supervised[] = []
   readonly #newProxy: () => Supervised
 
   constructor(t: Test, { folder, config, mixer, mixerOutageMs, note }: SupervisedOptions) {
@@ -138,8 +140,14 @@ export class SupervisedAmt {
       })
     this.mixer = supervise('mixer', mixerOutageMs)
     this.#newProxy = () => supervise('proxy', () => 0)
-    this.#proxy = this.#newProxy()
-    this.#proxy.start()
+    this.#proxy = this.#startProxy()
+  }
+
+  #startProxy(): Supervised {
+    const proxy = this.#newProxy()
+    this.proxies.push(proxy)
+    proxy.start()
+    return proxy
   }
 
   get proxy(): Supervised {
@@ -160,8 +168,7 @@ export class SupervisedAmt {
 
   /** A new life of the proxy, after it was stopped. */
   startProxyAgain(): void {
-    this.#proxy = this.#newProxy()
-    this.#proxy.start()
+    this.#proxy = this.#startProxy()
   }
 }
 
