@@ -1,6 +1,5 @@
 /** Whether a tenant's limits let a call in. */
-import type { Refusal } from '../limits/refusal.ts'
-import { limitOf } from '../limits/tenant-limiter.ts'
+import { limitOf, type Refusal } from '../limits/refusal.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { CallAccount } from './call-account.ts'
@@ -30,8 +29,12 @@ export function admit(
   const refused = connection.open(tenant, routability) ?? limiter.beginCall()
   if (refused !== undefined) return refused
   call.route(runtime)
+  const now = context.clock.monotonic()
   const overMost = limiter.limitsStreams ? call.takeStream(connection) : undefined
-  const tooMany = overMost ?? limiter.takeCall(context.clock.monotonic())
+  const tooLong = limiter.paced
+    ? call.awaitBandwidth(now, context.config.timeouts.response)
+    : undefined
+  const tooMany = overMost ?? tooLong ?? limiter.takeCall(now)
   if (tooMany !== undefined || quotas === undefined) return tooMany
   // Last: it is the only one that the tenant has paid for.
   return call.takeQuota(quotas)

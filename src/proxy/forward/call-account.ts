@@ -8,8 +8,7 @@ import { ERRORS, type ErrorCode } from '../../core/errors.ts'
 import { codeClassOf, type Routability } from '../../core/routability.ts'
 import type { AccessLog, CallProtocol, LoggedCall } from '../access-log/access-log.ts'
 import type { RateFields } from '../limits/rate-fields.ts'
-import type { Refusal } from '../limits/refusal.ts'
-import { limitOf } from '../limits/tenant-limiter.ts'
+import { limitOf, type Refusal } from '../limits/refusal.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { UsageRow } from '../metering/usage-meter.ts'
 import type { RoutedVerdict } from '../tenant/tenant.ts'
@@ -93,8 +92,8 @@ export class CallAccount {
   grpc: GrpcAccount | undefined
   /** How long downstream should not be read, by the tenant's bandwidth. */
   ingressDebtMs = 0
-  /** How long there should be no further answer; of a call that has ended, by what it sent last. */
-  egressDebtMs = 0
+  /** For how long the call waits before it begins, by the tenant's bandwidth. */
+  bandwidthWaitMs = 0
   readonly #context: WorkerContext
   /** Of the connection that is served; set by `serve`, before anything else. */
   #downstream!: Downstream
@@ -108,6 +107,8 @@ export class CallAccount {
   #streams: ConnectionAccount | undefined
   /** Of what its tenant keeps for slow peers. */
   #held = 0
+  /** Of what calls of its tenant that wait for bandwidth are expected to take. */
+  #claimedMs = 0
   /** Of which the call has been taken. */
   #quotas: TenantQuotas | undefined
   #row: UsageRow | undefined
@@ -163,7 +164,7 @@ export class CallAccount {
     this.maxBodyBytes = Number.POSITIVE_INFINITY
     this.wasSent = false
     this.ingressDebtMs = 0
-    this.egressDebtMs = 0
+    this.bandwidthWaitMs = 0
     this.#row = undefined
     this.#status = 0
     this.grpc = subject.grpc ? (this.#ownGrpc ??= new GrpcAccount()).begin() : undefined
@@ -200,6 +201,25 @@ export class CallAccount {
     if (!connection.beginStream(limiter)) return TOO_MANY_STREAMS
     this.#streams = connection
     return undefined
+  }
+
+  /**
+   * The tenant of the routed call may have had more than its bandwidth: then it waits for `bandwidthWaitMs`, or is refused where
+   * that is more than `mostMs`. `bandwidthPaid` ends the wait; else it ends with the call.
+   */
+  awaitBandwidth(now: number, mostMs: number): Refusal | undefined {
+    const debt = this.runtime?.limiter.debt
+    const ms = debt?.waitMs(now) ?? 0
+    if (debt === undefined || ms === 0) return undefined
+    if (ms > mostMs) return debt.refusal(ms, now)
+    this.bandwidthWaitMs = ms
+    this.#claimedMs = debt.claim()
+    return undefined
+  }
+
+  bandwidthPaid(): void {
+    this.runtime?.limiter.debt.unclaim(this.#claimedMs)
+    this.#claimedMs = 0
   }
 
   /** So many bytes of the call wait for slow peers; they are its tenant's for as long as it runs. */
@@ -287,9 +307,9 @@ export class CallAccount {
    * it cannot be known before. Returns how long the deployment should not be read, by the tenant's bandwidth.
    */
   count(): number {
-    this.#countUpTo(this.#egress)
+    const debtMs = this.#countUpTo(this.#egress)
     this.#countTime()
-    return this.egressDebtMs
+    return debtMs
   }
 
   /** The call has become a tunnel: it is a call from here on, however long it will last and whatever ends it. */
@@ -310,10 +330,9 @@ export class CallAccount {
     this.#timedUntil = now
   }
 
-  #countUpTo(egress: number): void {
+  #countUpTo(egress: number): number {
     const { runtime } = this
-    this.egressDebtMs = 0
-    if (this.#row === undefined || runtime === undefined) return
+    if (this.#row === undefined || runtime === undefined) return 0
     const { meter, clock } = this.#context
     this.grpc?.count(meter, this.#row)
     const ingress = this.#ingress
@@ -324,12 +343,11 @@ export class CallAccount {
       this.#quotas?.received(received, clock.monotonic())
       this.#countedIngress = ingress
     }
-    if (sent > 0) {
-      meter.egress(this.#row, sent)
-      this.#quotas?.sent(sent, clock.monotonic())
-      this.#countedEgress = egress
-      this.egressDebtMs = runtime.limiter.egress.spend(sent, clock.monotonic())
-    }
+    if (sent <= 0) return 0
+    meter.egress(this.#row, sent)
+    this.#quotas?.sent(sent, clock.monotonic())
+    this.#countedEgress = egress
+    return runtime.limiter.egress.spend(sent, clock.monotonic())
   }
 
   /** The answer is whole, or as whole as it will get; what was put in is on its way. */
@@ -405,6 +423,8 @@ export class CallAccount {
     const { meter, stats, clock, overload } = this.#context
     if (overload.level > 0 && this.runtime !== undefined)
       overload.charge(this.runtime, this.#ingress + egress)
+    if (this.wasSent && this.runtime?.limiter.paced === true)
+      this.runtime.limiter.debt.callEnded(this.#ingress, egress)
     const now = clock.monotonic()
     const codeClass = codeClassOf(this.#status, this.grpc?.status)
     if (this.#row !== undefined) {
@@ -423,6 +443,9 @@ export class CallAccount {
     this.#row = undefined
     if (this.#streams !== undefined) this.#endStream()
     if (this.#held > 0) this.holds(0)
+    if (this.#claimedMs > 0) this.bandwidthPaid()
+    // What is read of it by now holds up nobody.
+    this.ingressDebtMs = 0
     this.runtime?.limiter.endCall()
     this.runtime = undefined
     if (!this.wasSent) this.#quotas?.giveCallBack(this.#operation)

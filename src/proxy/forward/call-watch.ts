@@ -6,8 +6,9 @@ import type { Exchange } from './exchange.ts'
 import { RateGuard } from './rate-guard.ts'
 import type { UpstreamCall } from './upstream-call.ts'
 
-/** What the timer is waiting for: the first four are the call's, the others those of a connection without one. */
+/** What the timer is waiting for: the first five are the call's, the others those of a connection without one. */
 export type Waiting =
+  | 'bandwidth'
   | 'body'
   | 'response'
   | 'answer'
@@ -54,7 +55,7 @@ export class CallWatch implements TimerOwner {
     wheel.arm(this.#timer, ms, clock.monotonic())
   }
 
-  /** The call is over: nothing is waited for, and what it has used of a bandwidth holds up no other one, which may be another tenant's. */
+  /** The stream of the call is over: nothing is waited for, and what it has used of a bandwidth holds up no other one, which may be another tenant's. */
   rest(): void {
     this.#caller.context.wheel.suspend(this.#timer)
     this.#bandwidth?.cancel()
@@ -63,6 +64,9 @@ export class CallWatch implements TimerOwner {
   timerExpired(): void {
     const { exchange } = this.#caller
     switch (this.waiting) {
+      case 'bandwidth':
+        exchange.bandwidthPaid()
+        return
       case 'body':
         this.#bodyLate()
         return
@@ -103,6 +107,12 @@ export class CallWatch implements TimerOwner {
     wheel.arm(this.#deadline, ms, clock.monotonic())
   }
 
+  /** Nothing of the call has to happen in time any more. */
+  callEnds(): void {
+    this.endDeadline()
+    this.unwatchUpload()
+  }
+
   endDeadline(): void {
     if (this.#deadline !== undefined) this.#caller.context.wheel.cancel(this.#deadline)
   }
@@ -139,6 +149,13 @@ export class CallWatch implements TimerOwner {
   holdUpstream(ms: number, upstream: UpstreamCall | undefined): void {
     this.#bandwidth ??= new BandwidthPause(this.#caller)
     this.#bandwidth.holdUpstream(ms, upstream)
+  }
+
+  /** The call is over: what it has had beyond a bandwidth is its tenant's to pay, and the connection may carry others. */
+  endPace(): void {
+    if (this.#bandwidth === undefined) return
+    this.#bandwidth.cancel()
+    this.#caller.pauseForPace(false)
   }
 
   get holdsUpstream(): boolean {

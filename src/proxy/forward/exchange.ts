@@ -5,7 +5,7 @@
  *
  * A call goes through these phases: checking (credential) → connecting → forwarding → idle, or discarding where it was
  * refused and the rest of its body is still to come; an upgrade ends in tunnelling. In a busy worker it may be queued before
- * it is connecting. Bytes are the business of the two
+ * it is connecting, and where its tenant has had more than its bandwidth. Bytes are the business of the two
  * sides, numbers of the account; this is where they are put together.
  */
 import type { ConnectionEnds } from '../../codec/proxy-header-writer.ts'
@@ -200,7 +200,19 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
     const refusal = admitCall(this.#caller, verdict, { bodyBytes, call, connection })
     if (refusal !== undefined) this.#refuseRouted(refusal)
     else if (this.request.hopsLeft === 0) this.#answerAsLastHop()
-    else this.#connect()
+    else if (call.bandwidthWaitMs === 0) this.#connect()
+    else {
+      // It has its place in all limits: how many wait is bounded by them.
+      this.#phase = 'queued'
+      this.#caller.watch.wait('bandwidth', call.bandwidthWaitMs)
+    }
+  }
+
+  /** What the tenant has had beyond its bandwidth is paid. */
+  bandwidthPaid(): void {
+    this.#account.bandwidthPaid()
+    this.#connect()
+    this.#caller.pump()
   }
 
   #refuseRouted(refusal: CallRefusal): void {
@@ -215,10 +227,9 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
     const { runtime } = this.#account
     const { context } = this.#caller
     if (runtime === undefined) return
-    const { pool } = runtime
     const now = context.clock.monotonic()
     // What may become a tunnel needs a connection of its own where the deployment is told whose it is.
-    const upstream = pool.acquire(this, now, this.request.mayTunnel)
+    const upstream = runtime.pool.acquire(this, now, this.request.mayTunnel)
     if (typeof upstream === 'string') {
       this.#refuse(upstream)
       return
@@ -243,9 +254,8 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   #adopt(connection: Upstream): void {
     const { runtime } = this.#account
     if (runtime === undefined) return
-    const { pool } = runtime
     this.#connection = connection
-    this.#upstream = this.#calls.over(connection, pool, this.request)
+    this.#upstream = this.#calls.over(connection, runtime.pool, this.request)
     if (connection.connected) this.#sendHead(this.#upstream)
     else this.#caller.watch.wait('response', this.#caller.context.config.timeouts.response)
   }
@@ -738,11 +748,6 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   #finish(): void {
     this.#leave()
     this.#caller.flush()
-    // An answer that came in one piece could not be held back; the next call of the connection can.
-    if (this.#keepAlive) {
-      const { ingressDebtMs, egressDebtMs } = this.#account
-      this.#caller.watch.holdDownstream(Math.max(ingressDebtMs, egressDebtMs))
-    }
     this.#caller.callDone(this.#keepAlive)
   }
 
@@ -750,7 +755,6 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
   #leave(): void {
     this.#phase = 'idle'
     this.#serial++
-    this.#caller.watch.endDeadline()
-    this.#caller.watch.unwatchUpload()
+    this.#caller.watch.callEnds()
   }
 }

@@ -11,19 +11,35 @@ export class Pacer {
     this.#bytesPerMs = bytesPerSecond / 1_000
   }
 
+  get limited(): boolean {
+    return this.#bytesPerMs !== Number.POSITIVE_INFINITY
+  }
+
   idle(now: number): boolean {
     return this.#paidUntil <= now - BANDWIDTH_BURST_MS
   }
 
   /** Adds bytes that have passed; returns for how many ms no more should be read. */
   spend(bytes: number, now: number): number {
-    if (this.#bytesPerMs === Number.POSITIVE_INFINITY) return 0
+    if (!this.limited) return 0
     this.#paidUntil = Math.max(this.#paidUntil, now - BANDWIDTH_BURST_MS) + bytes / this.#bytesPerMs
     return Math.max(0, this.#paidUntil - now)
   }
 
-  /** Another bandwidth for the bytes that follow. */
-  change(bytesPerSecond: number): void {
+  /** For how many ms no more should pass: 0 where nothing is owed. */
+  debt(now: number): number {
+    return this.limited ? Math.max(0, this.#paidUntil - now) : 0
+  }
+
+  /** How many ms of the bandwidth so many bytes take. */
+  costMs(bytes: number): number {
+    return bytes / this.#bytesPerMs
+  }
+
+  /** Another bandwidth from now on. What is owed is bytes: with more of it they are paid sooner. */
+  change(bytesPerSecond: number, now: number): void {
+    const owed = this.debt(now) * this.#bytesPerMs
     this.#bytesPerMs = bytesPerSecond / 1_000
+    if (owed > 0) this.#paidUntil = now + owed / this.#bytesPerMs
   }
 }

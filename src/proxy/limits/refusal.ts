@@ -13,3 +13,8 @@ export interface Refusal {
   /** Of the rate or quota that refused. */
   readonly rate?: RateFields | undefined
 }
+
+/** Of what is there only so many times; nobody can tell when there is room again. */
+export function limitOf(code: Refusal['code'], limit: string): Refusal {
+  return { code, limit, retryAfterMs: 0 }
+}

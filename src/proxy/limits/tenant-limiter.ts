@@ -3,10 +3,11 @@
  * configured figure divided by the number of workers that serve; nothing here crosses a process.
  */
 import type { LimitsConfig } from '../../config/schema.ts'
+import { BandwidthDebt } from './bandwidth-debt.ts'
 import { type ConfiguredRate, NamedRate } from './named-rate.ts'
 import { Pacer } from './pacer.ts'
 import type { RateFields } from './rate-fields.ts'
-import type { Refusal } from './refusal.ts'
+import { limitOf, type Refusal } from './refusal.ts'
 
 const TOO_MANY_CALLS: Refusal = limitOf('tenant_overloaded', 'concurrency')
 const TOO_MUCH_BUFFERED: Refusal = limitOf('tenant_overloaded', 'buffered')
@@ -19,6 +20,9 @@ export class TenantLimiter {
   maxStreams: number
   readonly ingress: Pacer
   readonly egress: Pacer
+  readonly debt: BandwidthDebt
+  /** Whether there may be one. */
+  paced: boolean
   /** Bytes that wait for slow peers; whoever keeps some adds them, and takes them off when they have left. */
   buffered = 0
   #maxBuffered: number
@@ -40,6 +44,8 @@ export class TenantLimiter {
     this.#maxConnections = shareOf(all.connections, workers)
     this.ingress = new Pacer(shareOf(all.ingress, workers))
     this.egress = new Pacer(shareOf(all.egress, workers))
+    this.debt = new BandwidthDebt(this.ingress, this.egress)
+    this.paced = this.debt.limited
     this.maxBodyBytes = all.body ?? Number.POSITIVE_INFINITY
     this.#maxBuffered = all.buffered ?? Number.POSITIVE_INFINITY
     this.maxStreams = all.streams ?? Number.POSITIVE_INFINITY
@@ -64,8 +70,9 @@ export class TenantLimiter {
     this.#newConnections.share(workers, now)
     this.#maxCalls = shareOf(concurrency, workers)
     this.#maxConnections = shareOf(connections, workers)
-    this.ingress.change(shareOf(ingress, workers))
-    this.egress.change(shareOf(egress, workers))
+    this.ingress.change(shareOf(ingress, workers), now)
+    this.egress.change(shareOf(egress, workers), now)
+    this.paced = this.debt.limited
   }
 
   /** Whether calls are counted by connection. */
@@ -145,9 +152,4 @@ function rateOfConnections({ newConnections }: LimitsConfig): ConfiguredRate {
 
 function shareOf(limit: number | undefined, workers: number): number {
   return limit === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(limit / workers))
-}
-
-/** Of what is there only so many times; nobody can tell when there is room again. */
-export function limitOf(code: Refusal['code'], limit: string): Refusal {
-  return { code, limit, retryAfterMs: 0 }
 }

@@ -271,9 +271,9 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     return this.#inputEnded && (this.#waitingBytes === 0 || !this.#nextCallWaits)
   }
 
-  /** A client that does not read its answers gets no further ones, and one beyond its bandwidth gets them later. */
+  /** A client that does not read its answers gets no further ones. */
   get #nextCallWaits(): boolean {
-    return this.outbox.blocked || this.#pauses.has(PAUSED_BY.pace | PAUSED_BY.penalty)
+    return this.outbox.blocked || this.#pauses.has(PAUSED_BY.penalty)
   }
 
   /** One step over the input; false where it has to wait. */
@@ -398,6 +398,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
 
   /** The exchange is through with its call. */
   callDone(keepAlive: boolean): void {
+    this.watch.endPace()
     if (!keepAlive) this.#ending = true
     if (this.#ending) {
       if (!this.#pumping) this.pump()

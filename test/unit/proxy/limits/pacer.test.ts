@@ -24,3 +24,16 @@ await test('who rests as long as told has the bandwidth in the end', async t => 
   }
   t.ok(Math.abs(passed - 60_100_000) < 2 * 16_384, `${passed} bytes a minute`)
 })
+
+await test('what is owed is bytes: another bandwidth pays them in another time', async t => {
+  const pacer = new Pacer(1_000)
+  pacer.spend(2_100, 1_000)
+  t.equal(pacer.debt(1_000), 2_000)
+  t.equal(pacer.debt(4_000), 0, 'and no less than nothing')
+  pacer.change(10_000, 2_000)
+  t.equal(pacer.debt(2_000), 100)
+  pacer.change(Number.POSITIVE_INFINITY, 2_000)
+  t.equal(pacer.debt(2_000), 0)
+  pacer.change(1_000, 2_000)
+  t.equal(pacer.debt(2_000), 0, 'who had no limit meanwhile owes nothing')
+})
