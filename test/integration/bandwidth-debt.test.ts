@@ -160,6 +160,33 @@ await http2Test(
   },
 )
 
+await http2Test(
+  'HTTP/2: a long answer and small calls of the same tenant share its bandwidth, and neither waits for the end of the other',
+  async (t, lab, http2) => {
+    const long = 'y'.repeat(2048 * KIB)
+    const deployment = await http2.deployment(call =>
+      respond(call, deployment.streams.length === 1 ? long : BODY),
+    )
+    const proxy = await lab.proxy({
+      tenants: [tenant('acme', deployment.url, { egress: '512KiB/s' })],
+    })
+    const client = await http2.client(proxy)
+    const start = performance.now()
+    const download = open(client, 'acme')
+    await download.until(() => download.dataReceived > 0)
+    for (let call = 0; call < 3; call++) {
+      const ms = await stream(client, 'acme')
+      // What the windows let the deployment send in one piece is half a second's worth.
+      t.ok(ms < AT_ONCE_MS + 500, `${ms} ms`)
+    }
+    t.notOk(download.over, 'in the meantime')
+    await download.until(() => download.over)
+    t.equal(download.dataReceived, long.length)
+    const took = performance.now() - start
+    t.ok(took >= 3_500 && took < 2 * MOST_WAIT_MS, `${took} ms`)
+  },
+)
+
 await proxyTest(
   'a call that would wait for bandwidth longer than timeouts.response is refused, and told when it fits',
   async (t, lab) => {

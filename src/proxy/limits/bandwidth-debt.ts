@@ -52,8 +52,8 @@ export class BandwidthDebt {
 
   /** A call that waits for `ms` would do so for too long. */
   refusal(ms: number, now: number): Refusal {
-    const refused = this.#egress.debt(now) > this.#ingress.debt(now) ? EGRESS : INGRESS
-    return { ...refused, retryAfterMs: ms }
+    const ingress = this.#ingress.limited && this.#ingress.debt(now) >= this.#egress.debt(now)
+    return { ...(ingress ? INGRESS : EGRESS), retryAfterMs: ms }
   }
 
   /** A call has ended and moved so much. */

@@ -51,4 +51,6 @@ await test('a refusal names the bandwidth that is owed more, and says when the c
   t.match(debt.refusal(1_000, 1_000), { limit: 'ingress', retryAfterMs: 1_000 })
   egress.spend(2_100, 1_000)
   t.match(debt.refusal(2_000, 1_000), { code: 'tenant_overloaded', limit: 'egress' })
+  const { debt: one } = setUp(NONE, 1_000)
+  t.match(one.refusal(1, 1_000), { limit: 'egress' }, 'also where only those that wait owe it')
 })
