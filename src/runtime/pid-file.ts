@@ -12,13 +12,13 @@ export class PidFile {
     this.#logger = logger
   }
 
-  /** Replaces what is there, at once and as a whole. */
-  write(): void {
+  /** Names this process, or that one; replaces what is there, at once and as a whole. */
+  write(pid: number = process.pid): void {
     const path = this.#path
     if (path === undefined) return
     try {
       const temporary = `${path}.${process.pid}`
-      writeFileSync(temporary, `${process.pid}\n`)
+      writeFileSync(temporary, `${pid}\n`)
       renameSync(temporary, path)
     } catch (error) {
       this.#logger.error({ err: error, path }, 'the pid file cannot be written')

@@ -1,28 +1,19 @@
 /** `amt proxy --upgrade`: another process takes over while clients of all kinds go on, and a bad one changes nothing. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { t as root, type Test, test } from 'tap'
+import { t as root, test } from 'tap'
 import { AMT, runAmt } from '../support/amt.ts'
-import type { Program } from '../support/program.ts'
-import { keyOf, tenant } from '../support/proxy-lab.ts'
+import { keyOf } from '../support/proxy-lab.ts'
+import { MIXER, readUntil } from '../support/running-amt.ts'
+import { EchoTunnel, keptConnections, newConnections, streams } from '../support/upgrade-lab.ts'
 import {
-  FIT_FOR_TESTS,
-  launchPart,
-  MIXER,
-  readUntil,
-  readUsage,
-  readyLine,
-} from '../support/running-amt.ts'
-import {
-  Application,
-  EchoTunnel,
-  keptConnections,
-  newConnections,
-  readyLines,
-  streams,
-} from '../support/upgrade-lab.ts'
+  admin,
+  ended,
+  shortFolder,
+  type UpgradeWorld,
+  upgradeWorld,
+} from '../support/upgrade-world.ts'
 
 root.setTimeout(600_000)
 
@@ -32,84 +23,7 @@ const PATIENCE_MS = 60_000
 const HEAD = `host: acme.test\r\nx-api-key: ${keyOf('acme')}\r\n`
 const HEADERS = { host: 'acme.test', 'x-api-key': keyOf('acme') }
 
-interface World {
-  readonly folder: string
-  readonly application: Application
-  readonly program: Program
-  readonly mixerUrl: string
-  readonly port: number
-  /** Of the version that is in charge. */
-  pid(): number
-  settings(change: Record<string, unknown>): void
-  /** `amt proxy --upgrade`, run as an operator would. */
-  readonly upgrade: () => Promise<{ code: number; stdout: string; stderr: string }>
-  /** Calls in the ledger. */
-  readonly ledger: () => Promise<number>
-}
-
-async function world(t: Test): Promise<World> {
-  const folder = shortFolder(t)
-  const application = await Application.start(t)
-  const mixer = await launchPart(t, 'mixer', folder, {
-    ...FIT_FOR_TESTS,
-    listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0' }],
-    mixer: { ...MIXER, listen: '127.0.0.1:0' },
-  })
-  const mixerUrl = `http://127.0.0.1:${String((await readyLine(mixer, PATIENCE_MS)).port)}`
-  const settings = {
-    ...FIT_FOR_TESTS,
-    timeouts: { drain: '60s' },
-    drain: { tunnels: '5m' },
-    listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' }],
-    tenants: [tenant('acme', application)],
-    mixer: { ...MIXER, url: mixerUrl },
-  }
-  const program = await launchPart(t, 'proxy', folder, settings)
-  const first = await readyLine(program, PATIENCE_MS)
-  const [{ address }] = first.bound as [{ address: string }]
-  const pid = (): number => readyLines(program).at(-1)?.pid ?? 0
-  t.teardown(() => {
-    // Those that took over are no children of the test.
-    for (const ready of readyLines(program)) kill(ready.pid)
-  })
-  const file = join(folder, 'proxy.yaml')
-  return {
-    folder,
-    application,
-    program,
-    mixerUrl,
-    port: Number(address.split(':')[1]),
-    pid,
-    settings: change => writeFileSync(file, JSON.stringify({ ...settings, ...change })),
-    upgrade: async () => runAmt(['proxy', '--config', file, '--upgrade']),
-    ledger: async () =>
-      (await readUsage(mixerUrl, [])).reduce((sum, { calls }) => sum + Number(calls), 0),
-  }
-}
-
-/** The path of a unix socket is short, and that of a test's own folder long. */
-function shortFolder(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'amt-upgrade-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It has ended already, as it should.
-  }
-}
-
-/** The log line with which a version ends. */
-async function ended({ program }: World, pid: number): Promise<{ exitCode: number }> {
-  return JSON.parse(await program.line(new RegExp(`"pid":${pid},.*"msg":"ended"`), 60_000)) as {
-    exitCode: number
-  }
-}
-
-async function get({ port }: World): Promise<number> {
+async function get({ port }: UpgradeWorld): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const call = request({ port, host: '127.0.0.1', headers: HEADERS, agent: false }, response => {
     response.resume()
@@ -120,11 +34,7 @@ async function get({ port }: World): Promise<number> {
   return promise
 }
 
-async function admin({ program }: World, path: string, method = 'GET'): Promise<Response> {
-  return fetch(`http://${String(readyLines(program).at(-1)?.['admin'])}${path}`, { method })
-}
-
-async function drainOf(lab: World): Promise<{ since: string; status: string } | null> {
+async function drainOf(lab: UpgradeWorld): Promise<{ since: string; status: string } | null> {
   const { drain } = (await (await admin(lab, '/tenants/acme')).json()) as {
     drain: { since: string; status: string } | null
   }
@@ -136,7 +46,7 @@ const TIMES = 3
 await test(`upgraded ${TIMES} times under load: no connection, call, stream or tunnel is lost, and the ledger is exact`, {
   timeout: 240_000,
 }, async t => {
-  const lab = await world(t)
+  const lab = await upgradeWorld(t)
   const { application, port } = lab
   const loads = [
     newConnections(port, HEAD),
@@ -209,7 +119,7 @@ await test(`upgraded ${TIMES} times under load: no connection, call, stream or t
 })
 
 await test('a new version with a bad configuration changes nothing, and the command says what is wrong', async t => {
-  const lab = await world(t)
+  const lab = await upgradeWorld(t)
   const before = lab.pid()
   lab.settings({ tenants: [{ id: 'Not An Id' }] })
   const bad = await lab.upgrade()
@@ -232,7 +142,7 @@ await test('a new version with a bad configuration changes nothing, and the comm
 })
 
 await test('a tenant that is drained stays drained, and serves when the new version is told so', async t => {
-  const lab = await world(t)
+  const lab = await upgradeWorld(t)
   const path = '/tenants/acme/drain'
   t.equal((await admin(lab, `${path}?within=0s`, 'POST')).status, 202)
   await readUntil(
@@ -257,7 +167,7 @@ await test('a tenant that is drained stays drained, and serves when the new vers
 })
 
 await test('SIGUSR2 lets the same program take over', async t => {
-  const lab = await world(t)
+  const lab = await upgradeWorld(t)
   const before = lab.pid()
   process.kill(before, 'SIGUSR2')
   await readUntil(

@@ -15,6 +15,17 @@ await test('it names this process, and goes with it', t => {
   t.end()
 })
 
+await test('it names the process after this one, and stays then', t => {
+  const path = join(t.testdir({}), 'amt.pid')
+  const file = new PidFile(path, new LogLines().logger)
+  file.write()
+  file.write(1)
+  t.equal(readFileSync(path, 'utf8'), '1\n')
+  file.remove()
+  t.equal(readFileSync(path, 'utf8'), '1\n')
+  t.end()
+})
+
 await test('one that names the process after this one stays', t => {
   const path = join(t.testdir({}), 'amt.pid')
   const file = new PidFile(path, new LogLines().logger)

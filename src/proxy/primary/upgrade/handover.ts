@@ -16,7 +16,9 @@ export interface HandoverOptions {
   readonly obstacle: () => string | undefined
   readonly sockets: () => Promise<readonly HeldSocket[]>
   readonly inheritance: () => Inheritance
-  /** The new one serves. Lets go of the folder and of the admin server, and gives what is left to say. */
+  /** The new one serves: that process is in charge, and nothing that happens to this one changes it any more. */
+  readonly succeeded: (pid: number) => void
+  /** Lets go of the folder and of the admin server, and gives what is left to say. */
   readonly letGo: () => Promise<Legacy>
   /** Everything is handed over: the rest may end. */
   readonly drain: () => void
@@ -67,7 +69,7 @@ export class Handover {
       successor.abandon(late)
       return this.#refused([`no upgrade: ${late}`], 1)
     }
-    await this.#handOver(successor)
+    await this.#handOver(successor, result.pid)
     logger.info({ successor: result.pid }, 'upgraded: the new version serves')
     return result
   }
@@ -93,8 +95,9 @@ export class Handover {
     if (this.#done) await this.#successor?.release()
   }
 
-  async #handOver(successor: Successor): Promise<void> {
-    const { logger, letGo, drain } = this.#options
+  async #handOver(successor: Successor, pid: number): Promise<void> {
+    const { logger, succeeded, letGo, drain } = this.#options
+    succeeded(pid)
     this.#door?.close()
     const legacy = await letGo()
     this.#done = true

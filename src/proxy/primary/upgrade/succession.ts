@@ -46,12 +46,15 @@ export class Succession {
   adminAddress = ''
   readonly #options: SuccessionOptions
   readonly #pidFile: PidFile
+  /** Of the process before, where that had another one: it names this process since. */
+  readonly #formerPidFile: PidFile
   readonly #handover: Handover | undefined
 
   constructor(options: SuccessionOptions) {
     const { settings, logger } = options
     this.#options = options
     this.#pidFile = new PidFile(settings.pidFile, logger)
+    this.#formerPidFile = new PidFile(settings.inheritance?.pidFile, logger)
     this.sockets = new ListeningSockets(settings.predecessor?.sockets)
     this.#handover = this.#createHandover()
   }
@@ -130,6 +133,7 @@ export class Succession {
     if (this.#handover?.done === true) await predecessor?.ended
     await this.#handover?.release()
     this.#pidFile.remove()
+    this.#formerPidFile.remove()
     predecessor?.close()
   }
 
@@ -155,6 +159,8 @@ export class Succession {
         pidFile: settings.pidFile,
         drained: drains.drained,
       }),
+      // Not left to the new one: this process may end before that one has everything, and a service manager looks then.
+      succeeded: pid => this.#pidFile.write(pid),
       letGo: async () => {
         letGo()
         await shipper.close(0)
