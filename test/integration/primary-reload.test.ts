@@ -55,7 +55,7 @@ await test('what needs a restart is refused by name, with its place', async t =>
   primary.writeConfig({
     service: { name: 'another' },
     tenants: [tenantEntry('globex')],
-    timeouts: { drain: '9s' },
+    timeouts: { drain: '9s', worker: 'off' },
   })
   const { status, json } = await primary.post('/reload')
   t.equal(status, 422)
