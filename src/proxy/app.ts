@@ -36,7 +36,8 @@ import { TenantLabels } from './primary/tenant-labels.ts'
 import { TenantView } from './primary/tenant-view.ts'
 import { Succession } from './primary/upgrade/succession.ts'
 import { WorkerMetrics } from './primary/worker-metrics.ts'
-import { type StartResult, WorkerPool, type WorkerStart } from './primary/worker-pool.ts'
+import { WorkerPool } from './primary/worker-pool.ts'
+import type { StartResult, WorkerStart } from './primary/worker-pool-options.ts'
 import type { ProxyOptions, ProxyResult } from './proxy-options.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
@@ -330,7 +331,7 @@ class ProxyPrimary {
     return new Reloader({
       store: this.#store,
       apply: async change => this.#apply(change),
-      settle: () => this.#pool.settle(),
+      settle: () => this.#pool.changes.settle(),
       resize: async config => this.#resize(config),
       logger: this.#logger,
       files: this.#tls,
@@ -350,7 +351,7 @@ class ProxyPrimary {
   async #apply({ tenants, generation, listeners }: Enforced): Promise<readonly string[]> {
     const { limits, listeners: configs } = this.#store.config
     const change = { ...tenants, limits, generation }
-    return this.#pool.apply(
+    return this.#pool.changes.apply(
       listeners ? { ...change, listeners: { configs, materials: this.#tls.upcoming } } : change,
     )
   }

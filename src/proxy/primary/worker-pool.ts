@@ -2,74 +2,22 @@
  * The workers: forks them, tells them their configuration, replaces those that die, makes them more or fewer, ends them.
  * They share the listening sockets and accept by themselves; no byte of traffic crosses the primary.
  */
-import type { Clock } from '../../core/clock.ts'
-import type { Logger } from '../../runtime/logger.ts'
-import type {
-  BoundAddress,
-  OperatorAnswer,
-  PrimaryMessage,
-  QuotaAsk,
-  TenantChange,
-  WorkerMessage,
-  WorkerReport,
-} from '../ipc.ts'
+import type { BoundAddress, PrimaryMessage, WorkerMessage } from '../ipc.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
-import { type PreparedWorkers, setUpWorkers } from './prepared-workers.ts'
+import { setUpWorkers } from './prepared-workers.ts'
 import { SlotAnswers } from './slot-answers.ts'
 import { tenantMessages } from './tenant-stream.ts'
+import { WorkerChanges } from './worker-changes.ts'
 import type { WorkerStateLabel } from './worker-metrics.ts'
+import type { StartResult, WorkerPoolOptions } from './worker-pool-options.ts'
 import { type Death, forkWorker } from './worker-process.ts'
 import type { WorkerSlot } from './worker-slot.ts'
 import { WorkerSlots } from './worker-slots.ts'
 import { WorkerWatch } from './worker-watch.ts'
 
 const START_TIMEOUT_MS = 60_000
-const APPLY_TIMEOUT_MS = 30_000
 const NO_PROCESS = 'the process of a worker cannot be started; tried again'
 const CRASH_LOOP = 'crash loop: workers die soon after their start, and the next one waits'
-
-type StartMessage = Extract<PrimaryMessage, { kind: 'start' }>
-
-/** What a worker begins with. */
-export interface WorkerStart {
-  readonly message: Omit<StartMessage, 'kind' | 'generation' | 'tenantCount'>
-  /** All tenants, as a change of none. */
-  readonly tenants: TenantChange
-}
-
-export interface WorkerPoolOptions {
-  /** File that a worker runs. */
-  readonly entry: string
-  /** How many there are to be at the start. */
-  readonly count: number
-  /** Workers that are under way already; they are taken first. */
-  readonly prepared?: PreparedWorkers | undefined
-  /** What they listen at. */
-  readonly sockets: ListeningSockets
-  readonly clock: Clock
-  readonly logger: Logger
-  /** What a worker begins with; asked anew for each, so that a replacement gets the configuration of its day. */
-  readonly workerStart: () => WorkerStart
-  /** A worker serves, and says which journal is its own. */
-  readonly onReady: (slot: number, producer: string) => void
-  readonly onReport: (slot: number, report: WorkerReport) => void
-  /** Of an order of an operator. */
-  readonly onAnswer: (answer: OperatorAnswer) => void
-  /** Answered by `send`. */
-  readonly onQuotaAsks: (slot: number, asks: readonly QuotaAsk[]) => void
-  /** A worker is gone, and everything that it said has been heard. */
-  readonly onGone: (slot: number) => void
-  readonly onRestart: () => void
-  /** How long a worker may give no sign of life, in ms; 0 for ever. */
-  readonly silence: number
-  /** One gave none for that long. It will die. */
-  readonly onHang: () => void
-}
-
-export type StartResult =
-  | { readonly ok: true; readonly bound: readonly BoundAddress[] }
-  /** `configuration`: that is what all problems are about. */
-  | { readonly ok: false; readonly configuration: boolean; readonly problems: readonly string[] }
 
 /** What one worker made of its start. */
 type Birth =
@@ -81,18 +29,18 @@ export class WorkerPool {
   readonly #slots = new WorkerSlots()
   /** Of those that somebody waits for; whatever becomes of a replacement is logged. */
   readonly #births = new SlotAnswers<Birth>()
-  readonly #applying = new SlotAnswers<readonly string[]>()
+  /** Changes of the configuration, for those that serve and those that begin. */
+  readonly changes: WorkerChanges
   readonly #gone = Promise.withResolvers<void>()
   readonly #sockets: ListeningSockets
   readonly #watch: WorkerWatch
-  #applyingGeneration = 0
-  #bound: readonly BoundAddress[] = []
   #phase: 'starting' | 'running' | 'ending' = 'starting'
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options
     this.#sockets = options.sockets
     this.#slots.add(options.count)
+    this.changes = new WorkerChanges(() => this.#slots.all)
     const { silence, logger, onHang } = options
     this.#watch = new WorkerWatch({ slots: () => this.#slots.all, silence, logger, onHang })
   }
@@ -154,21 +102,6 @@ export class WorkerPool {
   }
 
   /**
-   * Resolves when every worker that serves has answered, with what any of them could not do. One that is being started takes
-   * the change after what it was started with.
-   */
-  async apply(change: TenantChange): Promise<readonly string[]> {
-    this.#applyingGeneration = change.generation
-    for (const slot of this.#slots.all) {
-      if (slot.state === 'started') slot.stream(tenantMessages(change))
-    }
-    const answers = this.#slots.all
-      .filter(({ state }) => state === 'ready')
-      .map(slot => this.#applyTo(slot, change))
-    return [...new Set((await Promise.all(answers)).flat())]
-  }
-
-  /**
    * From now on so many: new ones are started, or those with the highest numbers end as in a drain, and are killed after
    * `deadlineMs`. Resolves when the new ones serve and the others have been told, with what kept new ones from serving: then
    * there are as many as before. One at a time.
@@ -187,16 +120,6 @@ export class WorkerPool {
     if (problems.length > 0) for (const slot of born) this.#retire(slot, deadlineMs)
     this.#shareLimits()
     return [...new Set(problems)]
-  }
-
-  /**
-   * What the last change of listeners has left behind may end, behind the change in each worker, also one that begins.
-   * Returns where a worker listens since then, or some of it where it is very much.
-   */
-  settle(): readonly BoundAddress[] {
-    for (const slot of this.#slots.all)
-      if (slot.state === 'started' || slot.state === 'ready') slot.stream([{ kind: 'settle' }])
-    return this.#bound
   }
 
   /** Tells the workers to end; kills what is still there after `deadlineMs`. Resolves when all are gone. */
@@ -244,13 +167,6 @@ export class WorkerPool {
     return birth
   }
 
-  async #applyTo(slot: WorkerSlot, change: TenantChange): Promise<readonly string[]> {
-    const late = `worker ${slot.number} did not take the change within ${APPLY_TIMEOUT_MS / 1_000} s`
-    const answer = this.#applying.wait(slot, APPLY_TIMEOUT_MS, [late])
-    slot.stream(tenantMessages(change))
-    return answer
-  }
-
   #fork(slot: WorkerSlot): void {
     const { clock, logger, prepared } = this.#options
     forkWorker(prepared, {
@@ -283,9 +199,7 @@ export class WorkerPool {
         this.#failed(slot, message)
         return
       case 'applied':
-        this.#bound = message.bound ?? this.#bound
-        if (message.generation === this.#applyingGeneration)
-          this.#applying.answer(slot, message.problems)
+        this.changes.applied(slot, message)
         return
       case 'profile-piece':
       case 'connections':
@@ -360,7 +274,7 @@ export class WorkerPool {
     const unborn =
       this.#births.isAwaited(slot) || (this.#phase === 'starting' && slot.state !== 'ready')
     this.#births.answer(slot, { configuration: false, problems: [ended] })
-    this.#applying.answer(slot, [])
+    this.changes.gone(slot)
     this.#sockets.died(number)
     const delayMs = slot.release(clock.monotonic())
     this.#options.onGone(number)
