@@ -16,7 +16,7 @@ import { Stage } from './stage.ts'
 const SETTLE_MS = 1_500
 /** Until nothing of it is left: what was refused, closed or held on to is let go. */
 const REST_MS = 1_000
-const WARM_UP_SECONDS = 3
+const WARM_UP_SECONDS = 8
 const WARM_UP_NOISE = 'flood'
 
 export interface RunOptions {
