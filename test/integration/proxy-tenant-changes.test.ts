@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { AdvancingClock } from '../support/advancing-clock.ts'
 import { TestAuthority } from '../support/certificates.ts'
 import { answering, type ManualDeployment } from '../support/manual-deployment.ts'
 import type { Peer } from '../support/peer.ts'
@@ -225,8 +226,13 @@ await proxyTest(
     const deployment = await lab.deployment({ tls: { cert, key }, serve: answering(ok('served')) })
     const endpoints = [`https://127.0.0.1:${deployment.port}`]
     const deployed = { deployment: { endpoints, tls: { ca: file } } }
-    const proxy = await lab.proxy({ tenants: [tenant('acme', deployment, deployed)] })
+    const clock = new AdvancingClock()
+    const proxy = await lab.proxy({ tenants: [tenant('acme', deployment, deployed)] }, { clock })
     const client = await lab.client(proxy)
+    const look = (): void => {
+      clock.advance(60_000)
+      proxy.worker.reportNow()
+    }
     const call = async (): Promise<string> => {
       await client.send(get())
       const { body } = await readAnswer(client)
@@ -234,12 +240,12 @@ await proxyTest(
     }
     t.equal(await call(), 'upstream_tls')
     writeFileSync(file, 'half of a file')
-    proxy.worker.reportNow()
+    look()
     t.equal(await call(), 'upstream_tls')
     writeFileSync(file, ca.cert)
-    // With each report a part of the tenants is looked at.
-    proxy.worker.reportNow()
-    proxy.worker.reportNow()
+    // All tenants once a minute, a part of them with each report.
+    look()
+    look()
     t.equal(await call(), 'served')
   },
 )

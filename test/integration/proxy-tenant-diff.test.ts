@@ -1,4 +1,5 @@
 /** A change of one tenant leaves connections, pools and limits of all others alone, and a tenant without traffic holds nothing. */
+import { AdvancingClock } from '../support/advancing-clock.ts'
 import {
   codeOf,
   eventually,
@@ -109,7 +110,11 @@ await proxyTest(
 
 await proxyTest('a tenant without traffic holds no pool, and is served anew', async (t, lab) => {
   const deployment = await lab.deployment()
-  const proxy = await lab.forOne(deployment, { timeouts: { idle: '50ms' } })
+  const clock = new AdvancingClock()
+  const proxy = await lab.proxy(
+    { tenants: [tenant('acme', deployment)], timeouts: { idle: '50ms' } },
+    { clock },
+  )
   const call = async (): Promise<void> => {
     const client = await lab.client(proxy)
     await client.send(get())
@@ -123,7 +128,10 @@ await proxyTest('a tenant without traffic holds no pool, and is served anew', as
   }
   const told = (): unknown[] => proxy.reports().flatMap(({ endpoints }) => endpoints)
   await call()
+  for (let report = 0; report < 10; report += 1) proxy.worker.reportNow()
+  t.equal(told().length, 1, 'not for a minute')
   await eventually(() => {
+    clock.advance(60_000)
     proxy.worker.reportNow()
     return told().length > 1
   })

@@ -12,6 +12,8 @@ import { changedTls, sameTls, type UpstreamTls, upstreamTls } from './upstream-t
 /** Runtimes that are looked at in a second at least, and the rounds in which all are: see `sweep`. */
 const LEAST_SWEPT = 64
 const SWEEPS_A_ROUND = 60
+/** A round takes no less, however few there are: who comes back soon finds its endpoints as they were. */
+const ROUND_MS = 60_000
 /** Of these, deployments whose TLS files are looked at: some 10 µs each. */
 const MOST_LOOKED_AT = 64
 
@@ -45,6 +47,8 @@ export class TenantRuntimes {
   readonly #runtimes: (TenantRuntime | undefined)[] = []
   readonly #all = new Set<TenantRuntime>()
   #round: Iterator<TenantRuntime> | undefined
+  /** In ms of the monotonic clock. */
+  #nextRoundAt = 0
 
   /** `workers` share the limits of a tenant. */
   constructor(context: () => WorkerContext, workers: number) {
@@ -127,7 +131,11 @@ export class TenantRuntimes {
     const most = Math.max(LEAST_SWEPT, Math.ceil(this.#all.size / SWEEPS_A_ROUND))
     let looked = 0
     for (let swept = 0; swept < most; swept += 1) {
-      this.#round ??= this.#all.values()
+      if (this.#round === undefined) {
+        if (now < this.#nextRoundAt) return
+        this.#nextRoundAt = now + ROUND_MS
+        this.#round = this.#all.values()
+      }
       const { value: runtime, done } = this.#round.next()
       if (done === true) {
         this.#round = undefined
