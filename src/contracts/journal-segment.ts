@@ -48,10 +48,13 @@ const keySchema = usageRecordSchema.pick({
 /** Makes batches in memory of its own, which is used again. */
 export class BatchWriter {
   #bytes: Buffer
+  /** Of the same memory: what it writes is one instruction, and a call to `Buffer` else (60 ns an entry). */
+  #view: DataView
   #end = BATCH_HEADER_BYTES
 
   constructor(capacity: number = 64 * 1024) {
     this.#bytes = Buffer.allocUnsafe(capacity)
+    this.#view = viewOf(this.#bytes)
   }
 
   get empty(): boolean {
@@ -78,23 +81,26 @@ export class BatchWriter {
   }
 
   usage(row: number, delta: UsageDelta): void {
-    const { requestMessages, responseMessages } = delta
+    const { window, calls, connections, requestMessages, responseMessages } = delta
+    // A view would cut off what is too large, and say nothing.
+    if (!(isU32(row) && isU32(window / WINDOW_MS) && isU32(calls) && isU32(connections)))
+      throw new RangeError(`a usage of ${calls} calls and ${connections} connections at ${window}`)
     const length = requestMessages + responseMessages > 0 ? GRPC_BYTES : USAGE_BYTES
     this.#reserve(length)
-    const bytes = this.#bytes
+    const view = this.#view
     const at = this.#end
-    bytes[at] = length === GRPC_BYTES ? GRPC : USAGE
-    bytes.writeUInt32LE(row, at + 1)
-    bytes.writeUInt32LE(delta.window / WINDOW_MS, at + 5)
-    bytes.writeUInt32LE(delta.calls, at + 9)
-    bytes.writeUInt32LE(delta.connections, at + 13)
-    bytes.writeDoubleLE(delta.ingress, at + 17)
-    bytes.writeDoubleLE(delta.egress, at + 25)
-    bytes.writeDoubleLE(delta.connectionMs, at + 33)
-    bytes.writeDoubleLE(delta.callMs, at + 41)
+    view.setUint8(at, length === GRPC_BYTES ? GRPC : USAGE)
+    view.setUint32(at + 1, row, true)
+    view.setUint32(at + 5, window / WINDOW_MS, true)
+    view.setUint32(at + 9, calls, true)
+    view.setUint32(at + 13, connections, true)
+    view.setFloat64(at + 17, delta.ingress, true)
+    view.setFloat64(at + 25, delta.egress, true)
+    view.setFloat64(at + 33, delta.connectionMs, true)
+    view.setFloat64(at + 41, delta.callMs, true)
     if (length === GRPC_BYTES) {
-      bytes.writeDoubleLE(requestMessages, at + 49)
-      bytes.writeDoubleLE(responseMessages, at + 57)
+      view.setFloat64(at + 49, requestMessages, true)
+      view.setFloat64(at + 57, responseMessages, true)
     }
     this.#end += length
   }
@@ -116,7 +122,16 @@ export class BatchWriter {
     const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length))
     this.#bytes.copy(larger, 0, 0, this.#end)
     this.#bytes = larger
+    this.#view = viewOf(larger)
   }
+}
+
+function isU32(value: number): boolean {
+  return value >= 0 && value <= 0xffff_ffff
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, byteLength)
 }
 
 /** What stands at a position of a segment. */
