@@ -61,6 +61,21 @@ await test('keeps no text that Latin-1 cannot hold, since two texts could become
   t.equal(flatCopy('\u0141'), undefined)
 })
 
+await test('two credentials that it finds by the same print push each other out, and are not taken for each other', async t => {
+  const cache = new VerifiedCache<string>({ maxEntries: 10, maxKeyBytes: 1_000 })
+  const [one, other] = ['first-of-12345678', 'other-of-12345678']
+  cache.set(one, 'one')
+  t.equal(cache.get(other), undefined)
+  cache.set(other, 'other')
+  t.equal(cache.get(other), 'other')
+  t.equal(cache.get(one), undefined)
+  t.same([cache.size, cache.keyBytes, cache.takeDropped()], [1, other.length, 1])
+  cache.delete(one)
+  t.equal(cache.get(other), 'other', 'only its own entry is deleted')
+  cache.delete(other)
+  t.same([cache.size, cache.keyBytes], [0, 0])
+})
+
 await test('does not keep the head alive that a credential was cut from', async t => {
   setFlagsFromString('--expose-gc')
   const collectGarbage = runInNewContext('gc') as () => void
@@ -71,7 +86,7 @@ await test('does not keep the head alive that a credential was cut from', async 
   const before = process.memoryUsage().heapUsed
   for (let i = 0; i < heads; i += 1) {
     const head = Buffer.alloc(headBytes, `authorization ${i} `).toString('latin1')
-    cache.set(head.slice(10, 200), i)
+    cache.set(head.slice(10, 200 + i), i)
   }
   collectGarbage()
   const kept = process.memoryUsage().heapUsed - before
