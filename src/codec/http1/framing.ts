@@ -14,8 +14,9 @@ export type BodyKind =
   | typeof BODY_CHUNKED
   | typeof BODY_UNTIL_CLOSE
 
-/** 15 digits: far beyond any body, and exact as a number. */
-const CONTENT_LENGTH = /^\d{1,15}$/
+/** Digits of a length: far beyond any body, and exact as a number. */
+const MAX_LENGTH_DIGITS = 15
+const DIGIT_0 = 0x30
 
 const LENGTH_BIT = 1 << SLOT.contentLength
 const CODING_BIT = 1 << SLOT.transferEncoding
@@ -54,9 +55,21 @@ export function decideFraming(
     framing.kind = BODY_CHUNKED
     return undefined
   }
-  const length = fields.values[SLOT.contentLength] as string
-  if (!CONTENT_LENGTH.test(length)) return 'ambiguous_framing'
-  framing.length = Number(length)
+  const length = lengthOf(fields.values[SLOT.contentLength] as string)
+  if (length < 0) return 'ambiguous_framing'
+  framing.length = length
   framing.kind = framing.length === 0 ? BODY_NONE : BODY_LENGTH
   return undefined
+}
+
+/** What plain digits say, or -1; by hand, since an expression and `Number` take 60 ns more of each answer. */
+function lengthOf(text: string): number {
+  if (text.length === 0 || text.length > MAX_LENGTH_DIGITS) return -1
+  let length = 0
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - DIGIT_0
+    if (digit < 0 || digit > 9) return -1
+    length = length * 10 + digit
+  }
+  return length
 }

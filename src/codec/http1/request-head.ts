@@ -3,6 +3,7 @@
  * what it says is valid until the next `read`.
  */
 import type { ErrorCode } from '../../core/errors.ts'
+import { latin1Text } from '../latin1.ts'
 import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CR, LF, SP, TARGET, TOKEN } from './characters.ts'
 import { type ConnectionOptions, parseConnection } from './connection-options.ts'
@@ -87,7 +88,7 @@ export class RequestHead implements Framing {
     if (at === INVALID) return this.#invalid(this.fields.error)
     if (at === INCOMPLETE) return limit < end ? this.#invalid('head_too_large') : INCOMPLETE
 
-    const text = bytes.toString('latin1', base, at)
+    const text = latin1Text(bytes, base, at)
     this.method = methodOf(text, methodEnd - base)
     this.target = text.slice(methodEnd + 1 - base, targetEnd - base)
     this.fields.collect(bytes, text, base)

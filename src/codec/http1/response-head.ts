@@ -1,4 +1,5 @@
 /** The head of a response: status line (RFC 9112 §4) and fields, read with the same care as a request. */
+import { latin1Text } from '../latin1.ts'
 import { DEFAULT_CAPS, type Http1Caps } from './caps.ts'
 import { CR, FIELD_VALUE, LF, SP } from './characters.ts'
 import { type ConnectionOptions, parseConnection } from './connection-options.ts'
@@ -63,7 +64,7 @@ export class ResponseHead implements Framing {
     at = this.fields.scan(bytes, at + 2, limit)
     if (at === INCOMPLETE) return limit < end ? INVALID : INCOMPLETE
     if (at === INVALID) return INVALID
-    const head = bytes.toString('latin1', start, at)
+    const head = latin1Text(bytes, start, at)
     this.reason = head.slice(STATUS_END + 1, Math.max(reasonEnd - start, STATUS_END + 1))
     this.fields.collect(bytes, head, start)
     return this.#interpret(bodiless) ? at : INVALID

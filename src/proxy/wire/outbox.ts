@@ -7,6 +7,7 @@
  */
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
+import { latin1Text } from '../../codec/latin1.ts'
 import { type HandleWriter, PENDING, type SocketHandle } from '../../runtime/socket-handle.ts'
 import { cut } from './cut.ts'
 import type { TurnWriter, TurnWrites } from './turn-writes.ts'
@@ -100,7 +101,7 @@ export class Outbox implements HandleWriter, TurnWriter {
     this.total += length
     this.#queued += length
     if (length <= SMALL_BYTES) {
-      this.#text += bytes.toString('latin1', start, end)
+      this.#text += latin1Text(bytes, start, end)
       return
     }
     this.#textToPiece()

@@ -1,6 +1,7 @@
 /** Writes answers for a client of HTTP/1.1. Framing and connection fields are always written anew. */
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from '../../../codec/http1/framing.ts'
 import type { ErrorCode } from '../../../core/errors.ts'
+import { flatCopy } from '../../credential/verified-cache.ts'
 import type { Lender, Outbox } from '../../wire/outbox.ts'
 import type { AnswerWriter } from '../answer-writer.ts'
 import type { CallAnswer } from '../call-answer.ts'
@@ -23,23 +24,29 @@ const CHUNKED: DownstreamFraming = {
 }
 const UNTIL_CLOSE: DownstreamFraming = { lines: '', chunked: false, untilClose: true }
 const NOTHING: DownstreamFraming = { lines: '', chunked: false, untilClose: false }
-const EMPTY: DownstreamFraming = {
-  lines: 'content-length: 0\r\n',
-  chunked: false,
-  untilClose: false,
+const MOST_KEPT_LENGTHS = 4_096
+/** By bytes. */
+const LENGTHS: (DownstreamFraming | undefined)[] = Array.from({ length: MOST_KEPT_LENGTHS })
+
+/** That of small bodies is made once. */
+function lengthFraming(bytes: number): DownstreamFraming {
+  if (bytes >= MOST_KEPT_LENGTHS) return newLengthFraming(bytes)
+  return (LENGTHS[bytes] ??= newLengthFraming(bytes))
 }
+
+function newLengthFraming(bytes: number): DownstreamFraming {
+  const lines = `content-length: ${bytes}\r\n`
+  // A copy: a text made of parts stays a tree in V8, which would be walked with every answer.
+  return { lines: flatCopy(lines) ?? lines, chunked: false, untilClose: false }
+}
+
+const EMPTY = lengthFraming(0)
 
 /** How the body of `answer` is framed for a client of HTTP/1.`minor`. */
 export function downstreamFraming(answer: FramedAnswer, minor: number): DownstreamFraming {
-  if (answer.kind === BODY_LENGTH)
-    return { lines: `content-length: ${answer.length}\r\n`, chunked: false, untilClose: false }
+  if (answer.kind === BODY_LENGTH) return lengthFraming(answer.length)
   if (answer.kind === BODY_NONE) {
-    if (answer.declaredLength > 0)
-      return {
-        lines: `content-length: ${answer.declaredLength}\r\n`,
-        chunked: false,
-        untilClose: false,
-      }
+    if (answer.declaredLength > 0) return lengthFraming(answer.declaredLength)
     if (answer.declaredLength === 0) return EMPTY
     return answer.bodiless ? NOTHING : EMPTY
   }
@@ -131,6 +138,21 @@ function rateLines({ rate }: CallAnswer): string {
   return `ratelimit: ${rate.limit}\r\nratelimit-policy: ${rate.policy}\r\n`
 }
 
+interface StatusLine {
+  readonly reason: string
+  readonly line: string
+}
+
+const MAX_STATUS = 599
+const MAX_KEPT_REASON = 64
+/** The last one of each status: deployments hardly ever give one of them two reasons. */
+const STATUS_LINES: (StatusLine | undefined)[] = Array.from({ length: MAX_STATUS + 1 })
+
 function statusLine({ status, reason }: CallAnswer): string {
-  return `HTTP/1.1 ${status} ${reason}\r\n`
+  const known = STATUS_LINES[status]
+  if (known?.reason === reason) return known.line
+  const line = `HTTP/1.1 ${status} ${reason}\r\n`
+  const kept = reason.length > MAX_KEPT_REASON ? undefined : flatCopy(line)
+  if (kept !== undefined) STATUS_LINES[status] = { reason: flatCopy(reason) ?? reason, line: kept }
+  return line
 }
