@@ -21,10 +21,14 @@ const YOUNG_GENERATION = ['--min-semi-space-size=16', '--max-semi-space-size=64'
  */
 const NO_THREADS_OF_GC = '--single-threaded-gc'
 
+/** Nobody asks in a worker what a callback is part of, and to say so costs each of them: 0.4 µs of a call (2 %). */
+const NO_ASYNC_CONTEXT = '--no-async-context-frame'
+
 const WORKER_FLAGS = [
   '--disable-warning=ExperimentalWarning',
   ...YOUNG_GENERATION,
   NO_THREADS_OF_GC,
+  NO_ASYNC_CONTEXT,
   // For the moment between reading very many tenants and serving them.
   '--expose-gc',
 ] as const
