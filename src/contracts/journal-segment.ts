@@ -153,6 +153,8 @@ export type BatchFound =
 /** Reads the batches of one segment, in their order; it remembers the keys. */
 export class SegmentReader {
   readonly #keys: Map<number, UsageKey>
+  /** Of all the memory that what was read last is a part of: it is nearly always the same. */
+  #view: DataView = new DataView(new ArrayBuffer(0))
 
   constructor(keys: ReadonlyMap<number, UsageKey> = new Map()) {
     this.#keys = new Map(keys)
@@ -173,13 +175,16 @@ export class SegmentReader {
   /** The batch at `at` of what has been read of the segment. */
   read(bytes: Buffer, at: number): BatchFound {
     if (at + BATCH_HEADER_BYTES > bytes.length) return { kind: 'incomplete' }
-    const length = bytes.readUInt32LE(at)
+    if (this.#view.buffer !== bytes.buffer) this.#view = new DataView(bytes.buffer)
+    const view = this.#view
+    const base = bytes.byteOffset + at
+    const length = view.getUint32(base, true)
     if (length > MAX_BATCH_BYTES) return corrupt(`a batch of ${length} bytes`)
     const end = at + BATCH_HEADER_BYTES + length
     if (end > bytes.length) return { kind: 'incomplete' }
-    if (crc32c(bytes, at + 8, end) !== bytes.readUInt32LE(at + 4))
+    if (crc32c(bytes, at + 8, end) !== view.getUint32(base + 4, true))
       return corrupt('the checksum differs')
-    const sequence = bytes.readDoubleLE(at + 8)
+    const sequence = view.getFloat64(base + 8, true)
     if (!Number.isSafeInteger(sequence) || sequence < 1) return corrupt('the sequence is none')
     const records: UsageRecord[] = []
     const rows: number[] = []
@@ -189,19 +194,21 @@ export class SegmentReader {
 
   /** Answers what is wrong with them. */
   #entries(bytes: Buffer, start: number, { end, records, rows }: Entries): string | undefined {
+    const view = this.#view
+    const { byteOffset } = bytes
     for (let at = start; at < end; ) {
       const kind = bytes[at]
       if (kind === KEY && at + 7 <= end) {
-        const next = at + 7 + bytes.readUInt16LE(at + 5)
+        const next = at + 7 + view.getUint16(byteOffset + at + 5, true)
         const key = next <= end ? keyOf(bytes.toString('utf8', at + 7, next)) : undefined
         if (key === undefined) return 'a key cannot be read'
-        this.#keys.set(bytes.readUInt32LE(at + 1), key)
+        this.#keys.set(view.getUint32(byteOffset + at + 1, true), key)
         at = next
       } else if (at + usageLength(kind) <= end) {
-        const row = bytes.readUInt32LE(at + 1)
+        const row = view.getUint32(byteOffset + at + 1, true)
         const key = this.#keys.get(row)
         if (key === undefined) return 'usage of a row without a key'
-        records.push(recordOf(key, bytes, at))
+        records.push(recordOf(key, view, byteOffset + at))
         rows.push(row)
         at += usageLength(kind)
       } else return `an entry of kind ${kind}`
@@ -234,23 +241,23 @@ function usageLength(kind: number | undefined): number {
 }
 
 /** Field by field, which takes a fifth of the time of a spread. */
-function recordOf(key: UsageKey, bytes: Buffer, at: number): UsageRecord {
-  const grpc = bytes[at] === GRPC
+function recordOf(key: UsageKey, view: DataView, at: number): UsageRecord {
+  const grpc = view.getUint8(at) === GRPC
   return {
     tenant: key.tenant,
     listener: key.listener,
     routability: key.routability,
     operation: key.operation,
     code: key.code,
-    window: bytes.readUInt32LE(at + 5) * WINDOW_MS,
-    calls: bytes.readUInt32LE(at + 9),
-    connections: bytes.readUInt32LE(at + 13),
-    ingress: bytes.readDoubleLE(at + 17),
-    egress: bytes.readDoubleLE(at + 25),
-    connectionMs: bytes.readDoubleLE(at + 33),
-    callMs: bytes.readDoubleLE(at + 41),
-    requestMessages: grpc ? bytes.readDoubleLE(at + 49) : 0,
-    responseMessages: grpc ? bytes.readDoubleLE(at + 57) : 0,
+    window: view.getUint32(at + 5, true) * WINDOW_MS,
+    calls: view.getUint32(at + 9, true),
+    connections: view.getUint32(at + 13, true),
+    ingress: view.getFloat64(at + 17, true),
+    egress: view.getFloat64(at + 25, true),
+    connectionMs: view.getFloat64(at + 33, true),
+    callMs: view.getFloat64(at + 41, true),
+    requestMessages: grpc ? view.getFloat64(at + 49, true) : 0,
+    responseMessages: grpc ? view.getFloat64(at + 57, true) : 0,
   }
 }
 
