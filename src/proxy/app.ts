@@ -303,7 +303,7 @@ class ProxyPrimary {
       shipper: this.#shipper,
       phase: () => this.#phase,
       admin: () => this.#admin,
-      tickets: () => this.#tls.forWorker.tickets,
+      tickets: () => this.#tls.ticketsLeft,
       drains: this.#operator.drains,
       letGo: () => {
         this.#phase = 'draining'

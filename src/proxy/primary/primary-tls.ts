@@ -17,7 +17,7 @@ import {
 } from '../listener/tls-material.ts'
 import type { TicketSecrets } from '../listener/tls-tickets.ts'
 import { CertificateExpiry } from './certificate-expiry.ts'
-import { TicketRotation } from './ticket-rotation.ts'
+import { type LeftTickets, TicketRotation } from './ticket-rotation.ts'
 import type { TlsMetrics } from './tls-metrics.ts'
 
 type ServiceConfig = Pick<Config, 'listeners' | 'authentication'>
@@ -29,7 +29,7 @@ export interface PrimaryTlsOptions {
   /** To all workers that are there. */
   readonly tell: (message: PrimaryMessage) => void
   /** Of the proxy before, which has handed over to this one. */
-  readonly tickets?: readonly TicketSecrets[] | undefined
+  readonly tickets?: readonly LeftTickets[] | undefined
 }
 
 /** A configuration with what its files hold. */
@@ -61,6 +61,11 @@ export class PrimaryTls {
   /** For a worker that begins. */
   get forWorker(): { tls: readonly TlsMaterial[]; tickets: readonly TicketSecrets[] } {
     return { tls: this.#inForce.materials, tickets: this.#rotation.secrets }
+  }
+
+  /** For whoever takes the place of this process. */
+  get ticketsLeft(): readonly LeftTickets[] {
+    return this.#rotation.left
   }
 
   /** Of listeners as they are to be, where that was checked and is not in force yet. */

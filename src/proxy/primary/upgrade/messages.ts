@@ -9,8 +9,8 @@
  *     old  gone …                     that worker of mine has written its last
  */
 import type { Place } from '../../listener/listening-socket.ts'
-import type { TicketSecrets } from '../../listener/tls-tickets.ts'
 import type { DrainedTenant } from '../tenant-drain-desk.ts'
+import type { LeftTickets } from '../ticket-rotation.ts'
 
 /** Of these messages. Another one is another form of handing over, and refused. */
 export const PROTOCOL = 1
@@ -32,7 +32,7 @@ export interface Inheritance {
   /** Folder of the journals, which must be the same. */
   readonly journal: string
   /** So that clients resume their TLS sessions. */
-  readonly tickets: readonly TicketSecrets[]
+  readonly tickets: readonly LeftTickets[]
   /** Where whoever is in charge says so, unless the new one was told another place. */
   readonly pidFile?: string | undefined
   /** Tenants that an operator has drained so far; an older version does not say it. */

@@ -1,11 +1,11 @@
 /** Where a primary stands in the line of those that serve: after whom it comes, and who comes after it. */
 import type { Logger } from '../../../runtime/logger.ts'
 import { PidFile } from '../../../runtime/pid-file.ts'
-import type { TicketSecrets } from '../../listener/tls-tickets.ts'
 import type { JournalShipper } from '../../shipping/journal-shipper.ts'
 import type { AdminServer } from '../admin-server.ts'
 import { ListeningSockets } from '../listening-sockets.ts'
 import type { TenantDrainDesk } from '../tenant-drain-desk.ts'
+import type { LeftTickets } from '../ticket-rotation.ts'
 import { Handover } from './handover.ts'
 import type { Inheritance } from './messages.ts'
 import type { Predecessor } from './predecessor.ts'
@@ -33,7 +33,7 @@ export interface SuccessionOptions {
   readonly shipper: JournalShipper
   readonly phase: () => 'starting' | 'ready' | 'draining'
   readonly admin: () => AdminServer
-  readonly tickets: () => readonly TicketSecrets[]
+  readonly tickets: () => readonly LeftTickets[]
   readonly drains: Pick<TenantDrainDesk, 'drained' | 'inherit'>
   /** The next one serves: from now on this one drains, and nobody asks it for anything. */
   readonly letGo: () => void

@@ -38,3 +38,47 @@ await test('a listener keeps its secret while another comes and goes', async t =
   rotation.update([listener('a', { rotate: 2e6 }), listener('b', 'off')])
   t.same(rotation.secrets, [a])
 })
+
+await test('whoever takes over goes on with the secret, and changes it when its time is over', async t => {
+  const before = new TicketRotation(() => {}, [
+    { listener: 'public', current: 'of before', former: null, ageMs: 599_990 },
+  ])
+  before.update([listener('public', { rotate: 3_600_000 })])
+  const [left] = before.left
+  before.close()
+  t.match(left, { listener: 'public', current: 'of before', former: null })
+  t.ok((left?.ageMs ?? 0) >= 599_990 && (left?.ageMs ?? 0) < 650_000, `${left?.ageMs} ms`)
+
+  const { promise, resolve } = Promise.withResolvers<TicketSecrets | undefined>()
+  const after = new TicketRotation(([secrets]) => resolve(secrets), [left as never])
+  t.teardown(() => after.close())
+  after.update([listener('public', { rotate: 600_020 })])
+  t.match(after.secrets, [{ listener: 'public', current: 'of before', former: null }])
+  const changed = await promise
+  t.equal(changed?.former, 'of before')
+  t.ok((after.left[0]?.ageMs ?? 1e9) < 60_000, 'and begins anew with the next one')
+})
+
+await test('another pace counts from when the secret was made', async t => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const rotation = new TicketRotation(
+    () => resolve(),
+    [{ listener: 'public', current: 'old', former: null, ageMs: 7_200_000 }],
+  )
+  t.teardown(() => rotation.close())
+  rotation.update([listener('public', { rotate: 36_000_000 })])
+  t.equal(rotation.secrets[0]?.current, 'old')
+  rotation.update([listener('public', { rotate: 3_600_000 })])
+  await promise
+  t.equal(rotation.secrets[0]?.former, 'old')
+})
+
+await test('what an older version has left is of now', async t => {
+  const rotation = new TicketRotation(() => {}, [
+    { listener: 'public', current: 'old', former: 'older' },
+  ])
+  t.teardown(() => rotation.close())
+  rotation.update([listener('public', { rotate: 1e6 })])
+  t.match(rotation.left, [{ current: 'old', former: 'older' }])
+  t.ok((rotation.left[0]?.ageMs ?? 1e9) < 60_000)
+})
