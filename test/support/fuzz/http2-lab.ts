@@ -280,6 +280,8 @@ export class Http2FuzzLab {
     const peer = this.#bystander
     const call = peer.request(requestTo(host), { end: true })
     if (!(await inTime(call.until(() => call.over)))) return `a call of ${host} hangs`
+    // Its connection lasts for as long as the search, which looks for what comes to stay.
+    peer.streams.delete(call.id)
     if (call.status === 0 && peer.goneAway?.code === 0 && peer.goneAway.lastStreamId < call.id)
       return undefined
     if (call.status === 200 && call.remoteEnded) return ''
