@@ -2,6 +2,7 @@
  * Keeps the mixer told whose deployments there are: at the start, with each change, and every 30 seconds the digests
  * alone, so that a mixer with a new ledger asks for what it misses. It never gives up, and nothing waits for it.
  */
+import { setTimeout as rest } from 'node:timers/promises'
 import type { TenantDifference } from '../../config/config-store.ts'
 import { decodeTenant } from '../../config/tenant-text.ts'
 import {
@@ -18,8 +19,10 @@ import { type Page, RegistrationPages } from './pages.ts'
 
 const REFRESH_MS = 30_000
 const FIRST_RETRY_MS = 500
-/** Worked through without a pause: about 1 ms. A change that comes meanwhile takes several turns to reach the workers. */
+/** Worked through without a rest: about 1 ms. */
 const TENANTS_A_TURN = 100
+/** A change of a tenant takes a dozen turns to reach the workers; it should not find this in each of them. */
+const REST_MS = 4
 /** No longer than the time between two refreshes, which this stands for. */
 const LAST_RETRY_MS = REFRESH_MS
 
@@ -92,10 +95,10 @@ export class Registrar {
       if (next.done === true || this.#closed) break
       const tenant = decodeTenant(next.value)
       if (!changed.has(tenant.id)) this.#pages.set(tenant)
-      if (count % TENANTS_A_TURN === 0) await aTurn()
+      if (count % TENANTS_A_TURN === 0) await rest(REST_MS)
     }
     await this.#pages.prepare(async () => {
-      await aTurn()
+      await rest(REST_MS)
       return !this.#closed
     })
     this.#changedMeanwhile = undefined
@@ -214,11 +217,6 @@ export class Registrar {
     clearTimeout(timer)
     this.#wake = () => {}
   }
-}
-
-/** Lets others have one. */
-async function aTurn(): Promise<void> {
-  await new Promise(resolve => setImmediate(resolve))
 }
 
 /** As many of the missing pages as fit into one request. */
