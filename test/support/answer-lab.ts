@@ -75,6 +75,8 @@ export class AnswerLab {
     })
     const proxy = await startProxy({
       listeners: [{ name: 'private', mode: 'private', port: 0, protocol: 'http' }],
+      // A search on a fast machine makes more than an address may.
+      sources: { newConnections: 'off' },
       tenants: [
         {
           id: 'acme',

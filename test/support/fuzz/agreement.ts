@@ -1,4 +1,5 @@
 /** Where a strict reader and somebody else have both read a message, they must have read the same one. */
+import { DEFAULT_CAPS } from '../../../src/codec/http1/caps.ts'
 import {
   readStrictAnswer,
   readStrictRequest,
@@ -59,7 +60,13 @@ export function isTolerated(rule: string): boolean {
 /** RFC 9112 section 7.1.1 lets blanks stand behind a chunk size, before an extension; the codec does not. */
 const BLANK_BEHIND_SIZE = /\r\n[0-9a-fA-F]+[ \t]+;/
 
-/** Whether the codec may refuse `bytes` where a strict reader does not. */
+/** Whether the codec may refuse `bytes` where a strict reader does not, which has no caps: trailers may be too many for it, or too long. */
 export function mayBeRefused(bytes: Buffer): boolean {
-  return BLANK_BEHIND_SIZE.test(bytes.toString('latin1'))
+  const text = bytes.toString('latin1')
+  const { fields, trailerBytes } = DEFAULT_CAPS
+  return (
+    BLANK_BEHIND_SIZE.test(text) ||
+    text.split('\r\n').length > fields ||
+    bytes.length > trailerBytes
+  )
 }

@@ -169,7 +169,8 @@ export class Http2FuzzLab {
       listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' }],
       // Whoever closed a window for good has to be given up on.
       timeouts: { idle: '200ms', body: '200ms', response: '200ms' },
-      sources: { badCredentials: 'off' },
+      // A search on a fast machine makes more connections than an address may.
+      sources: { badCredentials: 'off', newConnections: 'off' },
       minimumRate: { request: '1KiB/s', response: '1KiB/s', window: '200ms' },
       tenants: [
         tenant('a', `http://127.0.0.1:${strict.port}`),

@@ -47,6 +47,8 @@ export class RequestLab {
     const endpoints = [`http://127.0.0.1:${deployment.port}`]
     const proxy = await startProxy({
       listeners: [{ name: 'private', mode: 'private', port: 0, protocol: 'http' }],
+      // A search on a fast machine makes more than an address may.
+      sources: { newConnections: 'off' },
       tenants: [
         {
           id: 'acme',
