@@ -43,7 +43,16 @@ export function idInText(text: string): string {
   return text.slice(ID_BEGINS.length, text.indexOf('"', ID_BEGINS.length))
 }
 
+/** The address in the text of a tenant, which stands behind the id where there is one: reading all of the text takes ten times as long. */
+export function addressInText(text: string): string | undefined {
+  const idEnd = text.indexOf('"', ID_BEGINS.length) + 1
+  if (!text.startsWith(ADDRESS_BEGINS, idEnd)) return undefined
+  const start = idEnd + ADDRESS_BEGINS.length
+  return text.slice(start, text.indexOf('"', start))
+}
+
 const ID_BEGINS = '{"id":"'
+const ADDRESS_BEGINS = ',"address":"'
 
 function without(value: Readonly<Json>, fields: readonly Field[]): Json {
   const kept: Json = {}

@@ -5,7 +5,7 @@
 import { isIP } from 'node:net'
 import { splitHostPort } from '../../config/addresses.ts'
 import type { ListenerConfig } from '../../config/schema.ts'
-import { decodeTenant, idInText } from '../../config/tenant-text.ts'
+import { addressInText, idInText } from '../../config/tenant-text.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { interfaceAddresses, isOwnAddress } from '../../runtime/own-addresses.ts'
 import type { MetricReader } from './metric-tables.ts'
@@ -44,8 +44,7 @@ export class AddressWatch {
   update({ changed, removed }: Difference): void {
     for (const id of removed) this.#ofTenants.delete(id)
     for (const text of changed) {
-      // Of 100,000 tenants few may have one, and no other is read.
-      const address = text.includes('"address"') ? decodeTenant(text).address : undefined
+      const address = addressInText(text)
       if (address === undefined) this.#ofTenants.delete(idInText(text))
       else this.#ofTenants.set(idInText(text), address)
     }

@@ -3,7 +3,12 @@ import { test } from 'tap'
 import { z } from 'zod'
 import type { TenantConfig } from '../../../src/config/schema.ts'
 import { tenantSchema } from '../../../src/config/tenant-schema.ts'
-import { decodeTenant, encodeTenant } from '../../../src/config/tenant-text.ts'
+import {
+  addressInText,
+  decodeTenant,
+  encodeTenant,
+  idInText,
+} from '../../../src/config/tenant-text.ts'
 
 const PROPERTY_RUNS = 500
 
@@ -104,4 +109,16 @@ await test('nobody can change the defaults of all tenants through one of them', 
   t.throws(() => decodeTenant(text).hosts.push('evil.example'))
   t.throws(() => Object.assign(decodeTenant(text).limits, { burst: 1 }))
   t.same(decodeTenant(text).hosts, [])
+})
+
+await test('id and address are found in a text without reading the rest of it', async t => {
+  const deployment = { endpoints: ['http://192.0.2.1:80'] }
+  const rest = { hosts: ['address.test', 'a.test'], deployment }
+  for (const address of ['192.0.2.7', '2001:db8::7', undefined]) {
+    const config = tenantSchema.parse({ ...rest, address, id: 'address' })
+    const text = encodeTenant(config)
+    t.equal(addressInText(text), config.address)
+    t.equal(addressInText(text), decodeTenant(text).address)
+    t.equal(idInText(text), 'address')
+  }
 })
