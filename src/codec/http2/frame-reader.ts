@@ -332,8 +332,9 @@ export class FrameReader {
     const other = fixed === 0 ? 0 : uint31(bytes, this.start)
     this.start += fixed
     this.otherStreamId = other
-    if (this.type === PUSH_PROMISE && (other === 0 || other % 2 === 1))
-      return this.#invalid(PROTOCOL_ERROR)
+    // Handed out with what there is of its block: neither end takes one, and has to say so at once (§8.4).
+    if (this.type === PUSH_PROMISE)
+      return other === 0 || other % 2 === 1 ? this.#invalid(PROTOCOL_ERROR) : FRAME
     const octets = this.end - this.start
     if (octets > this.#caps.blockSize) return this.#invalid(ENHANCE_YOUR_CALM)
     if ((this.flags & END_HEADERS) === 0) {

@@ -274,13 +274,16 @@ await test('RFC 9113 §6.5.3: a stream that sent more than it now may goes on on
 })
 
 await test('RFC 9113 §6.6: nothing is pushed, in either direction', async t => {
-  const promise = frame(PUSH_PROMISE, 1, Buffer.concat([uint32(2), blockOf(GET)]), END_HEADERS)
-  const { pair } = asking()
-  pair.client.receive(promise, 0)
-  t.match(pair.failures, [new RegExp(`^${PROTOCOL_ERROR}: `)])
-  const server = served()
-  server.server.receive(promise, 0)
-  t.match(server.failures, [new RegExp(`^${PROTOCOL_ERROR}: `)])
+  // Also where the block would go on in another frame.
+  for (const flags of [END_HEADERS, 0]) {
+    const promise = frame(PUSH_PROMISE, 1, Buffer.concat([uint32(2), blockOf(GET)]), flags)
+    const { pair } = asking()
+    pair.client.receive(promise, 0)
+    t.match(pair.failures, [new RegExp(`^${PROTOCOL_ERROR}: `)])
+    const server = served()
+    server.server.receive(promise, 0)
+    t.match(server.failures, [new RegExp(`^${PROTOCOL_ERROR}: `)])
+  }
 })
 
 await test('RFC 9113 §6.7: a ping comes back with its octets, an answer to one does not', async t => {
