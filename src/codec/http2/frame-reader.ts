@@ -111,7 +111,6 @@ export class FrameReader {
   #blockOctets = 0
   #blockWireOctets = 0
   #continuations = 0
-  #blockType = 0
   #blockFlags = 0
   #blockOther = 0
 
@@ -341,7 +340,6 @@ export class FrameReader {
       this.#keepFragment(0)
       this.#blockStream = this.streamId
       this.#blockWireOctets = this.wireOctets
-      this.#blockType = this.type
       this.#blockFlags = this.flags
       this.#blockOther = other
       this.#continuations = 0
@@ -358,7 +356,7 @@ export class FrameReader {
     this.#keepFragment(this.#blockOctets)
     this.#blockWireOctets += this.wireOctets
     if ((this.flags & END_HEADERS) === 0) return MORE
-    this.type = this.#blockType
+    this.type = HEADERS
     this.flags = this.#blockFlags | END_HEADERS
     this.otherStreamId = this.#blockOther
     this.wireOctets = this.#blockWireOctets

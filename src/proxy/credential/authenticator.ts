@@ -1,4 +1,5 @@
 /** Finds out whose credentials a call carries. What the connection code uses of this folder. */
+import { flatCopy } from '../../codec/latin1.ts'
 import type { JwtIssuerConfig, SpiffeConfig } from '../../config/schema.ts'
 import type { CredentialResult } from '../classify/classify.ts'
 import type { TokenIssuerFigures, WorkerReport } from '../ipc.ts'
@@ -8,7 +9,7 @@ import type { CallEvidence } from './call-evidence.ts'
 import { JwtChecker, type JwtCounters } from './jwt.ts'
 import { DEFAULT_JWT_OPTIONS, type JwtOptions } from './jwt-options.ts'
 import type { ProblemLog } from './key-source.ts'
-import { type CacheLimits, flatCopy } from './verified-cache.ts'
+import type { CacheLimits } from './verified-cache.ts'
 
 export interface AuthenticatorOptions {
   readonly jwt: JwtOptions

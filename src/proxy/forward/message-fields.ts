@@ -10,7 +10,7 @@ import {
   NEVER,
   PLAIN,
 } from '../../codec/http2/header-field.ts'
-import { flatCopy } from '../credential/verified-cache.ts'
+import { flatCopy } from '../../codec/latin1.ts'
 
 /**
  * Fields whose values differ with nearly every message, or are secrets: in a table of HPACK the ones would only push out

@@ -3,7 +3,7 @@
  * putting them together takes half a microsecond.
  */
 import type { HeaderField } from '../../codec/http2/header-field.ts'
-import { flatCopy } from '../credential/verified-cache.ts'
+import { flatCopy } from '../../codec/latin1.ts'
 import { type FormerHops, type Hop, NO_HOPS, type Origin, originFields } from './fields.ts'
 import { fieldOf } from './message-fields.ts'
 

@@ -51,6 +51,8 @@ export class JournalCursor {
   segment: number
   offset: number
   #reader: SegmentReader
+  /** That `readOn` has read so far. */
+  #pieces = 0
 
   constructor(segment: number, offset: number = 0, reader: SegmentReader = new SegmentReader()) {
     this.segment = segment
@@ -70,6 +72,7 @@ export class JournalCursor {
     take: TakeBatch,
     onLeave: (segment: number) => void = () => {},
   ): Promise<ReadEnd> {
+    this.#pieces = 0
     for (;;) {
       // Asked before reading: only what is read of a segment after its successor was seen is all of it.
       const next = segments.after(this.segment)
@@ -89,13 +92,13 @@ export class JournalCursor {
     const file = await segments.open(this.segment)
     if (file === undefined) return { kind: 'end', leftover: 0 }
     try {
-      for (let piece = PIECE_BYTES, pieces = 0; ; ) {
+      for (let piece = PIECE_BYTES; ; ) {
         const { offset } = this
         const { bytesRead } = await file.read(buffer, 0, piece, offset)
         const end = this.#takeAll(buffer.subarray(0, bytesRead), take)
         if (end.kind !== 'end' || bytesRead < piece) return end
         if (this.offset === offset) piece = Math.min(2 * piece, buffer.length)
-        else await rest(++pieces > RESTFUL_PIECES ? BACKLOG_REST_MS : REST_MS)
+        else await rest(++this.#pieces > RESTFUL_PIECES ? BACKLOG_REST_MS : REST_MS)
       }
     } finally {
       await file.close()

@@ -1,5 +1,5 @@
 /** Remembers whose hosts are: each is looked up with every call that asks for it, and to look it up normalizes it. */
-import { flatCopy } from '../credential/verified-cache.ts'
+import { flatCopy } from '../../codec/latin1.ts'
 import type { TenantDirectory } from './directory.ts'
 import { normalizeHost } from './host-name.ts'
 import type { Tenant } from './tenant.ts'

@@ -2,9 +2,10 @@
  * A call as a span of OpenTelemetry: the names are those of its semantic conventions for HTTP and RPC, and what is ours
  * begins with `amt.`. It has what the access log has of a call, and no credential either.
  */
+
+import { flatCopy } from '../../codec/latin1.ts'
 import { ERRORS } from '../../core/errors.ts'
 import type { LoggedCall } from '../access-log/access-log.ts'
-import { flatCopy } from '../credential/verified-cache.ts'
 import type { CallTrace } from './call-trace.ts'
 
 export interface TracedCall {

@@ -1,7 +1,7 @@
 /** Which calls get a span, and what their deployments are told of it. */
 import { randomBytes } from 'node:crypto'
+import { flatCopy } from '../../codec/latin1.ts'
 import { parseTraceparent, type TraceParent, traceparentText } from '../../codec/trace-context.ts'
-import { flatCopy } from '../credential/verified-cache.ts'
 import { RateLimit } from '../limits/rate-limit.ts'
 
 /** Of a call that gets a span. */

@@ -60,13 +60,16 @@ export function isTolerated(rule: string): boolean {
 /** RFC 9112 section 7.1.1 lets blanks stand behind a chunk size, before an extension; the codec does not. */
 const BLANK_BEHIND_SIZE = /\r\n[0-9a-fA-F]+[ \t]+;/
 
+const LAST_CHUNK = /\r\n0+[ \t]*(?:;[^\r\n]*)?\r\n/
+
 /** Whether the codec may refuse `bytes` where a strict reader does not, which has no caps: trailers may be too many for it, or too long. */
 export function mayBeRefused(bytes: Buffer): boolean {
   const text = bytes.toString('latin1')
   const { fields, trailerBytes } = DEFAULT_CAPS
+  const trailers = text.split(LAST_CHUNK).slice(1).join('')
   return (
     BLANK_BEHIND_SIZE.test(text) ||
-    text.split('\r\n').length > fields ||
-    bytes.length > trailerBytes
+    trailers.split('\r\n').length > fields ||
+    trailers.length > trailerBytes
   )
 }

@@ -1,7 +1,7 @@
 /** Writes answers for a client of HTTP/1.1. Framing and connection fields are always written anew. */
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE } from '../../../codec/http1/framing.ts'
+import { flatCopy } from '../../../codec/latin1.ts'
 import type { ErrorCode } from '../../../core/errors.ts'
-import { flatCopy } from '../../credential/verified-cache.ts'
 import type { Lender, Outbox } from '../../wire/outbox.ts'
 import type { AnswerWriter } from '../answer-writer.ts'
 import type { CallAnswer } from '../call-answer.ts'

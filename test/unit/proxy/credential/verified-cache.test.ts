@@ -1,7 +1,8 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
-import { flatCopy, VerifiedCache } from '../../../../src/proxy/credential/verified-cache.ts'
+import { flatCopy } from '../../../../src/codec/latin1.ts'
+import { VerifiedCache } from '../../../../src/proxy/credential/verified-cache.ts'
 
 await test('keeps what was set, and counts hits and misses', async t => {
   const cache = new VerifiedCache<number>({ maxEntries: 10, maxKeyBytes: 1_000 })

@@ -44,13 +44,14 @@ await test('whoever takes over goes on with the secret, and changes it when its 
     { listener: 'public', current: 'of before', former: null, ageMs: 599_990 },
   ])
   before.update([listener('public', { rotate: 3_600_000 })])
-  const [left] = before.left
+  const { left: all } = before
+  const [left] = all
   before.close()
   t.match(left, { listener: 'public', current: 'of before', former: null })
   t.ok((left?.ageMs ?? 0) >= 599_990 && (left?.ageMs ?? 0) < 650_000, `${left?.ageMs} ms`)
 
   const { promise, resolve } = Promise.withResolvers<TicketSecrets | undefined>()
-  const after = new TicketRotation(([secrets]) => resolve(secrets), [left as never])
+  const after = new TicketRotation(([secrets]) => resolve(secrets), all)
   t.teardown(() => after.close())
   after.update([listener('public', { rotate: 600_020 })])
   t.match(after.secrets, [{ listener: 'public', current: 'of before', former: null }])

@@ -182,3 +182,17 @@ await test('a deployment cannot speak for the proxy', async t => {
   )
   t.equal(text, `HTTP/1.1 200 OK\r\ncontent-length: 1\r\n${ID}`)
 })
+
+await test('what it remembers of an answer is never another one', async t => {
+  const long = 'x'.repeat(1_000)
+  for (const reason of ['OK', 'Fine', 'OK', '', long, '\u00e9', 'OK'])
+    t.equal(
+      answer({}, `HTTP/1.1 200 ${reason}`, 'Content-Length: 1').text,
+      `HTTP/1.1 200 ${reason}\r\ncontent-length: 1\r\n${ID}`,
+    )
+  for (const length of ['0', '1', '00', '4095', '4096', '4095', '999999999999999'])
+    t.equal(
+      answer({}, 'HTTP/1.1 200 OK', `Content-Length: ${length}`).text,
+      `HTTP/1.1 200 OK\r\ncontent-length: ${Number(length)}\r\n${ID}`,
+    )
+})
