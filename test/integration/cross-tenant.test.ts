@@ -249,7 +249,13 @@ await test(`${EXCHANGES} random exchanges over ${TENANTS} tenants with aborts, p
   const begun = performance.now()
   const cpu = process.cpuUsage()
   const outages = makeOutages(run, SeededRandom.fork(SEED, OUTAGES), deployments)
-  await watched(run, Promise.all([makeVisits(world), outages]))
+  const admin = String(proxy.ready['admin'])
+  await watched(run, Promise.all([makeVisits(world), outages])).catch(async (error: Error) => {
+    const refused = JSON.stringify([...(await rejectedByMetrics(admin, 0))])
+    throw new Error(
+      `with AMT_SEED=${SEED}, the proxy having refused ${refused} and said ${proxy.complaints.join(' ')}: ${error.message}`,
+    )
+  })
   const seconds = (performance.now() - begun) / 1_000
   const { user, system } = process.cpuUsage(cpu)
   t.comment(
@@ -258,7 +264,6 @@ await test(`${EXCHANGES} random exchanges over ${TENANTS} tenants with aborts, p
   t.comment([...run.kinds].map(([kind, count]) => `${kind} ${count}`).join(', '))
 
   t.same(run.violations, [], 'no byte of one tenant or call reached another')
-  const admin = String(proxy.ready['admin'])
   const rejected = await rejectedByMetrics(admin, sumOf(tally.rejections, /./))
   t.equal(await proxy.stop(), 0, 'the proxy has drained')
   t.same(

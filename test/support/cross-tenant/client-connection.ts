@@ -22,6 +22,8 @@ export class ClientConnection {
   readonly #random: SeededRandom
   #whenReceived: { bytes: number; act: () => void } | undefined
   #ended = false
+  /** How it ended: with a FIN, an error, or by this side alone. */
+  #endedBy = ''
 
   private constructor(socket: net.Socket, random: SeededRandom, violation: (text: string) => void) {
     this.socket = socket
@@ -29,16 +31,20 @@ export class ClientConnection {
     this.reader = new AnswerReader(violation)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ended = promise
-    const end = (clean: boolean): void => {
+    const end = (clean: boolean, by: string): void => {
       if (this.#ended) return
       this.#ended = true
+      this.#endedBy = `${by} at ${new Date().toISOString()}`
       this.reader.end(clean)
       resolve()
     }
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
-    socket.on('end', () => end(true))
-    socket.on('error', () => {})
-    socket.on('close', () => end(false))
+    let failure = 'closed'
+    socket.on('end', () => end(true, 'FIN'))
+    socket.on('error', error => {
+      failure = String((error as NodeJS.ErrnoException).code ?? error)
+    })
+    socket.on('close', () => end(false, failure))
   }
 
   static async open(
@@ -59,7 +65,7 @@ export class ClientConnection {
 
   describe(): string {
     const { localPort, readyState, writableLength } = this.socket
-    return `port ${localPort} is ${readyState}, ${writableLength} bytes unsent; ${this.reader.describe()}`
+    return `port ${localPort} is ${readyState}, ${this.sent} bytes written, ${writableLength} unsent, ended by ${this.#endedBy || 'nobody'}; ${this.reader.describe()}`
   }
 
   #take(chunk: Buffer): void {

@@ -177,12 +177,23 @@ export class Visit {
     const outcomes = plans.map(plan => this.#connection.reader.expect(plan))
     await this.#connection.write(Buffer.concat(requests))
     let last = changes.minor === 0
+    // One that its deployment turned away may end the connection: the rest of its body has no reader.
+    let refusedAsLast = false
     for (const [index, outcome] of outcomes.entries()) {
       const result = await outcome
+      const plan = plans[index] as CallPlan
       last ||= result.last
-      this.#endWhole(plans[index] as CallPlan, (requests[index] as Buffer).length, result)
+      if (refusedAsLast && result.kind === 'cut' && !plan.seen) this.#endUnread(plan)
+      else this.#endWhole(plan, (requests[index] as Buffer).length, result)
+      refusedAsLast ||= result.last && result.kind === 'error'
     }
     return !last
+  }
+
+  /** Of a call behind the last one of its connection: nobody has read it, and nobody may count it. */
+  #endUnread(plan: CallPlan): void {
+    leave(plan.tenant)
+    this.#world.run.end(1)
   }
 
   /** Of a call that must have ended as planned. */
@@ -202,7 +213,7 @@ export class Visit {
     }
     if (outcome.kind !== 'answer') {
       run.violation(
-        `the call ${plan.nonce}, behind ${this.#answered} others on ${this.#way.listener}, ends with ${JSON.stringify(outcome)}: ${describePlan(plan)}`,
+        `the call ${plan.nonce}, behind ${this.#answered} others on ${this.#way.listener}, ends with ${JSON.stringify(outcome)}: ${describePlan(plan)}; ${this.#connection.describe()}`,
       )
       return
     }
