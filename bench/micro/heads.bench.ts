@@ -3,12 +3,13 @@ import { RequestHead } from '../../src/codec/http1/request-head.ts'
 import { ResponseHead } from '../../src/codec/http1/response-head.ts'
 import { ForwardedFields } from '../../src/proxy/forward/fields.ts'
 import type { MicroBench, Run } from './measure.ts'
-import { BROWSER_REQUEST, REQUEST, RESPONSE } from './messages.ts'
+import { BROWSER_REQUEST, REQUEST, RESPONSE, TOKEN_REQUEST } from './messages.ts'
 
 const { request, response } = new ForwardedFields('x-api-key')
 
 export const benches: readonly MicroBench[] = [
   { name: 'request-head', prepare: () => readRequest(REQUEST) },
+  { name: 'request-head-with-token', prepare: () => readRequest(TOKEN_REQUEST) },
   { name: 'request-head-of-browser', prepare: () => readRequest(BROWSER_REQUEST) },
   { name: 'response-head', prepare: readResponse },
   { name: 'field-table', prepare: () => findFields(request) },

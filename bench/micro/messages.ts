@@ -17,6 +17,13 @@ export const REQUEST: Buffer = head(
   `X-Api-Key: ${API_KEY}`,
 )
 
+/** As long as one that RS256 has signed. */
+export const TOKEN_REQUEST: Buffer = head(
+  'GET /v1/orders/4711 HTTP/1.1',
+  'Host: orders.example.com',
+  `Authorization: Bearer ${'eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.'.repeat(18).slice(0, 620)}`,
+)
+
 export const BROWSER_REQUEST: Buffer = head(
   'GET /v1/orders/4711?expand=items HTTP/1.1',
   'Host: orders.example.com',

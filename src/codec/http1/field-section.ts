@@ -7,6 +7,7 @@ import type { ErrorCode } from '../../core/errors.ts'
 import { DEFAULT_CAPS } from './caps.ts'
 import { COLON, CR, FIELD_NAME_FOLD, FIELD_VALUE, HTAB, LF, SP, UNDERSCORE } from './characters.ts'
 import { type FieldTable, hashStep } from './field-table.ts'
+import { PlainWords } from './plain-words.ts'
 
 const COLUMNS = 5
 const [NAME_START, NAME_END, NAME_HASH, VALUE_START, VALUE_END] = [0, 1, 2, 3, 4] as const
@@ -29,6 +30,7 @@ export class FieldSection {
   readonly #table: FieldTable
   readonly #maxFields: number
   readonly #offsets: Int32Array
+  readonly #words = new PlainWords()
   #count = 0
 
   constructor(table: FieldTable, maxFields: number = DEFAULT_CAPS.fields) {
@@ -78,6 +80,7 @@ export class FieldSection {
     at++
     while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at++
     offsets[row + VALUE_START] = at
+    at = this.#words.skip(bytes, at, end)
     while (at < end && FIELD_VALUE[bytes[at] as number] === 1) at++
     if (at >= end) return INCOMPLETE
     if (bytes[at] !== CR) return this.#invalid('malformed_field')
