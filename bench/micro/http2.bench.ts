@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto'
 import { type ClientEvents, ClientSession } from '../../src/codec/http2/client-session.ts'
+import { MALFORMED } from '../../src/codec/http2/field-name.ts'
 import { HeaderField, INDEXED } from '../../src/codec/http2/header-field.ts'
 import { HpackDecoder } from '../../src/codec/http2/hpack-decoder.ts'
 import { HpackEncoder } from '../../src/codec/http2/hpack-encoder.ts'
@@ -30,6 +32,7 @@ const STREAMS_A_TURN = 10
 
 export const benches: readonly MicroBench[] = [
   { name: 'hpack-decode-of-10-fields', prepare: decodeRequests },
+  { name: 'hpack-decode-with-token', prepare: decodeTokens },
   { name: 'hpack-encode-of-10-fields', prepare: encodeRequests },
   { name: 'http2-call-of-10-a-turn', prepare: () => exchangeCalls(STREAMS_A_TURN) },
   { name: 'http2-call-of-1-a-turn', prepare: () => exchangeCalls(1) },
@@ -68,6 +71,27 @@ function decodeRequests(): Run {
       if (!decoder.decode(block, 0, block.length) || decoder.fields.length !== 10)
         throw new Error('not read')
       at = at + 1 === ROUND ? 0 : at + 1
+    }
+  }
+}
+
+/** Each of a hundred tokens in turn, as long as one that RS256 has signed: when one comes again, no table has it any more. */
+function decodeTokens(): Run {
+  const encoder = new HpackEncoder()
+  const blocks = Array.from({ length: 100 }, (_, tenant) => {
+    const token = createHash('sha512').update(String(tenant)).digest('base64url').repeat(8)
+    const field = new HeaderField('authorization', `Bearer ${token.slice(0, 620)}`, INDEXED)
+    const into = Buffer.alloc(HpackEncoder.mostOctets([field]))
+    return into.subarray(0, encoder.encode([field], into, 0))
+  })
+  const decoder = new HpackDecoder(DEFAULT_SESSION.headers)
+  let at = 0
+  return times => {
+    for (let time = 0; time < times; time += 1) {
+      const block = blocks[at] as Buffer
+      if (!decoder.decode(block, 0, block.length) || decoder.fields[0]?.role === MALFORMED)
+        throw new Error('not read')
+      at = at + 1 === blocks.length ? 0 : at + 1
     }
   }
 }

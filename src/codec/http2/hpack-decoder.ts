@@ -3,6 +3,7 @@ import { DynamicTable } from './dynamic-table.ts'
 import { type FieldName, fieldName } from './field-name.ts'
 import { HeaderField, INDEXED, type Indexing, NEVER, PLAIN } from './header-field.ts'
 import { decodeHuffman, HUFFMAN_INVALID, mostDecoded } from './huffman.ts'
+import { RecentValues } from './recent-values.ts'
 import { STATIC_ENTRIES, STATIC_TABLE } from './static-table.ts'
 
 /** SETTINGS_HEADER_TABLE_SIZE by default, in octets (RFC 9113 §6.5.2). */
@@ -13,6 +14,9 @@ const MAX_INTEGER_OCTETS = 5
 
 /** Text is decoded here, unless it is longer. */
 const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024)
+
+/** Those of all connections: a field is the same whoever sends it. */
+const RECENT = new RecentValues()
 
 export interface HpackCaps {
   /** Octets of the dynamic table that the other end may use: what our SETTINGS_HEADER_TABLE_SIZE says. */
@@ -122,31 +126,50 @@ export class HpackDecoder {
     if (index < 0) return undefined
     const name = index === 0 ? this.#name(block, end) : this.#entry(index)?.known
     if (name === undefined) return undefined
-    const value = this.#text(block, end)
+    const field = this.#field(name, indexing, block, end)
+    if (field !== undefined && indexing === INDEXED) this.#table.add(field)
+    return field
+  }
+
+  #field(name: FieldName, indexing: Indexing, block: Buffer, end: number): HeaderField | undefined {
+    const huffman = this.#isHuffman(block, end)
+    const length = this.#length(block, end)
+    if (length < 0) return undefined
+    const start = this.#at
+    this.#at = start + length
+    const recent = RecentValues.suits(length)
+    const known = recent ? RECENT.find(block, start, this.#at) : undefined
+    if (known?.huffman === huffman) {
+      const { field } = known
+      if (field.known === name && field.indexing === indexing) return field
+    }
+    const value = textOf(block, start, this.#at, huffman)
     if (value === undefined) return undefined
     const field = new HeaderField(name, value, indexing)
-    if (indexing === INDEXED) this.#table.add(field)
+    if (recent) RECENT.keep({ field, huffman }, block, start, this.#at)
     return field
   }
 
   #name(block: Buffer, end: number): FieldName | undefined {
-    const text = this.#text(block, end)
+    const huffman = this.#isHuffman(block, end)
+    const length = this.#length(block, end)
+    if (length < 0) return undefined
+    const start = this.#at
+    this.#at = start + length
+    const text = textOf(block, start, this.#at, huffman)
     return text === undefined ? undefined : fieldName(text)
   }
 
-  /** RFC 7541 §5.2. */
-  #text(block: Buffer, end: number): string | undefined {
-    if (this.#at >= end) return undefined
-    const huffman = (block[this.#at] as number) >= 0x80
+  /** Of the text that is next (RFC 7541 §5.2). */
+  #isHuffman(block: Buffer, end: number): boolean {
+    return this.#at < end && (block[this.#at] as number) >= 0x80
+  }
+
+  /** Octets of the text that is next and begins behind this; -1 where it is not all in the block. */
+  #length(block: Buffer, end: number): number {
+    if (this.#at >= end) return -1
     const length = this.#integer(block, end, 0x7f)
-    const start = this.#at
-    if (length < 0 || length > end - start) return undefined
-    this.#at = start + length
-    if (!huffman) return block.toString('latin1', start, this.#at)
-    const most = mostDecoded(length)
-    const into = most <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafeSlow(most)
-    const decoded = decodeHuffman(block, start, this.#at, into)
-    return decoded === HUFFMAN_INVALID ? undefined : into.toString('latin1', 0, decoded)
+    return length <= end - this.#at ? length : -1
   }
 
   /** RFC 7541 §5.1; -1 where the block ends before it, or it is larger than any of ours. */
@@ -160,6 +183,15 @@ export class HpackDecoder {
     }
     return -1
   }
+}
+
+/** RFC 7541 §5.2; undefined of what is no Huffman code. */
+function textOf(block: Buffer, start: number, end: number, huffman: boolean): string | undefined {
+  if (!huffman) return block.toString('latin1', start, end)
+  const most = mostDecoded(end - start)
+  const into = most <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafeSlow(most)
+  const decoded = decodeHuffman(block, start, end, into)
+  return decoded === HUFFMAN_INVALID ? undefined : into.toString('latin1', 0, decoded)
 }
 
 function isTableSize(first: number): boolean {
