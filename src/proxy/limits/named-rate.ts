@@ -1,5 +1,5 @@
 /** A rate of a tenant by its name in the configuration: one worker's share of it, and what clients are told of it. */
-import { limitText, policyText, type RateFields } from './rate-fields.ts'
+import { limitText, policyText, RateFields, wholeSeconds } from './rate-fields.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Refusal } from './refusal.ts'
 
@@ -16,6 +16,10 @@ export class NamedRate {
   #burst: number
   /** Made with the first answer that says it. */
   #policy: string | undefined
+  /** What was told last, and of what. */
+  #told: RateFields | undefined
+  #remaining = 0
+  #seconds = 0
 
   /** `perSecond` and `burst` are those of all `workers`; without `perSecond` there is no limit. */
   constructor(name: string, rate: ConfiguredRate, workers: number) {
@@ -38,6 +42,7 @@ export class NamedRate {
     this.#perSecond = rate.perSecond
     this.#burst = burstOf(rate)
     this.#policy = undefined
+    this.#told = undefined
     this.share(workers, now)
   }
 
@@ -56,19 +61,24 @@ export class NamedRate {
   take(now: number): Refusal | undefined {
     const retryAfterMs = this.#limit.take(now)
     if (retryAfterMs === 0) return undefined
-    const limit = limitText(this.name, 0, retryAfterMs)
-    return {
-      code: 'rate_limited',
-      limit: this.name,
-      retryAfterMs,
-      rate: { limit, policy: this.policy },
-    }
+    const rate = this.#tell(0, wholeSeconds(retryAfterMs))
+    return { code: 'rate_limited', limit: this.name, retryAfterMs, rate }
   }
 
   /** What is left, for an answer that was not refused. This worker knows its share alone. */
   fields(now: number): RateFields {
-    const limit = limitText(this.name, this.#limit.remaining(now), this.#limit.wholeInMs(now))
-    return { limit, policy: this.policy }
+    return this.#tell(this.#limit.remaining(now), wholeSeconds(this.#limit.wholeInMs(now)))
+  }
+
+  /** Whoever is far from a limit is told the same each time, as is whoever is beyond it. */
+  #tell(remaining: number, seconds: number): RateFields {
+    const told = this.#told
+    if (told !== undefined && remaining === this.#remaining && seconds === this.#seconds)
+      return told
+    this.#remaining = remaining
+    this.#seconds = seconds
+    this.#told = new RateFields(limitText(this.name, remaining, seconds), this.policy)
+    return this.#told
   }
 
   /** A burst at once, then as much again in the time in which it comes back. */

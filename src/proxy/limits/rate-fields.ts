@@ -2,15 +2,38 @@
  * What a client is told of a rate: `ratelimit` and `ratelimit-policy` (draft-ietf-httpapi-ratelimit-headers-10), which are
  * lists of structured fields (RFC 9651), one item a policy.
  */
+import { HeaderField, INDEXED } from '../../codec/http2/header-field.ts'
 
 /** The largest integer of structured fields (RFC 9651 §3.3.1). */
 const MOST = 999_999_999_999_999
 
-export interface RateFields {
+export class RateFields {
   /** Value of `ratelimit`: what is left of it, and until when. */
   readonly limit: string
   /** Value of `ratelimit-policy`: what there is in all. */
   readonly policy: string
+  #lines: string | undefined
+  #list: readonly HeaderField[] | undefined
+
+  constructor(limit: string, policy: string) {
+    this.limit = limit
+    this.policy = policy
+  }
+
+  /** Of HTTP/1.1, each with its CRLF. */
+  get lines(): string {
+    this.#lines ??= `ratelimit: ${this.limit}\r\nratelimit-policy: ${this.policy}\r\n`
+    return this.#lines
+  }
+
+  /** Of HTTP/2. */
+  get list(): readonly HeaderField[] {
+    this.#list ??= [
+      new HeaderField('ratelimit', this.limit, INDEXED),
+      new HeaderField('ratelimit-policy', this.policy, INDEXED),
+    ]
+    return this.#list
+  }
 }
 
 export interface RatePolicy {
@@ -29,11 +52,12 @@ export function policyText({ name, quota, windowMs, unit }: RatePolicy): string 
   return `"${name}";q=${Math.min(MOST, quota)}${units};w=${wholeSeconds(windowMs)}`
 }
 
-/** The value of `ratelimit`: `remaining` of the policy `name` is left, and there is more in `resetMs`. */
-export function limitText(name: string, remaining: number, resetMs: number): string {
-  return `"${name}";r=${remaining};t=${wholeSeconds(resetMs)}`
+/** The value of `ratelimit`: `remaining` of the policy `name` is left, and there is more in `seconds`. */
+export function limitText(name: string, remaining: number, seconds: number): string {
+  return `"${name}";r=${remaining};t=${seconds}`
 }
 
-function wholeSeconds(ms: number): number {
+/** Of a reset in `ms`: it is not promised too early. */
+export function wholeSeconds(ms: number): number {
   return Math.ceil(ms / 1_000)
 }

@@ -1,7 +1,7 @@
 /** All quotas of one tenant in one worker, by what they count. */
 import { calendarWindow } from '../../core/calendar-window.ts'
 import type { QuotaAccount } from './quota-account.ts'
-import { limitText, policyText } from './rate-fields.ts'
+import { limitText, policyText, RateFields, wholeSeconds } from './rate-fields.ts'
 import type { Refusal } from './refusal.ts'
 
 export class TenantQuotas {
@@ -78,6 +78,6 @@ function exhausted(account: QuotaAccount, now: number): Refusal {
   const { start, end } = calendarWindow(per, resetAt - 1)
   const unit = of === 'calls' || of.startsWith('operation:') ? undefined : 'content-bytes'
   const policy = policyText({ name, quota: amount, windowMs: end - start, unit })
-  const rate = { limit: limitText(name, 0, retryAfterMs), policy }
+  const rate = new RateFields(limitText(name, 0, wholeSeconds(retryAfterMs)), policy)
   return { code: 'quota_exhausted', limit: 'quota', retryAfterMs, resetAt, rate }
 }

@@ -92,7 +92,7 @@ export class Http1AnswerWriter implements AnswerWriter {
         : ''
       : 'connection: close\r\n'
     this.#outbox.text(
-      `${statusLine(answer)}${answer.fields.lines}${lines}${connection}${rateLines(answer)}x-request-id: ${requestId}\r\n\r\n`,
+      `${statusLine(answer)}${answer.fields.lines}${lines}${connection}${answer.rate?.lines ?? ''}x-request-id: ${requestId}\r\n\r\n`,
     )
   }
 
@@ -131,11 +131,6 @@ export class Http1AnswerWriter implements AnswerWriter {
   endTunnel(): void {
     this.#outbox.end()
   }
-}
-
-function rateLines({ rate }: CallAnswer): string {
-  if (rate === undefined) return ''
-  return `ratelimit: ${rate.limit}\r\nratelimit-policy: ${rate.policy}\r\n`
 }
 
 interface StatusLine {

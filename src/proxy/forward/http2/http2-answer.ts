@@ -92,8 +92,7 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
     const octets = kind === BODY_LENGTH ? length : declaredLength
     if (octets >= 0) list.push(lengthField(octets))
     if (trailer !== '') list.push(fieldOf('trailer', trailer))
-    if (rate !== undefined)
-      list.push(fieldOf('ratelimit', rate.limit), fieldOf('ratelimit-policy', rate.policy))
+    if (rate !== undefined) for (const field of rate.list) list.push(field)
     list.push(new HeaderField(REQUEST_ID, requestId, PLAIN))
     this.#session.respond(this.#stream, list, kind === BODY_NONE ? WHOLE : HEAD)
   }

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { ERRORS, type ErrorCode } from '../../../../src/core/errors.ts'
 import { type ErrorAnswer, errorText } from '../../../../src/proxy/forward/error-response.ts'
+import { RateFields } from '../../../../src/proxy/limits/rate-fields.ts'
 import { readStrictAnswer } from '../../../support/strict-http1.ts'
 
 const PLAIN: ErrorAnswer = {
@@ -43,7 +44,7 @@ await test('says when to come again', async t => {
 })
 
 await test('says what a rate has left, and what there is of it', async t => {
-  const rate = { limit: '"requests";r=0;t=1', policy: '"requests";q=100;w=1' }
+  const rate = new RateFields('"requests";r=0;t=1', '"requests";q=100;w=1')
   const text = errorText('rate_limited', { ...PLAIN, limited: { retryAfterMs: 10, rate } })
   t.match(text, 'ratelimit: "requests";r=0;t=1\r\nratelimit-policy: "requests";q=100;w=1\r\n')
   t.notMatch(errorText('tenant_overloaded', PLAIN), 'ratelimit')

@@ -105,6 +105,24 @@ await test('new connections have a rate, a second’s worth at once', async t =>
   t.ok(rated.idle(1_000))
 })
 
+await test('what is left of a rate is worded anew only where it differs', async t => {
+  const rated = limiter({ requests: 10, burst: 10 })
+  rated.takeCall(0)
+  const told = rated.rateFields(0)
+  t.equal(told?.lines, 'ratelimit: "requests";r=9;t=1\r\nratelimit-policy: "requests";q=10;w=1\r\n')
+  t.same(told?.list.map(({ name, value }) => `${name}: ${value}\r\n`).join(''), told?.lines)
+  t.equal(rated.rateFields(50), told, 'in the same second as much is left')
+  t.equal(rated.rateFields(100)?.limit, '"requests";r=10;t=0')
+  for (let call = 0; call < 10; call++) rated.takeCall(100)
+  t.equal(rated.rateFields(100)?.limit, '"requests";r=0;t=1')
+  t.equal(rated.takeCall(100)?.rate, rated.rateFields(100), 'a refusal says so, too')
+  const before = rated.rateFields(100)
+  rated.change({ requests: 20, burst: 10 }, {}, 1, 100)
+  t.equal(before?.policy, '"requests";q=10;w=1')
+  t.not(rated.rateFields(100), before, 'of another policy')
+  t.equal(limiter({}).rateFields(0), undefined)
+})
+
 await test('a share follows the number of workers, and what was taken stays taken', async t => {
   const shared = limiter({ requests: 100, burst: 40, concurrency: 8, connections: 8 }, {}, 4)
   t.equal(
