@@ -154,6 +154,8 @@ function configOf({ work, port, upstream }: PeerSetup, mixer: MixerParts): unkno
         body: '10GiB',
       },
     })),
+    // All clients are at one address; those of the lanes with new connections are more than one may make by default.
+    sources: { connections: 1_000_000, newConnections: '1000000/s' },
     ...mixer,
     log: { access: 'off' }, // as in the other proxies
   }
