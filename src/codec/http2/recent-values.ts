@@ -9,8 +9,10 @@ import type { HeaderField } from './header-field.ts'
 /** Octets of a value, as it was sent. Shorter ones are read as fast as they are found, longer ones are not kept. */
 const LEAST_OCTETS = 64
 const MOST_OCTETS = 8 * 1024
-/** Of all that are kept, some nine thousand tokens; beyond that all of them go. */
-const MOST_KEPT_OCTETS = 4 * 1024 * 1024
+/** What an entry takes beside its octets and its text: a field, a buffer, a place in the map. */
+const OVERHEAD = 256
+/** Of all that are kept, some six thousand tokens; beyond that all of them go. */
+const MOST_KEPT_BYTES = 8 * 1024 * 1024
 /** Octets at the end that make the print: of a token its signature. */
 const PRINTED_OCTETS = 8
 /** Prints of values that came once: a power of two. */
@@ -28,13 +30,13 @@ interface Known extends RecentValue {
 
 export class RecentValues {
   readonly #known = new Map<number, Known>()
-  #keptOctets = 0
+  #keptBytes = 0
   /** What comes for the first time is not kept: of very many values that never come again, none takes the place of one that does. */
   readonly #once = new Int32Array(ONCE_SLOTS).fill(-1)
 
-  /** Of all values that are kept. */
-  get keptOctets(): number {
-    return this.#keptOctets
+  /** Memory of all values that are kept. */
+  get keptBytes(): number {
+    return this.#keptBytes
   }
 
   /** Whether a value of so many octets is one of those. */
@@ -61,16 +63,21 @@ export class RecentValues {
       return
     }
     const former = this.#known.get(print)
-    if (former !== undefined) this.#keptOctets -= former.octets.length
-    if (this.#keptOctets + end - start > MOST_KEPT_OCTETS) {
-      this.#known.clear()
-      this.#keptOctets = 0
-    }
+    if (former !== undefined) this.#keptBytes -= bytesOf(former)
     const octets = Buffer.allocUnsafeSlow(end - start)
     block.copy(octets, 0, start, end)
-    this.#known.set(print, { octets, huffman, field })
-    this.#keptOctets += octets.length
+    const known = { octets, huffman, field }
+    if (this.#keptBytes + bytesOf(known) > MOST_KEPT_BYTES) {
+      this.#known.clear()
+      this.#keptBytes = 0
+    }
+    this.#known.set(print, known)
+    this.#keptBytes += bytesOf(known)
   }
+}
+
+function bytesOf({ octets, field }: Known): number {
+  return octets.length + field.value.length + OVERHEAD
 }
 
 /** FNV-1a of length and end, in 30 bits, which are a small integer. */
