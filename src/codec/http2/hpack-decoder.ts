@@ -39,6 +39,8 @@ export class HpackDecoder {
   #mustShrink = false
   /** Position behind what was read last; -1 where that cannot be read. */
   #at = 0
+  /** Whether the text that was passed over last is Huffman code. */
+  #huffman = false
 
   /** `size`: of the table, until the other end says another one. */
   constructor(caps: HpackCaps, size: number = DEFAULT_TABLE_SIZE) {
@@ -132,44 +134,38 @@ export class HpackDecoder {
   }
 
   #field(name: FieldName, indexing: Indexing, block: Buffer, end: number): HeaderField | undefined {
-    const huffman = this.#isHuffman(block, end)
-    const length = this.#length(block, end)
+    const length = this.#passText(block, end)
     if (length < 0) return undefined
-    const start = this.#at
-    this.#at = start + length
+    const at = this.#at
+    const huffman = this.#huffman
     const recent = RecentValues.suits(length)
-    const known = recent ? RECENT.find(block, start, this.#at) : undefined
+    const known = recent ? RECENT.find(block, at - length, at) : undefined
     if (known?.huffman === huffman) {
       const { field } = known
       if (field.known === name && field.indexing === indexing) return field
     }
-    const value = textOf(block, start, this.#at, huffman)
+    const value = textOf(block, at - length, at, huffman)
     if (value === undefined) return undefined
     const field = new HeaderField(name, value, indexing)
-    if (recent) RECENT.keep({ field, huffman }, block, start, this.#at)
+    if (recent) RECENT.keep({ field, huffman }, block, at - length, at)
     return field
   }
 
   #name(block: Buffer, end: number): FieldName | undefined {
-    const huffman = this.#isHuffman(block, end)
-    const length = this.#length(block, end)
+    const length = this.#passText(block, end)
     if (length < 0) return undefined
-    const start = this.#at
-    this.#at = start + length
-    const text = textOf(block, start, this.#at, huffman)
+    const text = textOf(block, this.#at - length, this.#at, this.#huffman)
     return text === undefined ? undefined : fieldName(text)
   }
 
-  /** Of the text that is next (RFC 7541 §5.2). */
-  #isHuffman(block: Buffer, end: number): boolean {
-    return this.#at < end && (block[this.#at] as number) >= 0x80
-  }
-
-  /** Octets of the text that is next and begins behind this; -1 where it is not all in the block. */
-  #length(block: Buffer, end: number): number {
+  /** Passes over the text that is next (RFC 7541 §5.2); returns how many octets it has, or -1 where not all are in the block. */
+  #passText(block: Buffer, end: number): number {
     if (this.#at >= end) return -1
+    this.#huffman = (block[this.#at] as number) >= 0x80
     const length = this.#integer(block, end, 0x7f)
-    return length <= end - this.#at ? length : -1
+    if (length < 0 || length > end - this.#at) return -1
+    this.#at += length
+    return length
   }
 
   /** RFC 7541 §5.1; -1 where the block ends before it, or it is larger than any of ours. */
