@@ -2,7 +2,7 @@ import { Timer, TimerWheel } from '../../src/core/timer-wheel.ts'
 import { OperationMatcher } from '../../src/proxy/metering/operations.ts'
 import { UsageMeter } from '../../src/proxy/metering/usage-meter.ts'
 import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
-import { tenantConfig } from '../../test/unit/proxy/credential/token-issuer.ts'
+import { tenantConfig } from '../../test/support/token-issuer.ts'
 import type { MicroBench, Run } from './measure.ts'
 
 const NOW = Date.UTC(2026, 10, 25)

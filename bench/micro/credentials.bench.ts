@@ -15,7 +15,7 @@ import {
   sign,
   signingKey,
   tenantConfig,
-} from '../../test/unit/proxy/credential/token-issuer.ts'
+} from '../../test/support/token-issuer.ts'
 import type { MicroBench, Run } from './measure.ts'
 import { API_KEY } from './messages.ts'
 

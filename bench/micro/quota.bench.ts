@@ -1,7 +1,7 @@
 import type { QuotaConfig } from '../../src/config/quota-schema.ts'
 import { QuotaDesk } from '../../src/proxy/limits/quota-desk.ts'
 import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
-import { tenantConfig } from '../../test/unit/proxy/credential/token-issuer.ts'
+import { tenantConfig } from '../../test/support/token-issuer.ts'
 import type { MicroBench, Run } from './measure.ts'
 
 const NOW = Date.UTC(2026, 10, 25)

@@ -17,8 +17,8 @@ import {
   requestText,
 } from '../support/fuzz/http1-messages.ts'
 import { mutate } from '../support/fuzz/mutate.ts'
+import { cutsOf, latin1 } from '../support/http1/every-split.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
-import { cutsOf, latin1 } from '../unit/codec/http1/every-split.ts'
 
 root.setTimeout(timeoutMs('codec'))
 

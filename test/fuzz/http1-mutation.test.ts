@@ -17,9 +17,9 @@ import {
   REQUESTS,
 } from '../support/fuzz/corpus.ts'
 import { inPieces } from '../support/fuzz/mutate.ts'
+import { readAtEverySplit } from '../support/http1/every-split.ts'
+import { requestReader } from '../support/http1/heads.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
-import { readAtEverySplit } from '../unit/codec/http1/every-split.ts'
-import { requestReader } from '../unit/codec/http1/heads.ts'
 
 root.setTimeout(timeoutMs('mutation'))
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')

@@ -20,9 +20,9 @@ import {
 import { CODES, ruling } from '../support/fuzz/http2-rules.ts'
 import { clientSessions, type MadeSession, serverSessions } from '../support/fuzz/http2-sessions.ts'
 import { MemoryWatch } from '../support/fuzz/memory.ts'
+import { cutsOf } from '../support/http1/every-split.ts'
 import { framesBytes } from '../support/http2/wire-frames.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
-import { cutsOf } from '../unit/codec/http1/every-split.ts'
 
 root.setTimeout(timeoutMs('http2-frames'))
 /** A search that finds more than this has found one fault very often. */

@@ -32,7 +32,7 @@ import {
   rsa,
   token,
 } from '../support/token-attacks/parties.ts'
-import type { SigningKey } from '../unit/proxy/credential/token-issuer.ts'
+import type { SigningKey } from '../support/token-issuer.ts'
 
 interface World {
   readonly proxy: RunningProxy

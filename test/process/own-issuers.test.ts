@@ -7,7 +7,7 @@ import { answering, manualDeployment } from '../support/manual-deployment.ts'
 import { ok } from '../support/proxy-lab.ts'
 import { FIT_FOR_TESTS, launchPart, MIXER, readUntil, readyLine } from '../support/running-amt.ts'
 import { token } from '../support/token-attacks/parties.ts'
-import { type SigningKey, signingKey } from '../unit/proxy/credential/token-issuer.ts'
+import { type SigningKey, signingKey } from '../support/token-issuer.ts'
 
 file.setTimeout(120_000)
 

@@ -1,6 +1,6 @@
 /** Tokens put together by hand, as no library would make them. */
 import { sign as signBytes } from 'node:crypto'
-import type { SigningKey } from '../unit/proxy/credential/token-issuer.ts'
+import type { SigningKey } from './token-issuer.ts'
 
 /** Makes a signature, in base64url, of what stands before it. */
 export type Signer = (input: string) => string

@@ -8,10 +8,10 @@ import type { JournalDisk } from '../../src/proxy/journal/journal-disk.ts'
 import { UsageJournal } from '../../src/proxy/journal/usage-journal.ts'
 import { UsageMeter, type UsageRow } from '../../src/proxy/metering/usage-meter.ts'
 import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
-import { tenantConfig } from '../unit/proxy/credential/token-issuer.ts'
 import { FakeClock } from './fake-clock.ts'
 import { journaledIn, type ReadJournal, readJournals } from './journal-files.ts'
 import { LogLines } from './log-lines.ts'
+import { tenantConfig } from './token-issuer.ts'
 
 export interface JournalBenchOptions {
   readonly segmentBytes?: number

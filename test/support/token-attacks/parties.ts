@@ -1,7 +1,7 @@
 /** Issuers, their keys, and tokens of theirs, for attacks. */
 
-import { type SigningKey, signingKey } from '../../unit/proxy/credential/token-issuer.ts'
 import { assemble, type Signer, signer } from '../forged-token.ts'
+import { type SigningKey, signingKey } from '../token-issuer.ts'
 
 export const ISSUER = 'https://login.example.com'
 export const OTHER = 'https://other.example.com'

@@ -5,8 +5,8 @@ import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
 import { BODY_CHUNKED } from '../../../../src/codec/http1/framing.ts'
 import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
 import { ResponseHead } from '../../../../src/codec/http1/response-head.ts'
-import { cutsOf, latin1, readAtEverySplit } from './every-split.ts'
-import { lines, requestReader } from './heads.ts'
+import { cutsOf, latin1, readAtEverySplit } from '../../../support/http1/every-split.ts'
+import { lines, requestReader } from '../../../support/http1/heads.ts'
 
 const table = new FieldTable([])
 const CAPS: Http1Caps = {

@@ -9,7 +9,7 @@ import {
   BODY_NONE,
   BODY_UNTIL_CLOSE,
 } from '../../../../src/codec/http1/framing.ts'
-import { cutsOf, latin1 } from './every-split.ts'
+import { cutsOf, latin1 } from '../../../support/http1/every-split.ts'
 
 const table = new FieldTable([{ name: 'authorization', forward: false }], ['x-amt-'])
 

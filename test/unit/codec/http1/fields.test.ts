@@ -3,8 +3,8 @@ import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
 import { INVALID } from '../../../../src/codec/http1/field-section.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
 import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
-import { latin1, readAtEverySplit } from './every-split.ts'
-import { lines, readRequest, type SeenRequest } from './heads.ts'
+import { latin1, readAtEverySplit } from '../../../support/http1/every-split.ts'
+import { lines, readRequest, type SeenRequest } from '../../../support/http1/heads.ts'
 
 const table = new FieldTable(
   [

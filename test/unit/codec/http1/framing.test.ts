@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
-import { lines, readRequest, readResponse } from './heads.ts'
+import { lines, readRequest, readResponse } from '../../../support/http1/heads.ts'
 
 const table = new FieldTable([])
 

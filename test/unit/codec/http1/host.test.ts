@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
 import { authorityOf, isAuthority, originForm } from '../../../../src/codec/http1/target.ts'
-import { lines, readRequest } from './heads.ts'
+import { lines, readRequest } from '../../../support/http1/heads.ts'
 
 const table = new FieldTable([])
 

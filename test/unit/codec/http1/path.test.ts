@@ -4,8 +4,8 @@ import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
 import { normalTarget, type PathRule } from '../../../../src/codec/http1/path.ts'
 import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
-import { latin1, readAtEverySplit } from './every-split.ts'
-import { requestReader, type SeenRequest } from './heads.ts'
+import { latin1, readAtEverySplit } from '../../../support/http1/every-split.ts'
+import { requestReader, type SeenRequest } from '../../../support/http1/heads.ts'
 
 await test('leaves alone what is in normal form, or has no path', async t => {
   for (const target of [

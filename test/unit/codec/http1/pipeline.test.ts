@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
 import { PipelineCounter } from '../../../../src/codec/http1/pipeline.ts'
 import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
-import { latin1 } from './every-split.ts'
+import { latin1 } from '../../../support/http1/every-split.ts'
 
 const head = new RequestHead(new FieldTable([]))
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'

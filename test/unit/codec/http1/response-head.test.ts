@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { DEFAULT_CAPS } from '../../../../src/codec/http1/caps.ts'
 import { FieldTable } from '../../../../src/codec/http1/field-table.ts'
-import { lines, readResponse } from './heads.ts'
+import { lines, readResponse } from '../../../support/http1/heads.ts'
 
 const table = new FieldTable([{ name: 'x-request-id', forward: false }], ['x-amt-'])
 

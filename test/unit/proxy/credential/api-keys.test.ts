@@ -4,7 +4,7 @@ import type { CredentialConfig } from '../../../../src/config/schema.ts'
 import { formatApiKey } from '../../../../src/core/api-key.ts'
 import { ApiKeys } from '../../../../src/proxy/credential/api-keys.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
-import { NOW, tenantConfig } from './token-issuer.ts'
+import { NOW, tenantConfig } from '../../../support/token-issuer.ts'
 
 const LIMITS = { maxEntries: 100, maxKeyBytes: 10_000 }
 const KEY = formatApiKey('acme', new Uint8Array(32).fill(1))

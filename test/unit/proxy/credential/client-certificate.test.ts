@@ -34,7 +34,7 @@ import {
   svid,
   uri,
 } from '../../../support/custom-certificate.ts'
-import { tenantConfig } from './token-issuer.ts'
+import { tenantConfig } from '../../../support/token-issuer.ts'
 
 const DAY_MS = 86_400_000
 const NOW = Date.now()

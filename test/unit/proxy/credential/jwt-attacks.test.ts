@@ -14,7 +14,7 @@ import {
   type SigningKey,
   sign,
   signingKey,
-} from './token-issuer.ts'
+} from '../../../support/token-issuer.ts'
 
 const SECONDS = NOW / 1_000
 const key = signingKey('k1')

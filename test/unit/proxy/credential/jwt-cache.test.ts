@@ -17,7 +17,7 @@ import {
   sign,
   signingKey,
   tenantConfig,
-} from './token-issuer.ts'
+} from '../../../support/token-issuer.ts'
 
 const key = signingKey('k1')
 const other = signingKey('k2')

@@ -4,7 +4,7 @@ import { expiryOf, faultOf, type JwtFields } from '../../../../src/proxy/credent
 import { failureOf } from '../../../../src/proxy/credential/token-issuer.ts'
 import { readUnverified } from '../../../../src/proxy/credential/unverified-jwt.ts'
 import { assemble } from '../../../support/forged-token.ts'
-import { ISSUER, issuerConfig, NOW } from './token-issuer.ts'
+import { ISSUER, issuerConfig, NOW } from '../../../support/token-issuer.ts'
 
 const SECONDS = NOW / 1_000
 const GOOD = { iss: ISSUER, aud: 'orders', exp: SECONDS + 60 }

@@ -8,7 +8,14 @@ import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import { assemble, encode, signer } from '../../../support/forged-token.ts'
 import { secondOpinion } from '../../../support/second-token-opinion.ts'
 import { SeededRandom } from '../../../support/seeded-random.ts'
-import { directoryOf, ISSUER, issuerConfig, NOW, RecordingLog, signingKey } from './token-issuer.ts'
+import {
+  directoryOf,
+  ISSUER,
+  issuerConfig,
+  NOW,
+  RecordingLog,
+  signingKey,
+} from '../../../support/token-issuer.ts'
 
 const SECONDS = NOW / 1_000
 const TOKENS = 4_000

@@ -15,7 +15,7 @@ import {
   signingKey,
   sign as signJwt,
   tenantConfig,
-} from './token-issuer.ts'
+} from '../../../support/token-issuer.ts'
 
 const SECONDS = NOW / 1_000
 const ID = 'spiffe://a.example/ns/acme/web'

@@ -6,7 +6,7 @@ import { DEFAULT_JWT_OPTIONS } from '../../../../src/proxy/credential/jwt-option
 import type { KeySet } from '../../../../src/proxy/credential/key-set.ts'
 import type { KeySource } from '../../../../src/proxy/credential/key-source.ts'
 import { KeySources } from '../../../../src/proxy/credential/key-sources.ts'
-import { JwksServer, NOW, RecordingLog, signingKey } from './token-issuer.ts'
+import { JwksServer, NOW, RecordingLog, signingKey } from '../../../support/token-issuer.ts'
 
 const OPTIONS = { refreshIntervalMs: 30_000, retryMs: 5_000, fetchTimeoutMs: 2_000 }
 const MINUTE = 60_000

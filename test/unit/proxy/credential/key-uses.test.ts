@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { KeyUses, KnownKey } from '../../../../src/proxy/credential/key-uses.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
-import { NOW, tenantConfig } from './token-issuer.ts'
+import { NOW, tenantConfig } from '../../../support/token-issuer.ts'
 
 const SECOND = NOW / 1_000
 const acme = new Tenant(0, tenantConfig('acme'))

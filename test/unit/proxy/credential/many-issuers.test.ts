@@ -24,7 +24,7 @@ import {
   sign,
   signingKey,
   tenantConfig,
-} from './token-issuer.ts'
+} from '../../../support/token-issuer.ts'
 
 const ISSUERS = 10_000
 const HOUR = 3_600_000

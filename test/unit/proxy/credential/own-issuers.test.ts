@@ -17,7 +17,7 @@ import {
   sign,
   signingKey,
   tenantConfig,
-} from './token-issuer.ts'
+} from '../../../support/token-issuer.ts'
 
 const OWN = 'https://login.acme.example'
 const key = signingKey('k1')

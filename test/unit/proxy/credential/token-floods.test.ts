@@ -21,7 +21,7 @@ import {
   sign,
   signingKey,
   tenantConfig,
-} from './token-issuer.ts'
+} from '../../../support/token-issuer.ts'
 
 const key = signingKey('k1')
 const evil = signingKey('k1')

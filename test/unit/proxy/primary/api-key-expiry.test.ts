@@ -4,7 +4,7 @@ import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import { ApiKeyExpiry } from '../../../../src/proxy/primary/api-key-expiry.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
 import { LogLines } from '../../../support/log-lines.ts'
-import { NOW, tenantConfig } from '../credential/token-issuer.ts'
+import { NOW, tenantConfig } from '../../../support/token-issuer.ts'
 
 interface Said {
   readonly keys: readonly { readonly tenant: string }[]

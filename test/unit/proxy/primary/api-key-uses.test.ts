@@ -3,7 +3,7 @@ import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import { ApiKeyUses } from '../../../../src/proxy/primary/api-key-uses.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
-import { tenantConfig } from '../credential/token-issuer.ts'
+import { tenantConfig } from '../../../support/token-issuer.ts'
 
 const hex = (digit: string): string => digit.repeat(64)
 const withKeys = (id: string, ...digits: string[]): TenantConfig =>

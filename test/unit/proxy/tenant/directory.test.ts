@@ -2,7 +2,7 @@ import { test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
-import { ownIssuer } from '../credential/token-issuer.ts'
+import { ownIssuer } from '../../../support/token-issuer.ts'
 
 function tenant(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
   const deployment = { endpoints: ['http://127.0.0.1:9'] }

@@ -1,5 +1,5 @@
 /** Feeds a parser as a connection does, from a buffer that grows, and holds it to one answer wherever it was cut. */
-import { INCOMPLETE, INVALID } from '../../../../src/codec/http1/field-section.ts'
+import { INCOMPLETE, INVALID } from '../../../src/codec/http1/field-section.ts'
 
 export const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')
 

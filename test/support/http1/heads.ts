@@ -1,8 +1,8 @@
 /** Heads as the tests see them: what a reader found, or the name of its error. */
-import { INCOMPLETE, INVALID } from '../../../../src/codec/http1/field-section.ts'
-import type { FieldTable } from '../../../../src/codec/http1/field-table.ts'
-import { RequestHead } from '../../../../src/codec/http1/request-head.ts'
-import { ResponseHead } from '../../../../src/codec/http1/response-head.ts'
+import { INCOMPLETE, INVALID } from '../../../src/codec/http1/field-section.ts'
+import type { FieldTable } from '../../../src/codec/http1/field-table.ts'
+import { RequestHead } from '../../../src/codec/http1/request-head.ts'
+import { ResponseHead } from '../../../src/codec/http1/response-head.ts'
 import { latin1, type Reader, readAtEverySplit } from './every-split.ts'
 
 export const FRAMINGS = ['none', 'length', 'chunked', 'until-close'] as const

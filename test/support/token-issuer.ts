@@ -7,9 +7,9 @@ import type {
   JwtIssuerConfig,
   TenantConfig,
   TenantJwtIssuerConfig,
-} from '../../../../src/config/schema.ts'
-import type { ProblemLog } from '../../../../src/proxy/credential/key-source.ts'
-import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
+} from '../../src/config/schema.ts'
+import type { ProblemLog } from '../../src/proxy/credential/key-source.ts'
+import { TenantDirectory } from '../../src/proxy/tenant/directory.ts'
 
 /** The time of all calls; tests move on from it. */
 export const NOW = Date.UTC(2026, 10, 22)
