@@ -80,7 +80,7 @@ export class FieldSection {
     at++
     while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at++
     offsets[row + VALUE_START] = at
-    at = this.#words.skip(bytes, at, end)
+    at = this.#words.plainUntil(bytes, at, end)
     while (at < end && FIELD_VALUE[bytes[at] as number] === 1) at++
     if (at >= end) return INCOMPLETE
     if (bytes[at] !== CR) return this.#invalid('malformed_field')

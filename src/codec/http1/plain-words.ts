@@ -22,7 +22,7 @@ export class PlainWords {
    * A position in `bytes[start, end)` before which no byte is a control character (below 0x20, or 0x7f). It stands before
    * the first one, or the end, by no more than a few bytes, or at `start`.
    */
-  skip(bytes: Uint8Array, start: number, end: number): number {
+  plainUntil(bytes: Uint8Array, start: number, end: number): number {
     if (end - start < LEAST_BYTES) return start
     if (bytes !== this.#bytes) this.#view(bytes)
     const words = this.#words

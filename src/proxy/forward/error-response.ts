@@ -73,7 +73,7 @@ export function errorMessage(code: ErrorCode, answer: ErrorAnswer): ErrorMessage
   ]
   if (requestId !== '') fields.push(['x-request-id', requestId])
   if (retrySeconds > 0) fields.push(['retry-after', String(retrySeconds)])
-  if (rate !== undefined) fields.push(['ratelimit', rate.limit], ['ratelimit-policy', rate.policy])
+  for (const { name, value } of rate?.list ?? []) fields.push([name, value])
   // RFC 9110 §11.6.1: a 401 names a scheme.
   if (http === 401) fields.push(['www-authenticate', 'Bearer'], ['www-authenticate', 'ApiKey'])
   return { status: http, fields, body: answer.head ? '' : body }

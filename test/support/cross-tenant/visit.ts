@@ -183,7 +183,8 @@ export class Visit {
       const result = await outcome
       const plan = plans[index] as CallPlan
       last ||= result.last
-      if (refusedAsLast && result.kind === 'cut' && !plan.seen) this.#endUnread(plan)
+      const unread = result.kind === 'cut' && result.received === 0 && !plan.seen
+      if (refusedAsLast && unread) this.#endUnread(plan)
       else this.#endWhole(plan, (requests[index] as Buffer).length, result)
       refusedAsLast ||= result.last && result.kind === 'error'
     }

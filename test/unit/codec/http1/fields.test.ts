@@ -58,6 +58,18 @@ await test('refuses field lines that are not exactly name, colon, value and CRLF
   t.equal(readRequest(table, `${START.join('\r\n')}\r\n\r\r\n`), 'malformed_field', 'CR CR LF')
 })
 
+await test('refuses a control character in a long value, wherever it stands', async t => {
+  for (const bad of ['\0', '\x01', '\n', '\x1f', '\x7f'])
+    for (let at = 0; at <= 70; at++) {
+      const error = errorOf(`Authorization: ${'a'.repeat(at)}${bad}${'é'.repeat(70 - at)}`)
+      if (error !== 'malformed_field')
+        t.fail(`${JSON.stringify(bad)} behind ${at} characters: ${JSON.stringify(error)}`)
+    }
+  t.same(forwarded(`A: ${'b'.repeat(40)}\té${'c'.repeat(40)}`), [
+    `A: ${'b'.repeat(40)}\té${'c'.repeat(40)}`,
+  ])
+})
+
 await test('forwards other fields as they came', async t => {
   const same = [
     'Accept: */*',

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { MALFORMED } from '../../../../src/codec/http2/field-name.ts'
 import {
   HeaderField,
   INDEXED,
@@ -89,6 +90,14 @@ await test('a long value that is no Huffman code is refused each time', t => {
   // Thirty ones and more are EOS, which is never sent.
   block.fill(0xff, block.length - 8)
   for (let time = 0; time < 3; time++) t.throws(() => decode(block))
+  t.end()
+})
+
+await test('a long value that no field may have is as bad when it comes again', t => {
+  for (const bad of ['\0', '\r', '\n', '\x7f']) {
+    const block = blockOf('x-note', `${'a'.repeat(150)}${bad}${'b'.repeat(150)}`, INDEXED)
+    for (let time = 0; time < 4; time++) t.equal(decode(block).role, MALFORMED)
+  }
   t.end()
 })
 
