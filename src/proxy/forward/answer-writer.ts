@@ -13,6 +13,8 @@ import type { MessageFields } from './message-fields.ts'
 export interface AnswerWriter {
   /** Whether something is kept that the client's windows do not let go: `downstreamDrained` follows when it is gone. */
   readonly heldUp: boolean
+  /** Whether an answer of a known length is whole for its client with its last octet: HTTP/2 says its end besides. */
+  readonly endsByLength: boolean
   /** Where the call is one of gRPC, `messages` gets to see the data of its answer when that is on its way to the client. */
   countMessages(messages: GrpcMessageCounter | undefined): void
   /** A 1xx, which is not the last word. */

@@ -382,12 +382,8 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
       this.#caller.answer.data(bytes, 0, length, http1.memory)
       return this.answerRead()
     }
-    if (this.#phase !== 'forwarding') {
-      // An answer to a question that was not asked.
-      this.fail('upstream_malformed')
-      return false
-    }
-    const progress = http1.read(bytes, length)
+    // An answer to a question that was not asked is none.
+    const progress = this.#phase === 'forwarding' ? http1.read(bytes, length) : ANSWER_MALFORMED
     if (progress === ANSWER_MALFORMED) {
       this.fail('upstream_malformed')
       return false
@@ -679,6 +675,8 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
       this.#finishWithoutKeepAlive()
       return
     }
+    // What other codes say is not that the deployment has ended where it is.
+    if (code === 'upstream_timeout' && this.#upstream?.endUnsaid(code) === true) return
     this.#upstream?.blame(code, this.#answered)
     // A credential that is still being checked would find the next call of this connection.
     if (this.#phase === 'checking') this.#keepAlive = false

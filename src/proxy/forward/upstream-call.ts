@@ -37,6 +37,8 @@ export interface UpstreamCall {
   staySmall(): void
   /** The deployment ends the connection: whether that is the end of the answer. */
   endByClose(): boolean
+  /** The deployment cannot go on, as `code` says: whether all that it has left out is the end that nobody waits for. */
+  endUnsaid(code: ErrorCode): boolean
   /** The call is over. `whole`: both messages are; else the deployment must not take what it has for the whole. */
   letGo(whole: boolean): void
   /** Its connection is gone, or its stream. */

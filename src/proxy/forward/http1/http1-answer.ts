@@ -68,6 +68,7 @@ export const LAST_HOP_ALLOW = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 export class Http1AnswerWriter implements AnswerWriter {
   /** HTTP/1.1 has no windows: all is in the outbox at once. */
   readonly heldUp = false
+  readonly endsByLength = true
   readonly #outbox: Outbox
   readonly #body = new BodyWriter()
 

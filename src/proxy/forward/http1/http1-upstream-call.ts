@@ -253,6 +253,11 @@ export class Http1UpstreamCall implements UpstreamCall {
     },
   }
 
+  /** An answer of a known length ends with its last octet. */
+  endUnsaid(): boolean {
+    return false
+  }
+
   endByClose(): boolean {
     if (!this.begun || this.done || !this.#body.mayClose) return false
     this.done = true

@@ -33,6 +33,7 @@ const GRPC_FIELDS: ReadonlySet<string> = new Set([
 const GRPC_CONTENT = new HeaderField('content-type', 'application/grpc', INDEXED)
 
 export class Http2AnswerWriter<Owner> implements AnswerWriter {
+  readonly endsByLength = false
   readonly #session: ServerSession<Owner>
   readonly #transport: SessionTransport<Owner>
   readonly #output: StreamOutput<Owner>

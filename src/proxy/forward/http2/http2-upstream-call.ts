@@ -249,16 +249,31 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
   }
 
   streamReset(code: number, untouched: boolean): void {
+    if (!untouched) {
+      this.streamLost(FAULTS_OF_OURS.has(code) ? 'upstream_malformed' : 'upstream_reset')
+      return
+    }
     this.#over()
     // REFUSED_STREAM may mean that it has too much to do.
-    if (untouched) this.#call.upstreamRefused(code === NO_ERROR)
-    else
-      this.#call.upstreamClosed(FAULTS_OF_OURS.has(code) ? 'upstream_malformed' : 'upstream_reset')
+    this.#call.upstreamRefused(code === NO_ERROR)
   }
 
   streamLost(error: ErrorCode): void {
+    if (this.endUnsaid(error)) return
     this.#over()
     this.#call.upstreamClosed(error)
+  }
+
+  /**
+   * All octets of an answer of a known length have come, and a client of HTTP/1.1 has the whole of it: the next call on its
+   * connection may be of another tenant, whom nothing has happened to.
+   */
+  endUnsaid(code: ErrorCode): boolean {
+    const lacksOnlyEnd = this.#begun && this.#stream?.expected === 0
+    if (!lacksOnlyEnd || !this.#call.answer.endsByLength) return false
+    this.blame(code, true)
+    this.#call.answerEnds(NO_FIELDS, false)
+    return true
   }
 
   /** What the deployment sent is not what it may send. */
@@ -266,8 +281,7 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
     const stream = this.#stream
     if (stream !== undefined) this.#upstream.session.reset(stream, INTERNAL_ERROR)
     this.#touch()
-    this.#over()
-    this.#call.upstreamClosed('upstream_malformed')
+    this.streamLost('upstream_malformed')
   }
 
   pause(): void {
