@@ -63,6 +63,8 @@ export interface CallPlan {
   answerSent: number
   /** Its deployment has said that it did not look at it, once or more often: then it may have been sent again, or not. */
   turnedAway: boolean
+  /** Farewells of its tenant that were over when it was planned: any other one it may have met. */
+  readonly farewellsOver: number
   /** Called when the connection of a stream is closed there. */
   streamClosed: (() => void) | undefined
 }
@@ -115,6 +117,7 @@ export function planCall(
     bodySeen: 0,
     answerSent: 0,
     turnedAway: false,
+    farewellsOver: id.tenant.farewellsOver,
     streamClosed: undefined,
   }
 }

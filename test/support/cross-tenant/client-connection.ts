@@ -15,6 +15,7 @@ export interface Place {
 export class ClientConnection {
   readonly reader: AnswerReader
   readonly socket: net.Socket
+  readonly #port: number | undefined
   /** Resolves when the proxy will send no more. */
   readonly ended: Promise<void>
   /** Bytes given to the socket. */
@@ -27,6 +28,7 @@ export class ClientConnection {
 
   private constructor(socket: net.Socket, random: SeededRandom, violation: (text: string) => void) {
     this.socket = socket
+    this.#port = socket.localPort
     this.#random = random
     this.reader = new AnswerReader(violation)
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -42,7 +44,8 @@ export class ClientConnection {
     let failure = 'closed'
     socket.on('end', () => end(true, 'FIN'))
     socket.on('error', error => {
-      failure = String((error as NodeJS.ErrnoException).code ?? error)
+      const { code = error, syscall = '' } = error as NodeJS.ErrnoException
+      failure = `${String(code)} ${syscall}`
     })
     socket.on('close', () => end(false, failure))
   }
@@ -64,8 +67,8 @@ export class ClientConnection {
   }
 
   describe(): string {
-    const { localPort, readyState, writableLength } = this.socket
-    return `port ${localPort} is ${readyState}, ${this.sent} bytes written, ${writableLength} unsent, ended by ${this.#endedBy || 'nobody'}; ${this.reader.describe()}`
+    const { readyState, writableLength } = this.socket
+    return `port ${this.#port} is ${readyState}, ${this.sent} bytes written, ${writableLength} unsent, ended by ${this.#endedBy || 'nobody'}; ${this.reader.describe()}`
   }
 
   #take(chunk: Buffer): void {

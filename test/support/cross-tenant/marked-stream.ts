@@ -33,9 +33,10 @@ export interface StreamHost {
 /** Serves `stream`, whose head is there. */
 export function serveStream(host: StreamHost, stream: FrameStream): void {
   const { run, tenant, random, peer, steady } = host
-  const plan = planOf(host, stream)
+  const ignored = stream.id > host.lastTaken
+  const plan = planOf(host, stream, ignored)
   if (plan === undefined) return
-  if (stream.id > host.lastTaken) {
+  if (ignored) {
     plan.turnedAway = true
     return
   }
@@ -47,16 +48,26 @@ export function serveStream(host: StreamHost, stream: FrameStream): void {
   if (!steady && host.lastTaken === Number.POSITIVE_INFINITY && random.chance(GOES_AWAY)) {
     host.lastTaken = peer.lastStreamId
     peer.goAway()
+    tenant.farewells++
+    peer.socket.once('close', () => tenant.farewellsOver++)
   }
   new MarkedStream(run, tenant, stream, plan).begin()
 }
 
-/** The plan of this tenant's call; anything else is a violation. */
-function planOf({ run, tenant }: StreamHost, stream: FrameStream): CallPlan | undefined {
+/**
+ * The plan of this tenant's call; anything else is a violation. One that is `ignored` may be over by now: the proxy had begun to
+ * send it here, was told that nobody looks at it, and had it answered elsewhere.
+ */
+function planOf(
+  { run, tenant }: StreamHost,
+  stream: FrameStream,
+  ignored: boolean,
+): CallPlan | undefined {
   const fields = stream.sections[0] ?? []
   const value = (name: string): string => fields.find(field => field[0] === name)?.[1] ?? ''
   const [, operation, nonce = ''] = /^\/([a-z]+)\/([a-z0-9]+)$/.exec(value(':path')) ?? []
   const plan = run.plans.get(nonce)
+  if (plan === undefined && ignored) return undefined
   const head = `\r\n${fields.map(([name, text]) => `${name}: ${text}\r\n`).join('')}`
   const problem = plan === undefined ? 'a call that nobody makes' : headProblem(head, plan)
   if (

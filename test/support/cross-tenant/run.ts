@@ -15,8 +15,10 @@ export class Run {
   /** How many of each kind there were. */
   readonly kinds = new Map<string, number>()
   readonly violations: string[] = []
-  /** Calls that had to end as planned and did not, which only their deployment's turning them away can explain. */
-  readonly suspects: CallPlan[] = []
+  /** Calls that had to end as planned and did not: see `suspect`. */
+  suspected = 0
+  /** Those of them that only a word of their deployment about them can explain. */
+  readonly #suspects: CallPlan[] = []
   /** What is under way now: each says where it stands. */
   readonly underWay = new Set<() => string>()
   #nonces = 0
@@ -57,9 +59,18 @@ export class Run {
     this.#wake()
   }
 
+  /**
+   * `plan` had to end as planned and did not. Its deployment has turned it away, or has taken leave of the proxy while the call
+   * was on its way there, and then need not have seen it.
+   */
+  suspect(plan: CallPlan): void {
+    this.suspected++
+    if (plan.tenant.farewells === plan.farewellsOver) this.#suspects.push(plan)
+  }
+
   /** Of the suspects, those that nobody has turned away. Asked when all is over. */
   get unexplained(): CallPlan[] {
-    return this.suspects.filter(plan => !plan.turnedAway)
+    return this.#suspects.filter(plan => !plan.turnedAway)
   }
 
   /** Registers a call, so that its deployment knows what to do with it. */

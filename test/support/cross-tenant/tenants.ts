@@ -33,6 +33,9 @@ export interface TenantFixture {
   /** Calls that a death of the deployment would disturb. */
   inFlight: number
   whenIdle: (() => void) | undefined
+  /** How often its deployments have said that a connection takes no more calls, and how many of those are closed by now. */
+  farewells: number
+  farewellsOver: number
 }
 
 export interface Fixtures {
@@ -86,6 +89,8 @@ export async function makeTenants(
       http2: false,
       phase: 'steady',
       inFlight: 0,
+      farewells: 0,
+      farewellsOver: 0,
       whenIdle: undefined,
     })
   }

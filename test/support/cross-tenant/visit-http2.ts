@@ -209,7 +209,7 @@ export class Http2Visit {
           egress: stream.received,
         })
     } else if (tenant.http2 && outcome.kind === 'error') {
-      run.suspects.push(plan)
+      run.suspect(plan)
       await this.#finish(stream)
       tally.addLater(key, () => expectedOfStream([0, 1], stream))
     } else

@@ -203,7 +203,7 @@ export class Visit {
     leave(plan.tenant)
     run.end(1)
     if (outcome.kind === 'error' && plan.tenant.http2) {
-      run.suspects.push(plan)
+      run.suspect(plan)
       tally.addLater(keyOf(plan.tenant.id, plan.operation), () => ({
         calls: [0, 1],
         connections: [0, 0],
