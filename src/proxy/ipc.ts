@@ -228,6 +228,8 @@ export interface WorkerReport {
   readonly journal: JournalFigures
   /** How often a quota let something through only because the mixer cannot be asked. */
   readonly quotaOpened: number
+  /** Long field values of HTTP/2 that were known by their octets, and were forgotten for want of room. */
+  readonly fieldValuesForgotten: number
   /** Source addresses that were forgotten for want of room, with some of a rate used up. */
   readonly sourcesForgotten: number
   readonly accessLog: AccessLogFigures

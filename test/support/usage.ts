@@ -77,5 +77,6 @@ export function emptyReport(): WorkerReport {
     names: { found: 0, unknown: 0, down: 0 },
     keyUses: [],
     keyUsesDropped: 0,
+    fieldValuesForgotten: 0,
   }
 }

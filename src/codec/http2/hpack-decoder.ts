@@ -16,7 +16,7 @@ const MAX_INTEGER_OCTETS = 5
 const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024)
 
 /** Those of all connections: a field is the same whoever sends it. */
-const RECENT = new RecentValues()
+export const RECENT_VALUES = new RecentValues()
 
 export interface HpackCaps {
   /** Octets of the dynamic table that the other end may use: what our SETTINGS_HEADER_TABLE_SIZE says. */
@@ -139,7 +139,7 @@ export class HpackDecoder {
     const at = this.#at
     const huffman = this.#huffman
     const recent = RecentValues.suits(length)
-    const known = recent ? RECENT.find(block, at - length, at) : undefined
+    const known = recent ? RECENT_VALUES.find(block, at - length, at) : undefined
     if (known?.huffman === huffman) {
       const { field } = known
       if (field.known === name && field.indexing === indexing) return field
@@ -147,7 +147,7 @@ export class HpackDecoder {
     const value = textOf(block, at - length, at, huffman)
     if (value === undefined) return undefined
     const field = new HeaderField(name, value, indexing)
-    if (recent) RECENT.keep({ field, huffman }, block, at - length, at)
+    if (recent) RECENT_VALUES.keep({ field, huffman }, block, at - length, at)
     return field
   }
 

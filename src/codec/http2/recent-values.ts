@@ -32,12 +32,20 @@ interface Known extends RecentValue {
 export class RecentValues {
   readonly #known = new Map<number, Known>()
   #keptBytes = 0
+  #forgotten = 0
   /** What comes for the first time is not kept: of very many values that never come again, none takes the place of one that does. */
   readonly #once = new Int32Array(ONCE_SLOTS).fill(-1)
 
   /** Memory of all values that are kept. */
   get keptBytes(): number {
     return this.#keptBytes
+  }
+
+  /** Values that were forgotten for want of room since this was asked last. */
+  takeForgotten(): number {
+    const forgotten = this.#forgotten
+    this.#forgotten = 0
+    return forgotten
   }
 
   /** Whether a value of so many octets is one of those. */
@@ -69,6 +77,7 @@ export class RecentValues {
     block.copy(octets, 0, start, end)
     const known = { octets, huffman, field }
     if (this.#keptBytes + bytesOf(known) > MOST_KEPT_BYTES) {
+      this.#forgotten += this.#known.size
       this.#known.clear()
       this.#keptBytes = 0
     }

@@ -59,6 +59,7 @@ export class ProxyMetrics {
   #workerRestarts = 0
   #quotaOpened = 0
   #keyUsesDropped = 0
+  #fieldValuesForgotten = 0
   #sourcesForgotten = 0
 
   constructor(options: MetricsOptions) {
@@ -130,6 +131,7 @@ export class ProxyMetrics {
     }
     this.#quotaOpened += report.quotaOpened
     this.#keyUsesDropped += report.keyUsesDropped
+    this.#fieldValuesForgotten += report.fieldValuesForgotten
     this.#sourcesForgotten += report.sourcesForgotten
   }
 
@@ -245,6 +247,12 @@ export class ProxyMetrics {
         'amt_api_key_uses_dropped_total',
         'Uses of API keys that are missing from their time of last use.',
         () => this.#keyUsesDropped,
+      ),
+      single(
+        'counter',
+        'amt_field_values_forgotten_total',
+        'Long field values of HTTP/2 that are read anew when they come again, for want of room.',
+        () => this.#fieldValuesForgotten,
       ),
       single(
         'counter',

@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { RequestHead } from '../../codec/http1/request-head.ts'
 import { ResponseHead } from '../../codec/http1/response-head.ts'
+import { RECENT_VALUES } from '../../codec/http2/hpack-decoder.ts'
 import { capsOf } from '../../config/http1-schema.ts'
 import { sessionOptionsOf } from '../../config/http2-schema.ts'
 import type { ListenerConfig } from '../../config/schema.ts'
@@ -309,6 +310,7 @@ export class Worker {
       ...overload.take(),
       journal: journal.takeFigures(),
       quotaOpened: quotas.takeOpened(),
+      fieldValuesForgotten: RECENT_VALUES.takeForgotten(),
       sourcesForgotten: sources.takeForgotten(),
       accessLog: accessLog?.take() ?? NO_LINES,
       traces: this.#context.tracing?.take() ?? NO_SPANS,

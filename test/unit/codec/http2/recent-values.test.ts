@@ -12,6 +12,8 @@ import { RecentValues } from '../../../../src/codec/http2/recent-values.ts'
 import { DEFAULT_SESSION } from '../../../../src/codec/http2/session-options.ts'
 
 const MOST_BYTES = 8 * 1024 * 1024
+/** Of each, beside its octets and its text. */
+const OVERHEAD = 256
 
 function blockOf(name: string, value: string, indexing: Indexing): Buffer {
   const field = new HeaderField(name, value, indexing)
@@ -113,6 +115,7 @@ await test('keeps what came twice, up to eight mebibytes, and nothing of values 
     }
     for (let value = 0; value < 10_000; value++) keep(value, 1)
     t.equal(recent.keptBytes, 0)
+    t.equal(recent.takeForgotten(), 0)
     let most = 0
     for (let value = 0; value < 30_000; value++) {
       keep(value, 2)
@@ -120,6 +123,9 @@ await test('keeps what came twice, up to eight mebibytes, and nothing of values 
     }
     t.ok(most > 0.99 * MOST_BYTES && most <= MOST_BYTES, `${most} of ${length}`)
     const kept = recent.keptBytes
+    const known = kept / (2 * length + OVERHEAD)
+    t.equal(recent.takeForgotten(), 30_000 - known)
+    t.equal(recent.takeForgotten(), 0, 'each is said once')
     keep(29_999, 5)
     t.equal(recent.keptBytes, kept, 'what is kept again counts once')
     t.equal(recent.find(octets, 0, length)?.field, field)

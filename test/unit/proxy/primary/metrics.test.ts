@@ -117,6 +117,8 @@ await test('reports of workers are summed', async t => {
       rejected: [{ reason: 'unroutable', listener: 'public', count: 2 }],
       limited: [{ tenant: 'acme', limit: 'requests', count: 4 }],
       jwtCache: { hit: 1, miss: 2, reject: 3 },
+      fieldValuesForgotten: 12,
+      sourcesForgotten: 13,
       tokenIssuers: {
         live: 7,
         closed: { idle: 1, full: 2, changed: 3 },
@@ -147,6 +149,8 @@ await test('reports of workers are summed', async t => {
   t.equal(series.get('amt_jwt_unchecked_total{reason="source"}'), 16)
   t.equal(series.get('amt_jwt_refused_total{fault="audience"}'), 12)
   t.equal(series.get('amt_jwt_cache_dropped_total'), 22)
+  t.equal(series.get('amt_field_values_forgotten_total'), 24)
+  t.equal(series.get('amt_sources_forgotten_total'), 26)
   t.equal(series.get('amt_reports_total{result="accepted"}'), 1)
   t.equal(series.get('amt_reports_total{result="refused"}'), 0, 'exists before it happens')
   t.same(metrics.limitedOf('acme'), { requests: 8 })
