@@ -77,12 +77,13 @@ for (const [name, fate] of FATES) {
     async (t, lab, http2) => {
       const world = await worldOf(lab, http2, 'acme')
       t.match(await twoCalls(world, 'GET', 'acme', fate), BOTH('acme'))
-      await eventually(() => world.proxy.journaled().length >= 2)
-      const calls = world.proxy.journaled().filter(({ calls }) => calls > 0)
-      t.same(calls.map(({ tenant, code, calls }) => [tenant, code, calls]).sort(), [
-        ['acme', '2xx', 1],
-        ['globex', '2xx', 1],
-      ])
+      const billed = (): string[] =>
+        world.proxy
+          .journaled()
+          .filter(({ calls }) => calls > 0)
+          .map(({ tenant, code, calls }) => `${calls} ${code} of ${tenant}`)
+      await eventually(() => billed().length === 2)
+      t.same(new Set(billed()), new Set(['1 2xx of acme', '1 2xx of globex']))
     },
   )
 
