@@ -157,7 +157,8 @@ export class RequestSection {
         this.takesTrailers = true
         return undefined
       case COOKIE:
-        this.cookie = this.cookie === '' ? value : `${this.cookie}; ${value}`
+        // An empty crumb says nothing, and at the end it would leave a blank there, which no value may have (§8.2.1).
+        if (value !== '') this.cookie = this.cookie === '' ? value : `${this.cookie}; ${value}`
         return undefined
       case PRIORITY:
         this.priority = value

@@ -68,6 +68,17 @@ await test('a request is read', async t => {
   )
 })
 
+await test('empty crumbs of a cookie leave no blanks behind', async t => {
+  for (const crumbs of [
+    ['a=1', 'b=2', ''],
+    ['', 'a=1', '', '', 'b=2'],
+  ]) {
+    const cookies = crumbs.map(crumb => ['cookie', crumb] as const)
+    t.ok(section.read(listOf([...GET, ...cookies])))
+    t.equal(section.cookie, 'a=1; b=2')
+  }
+})
+
 const ACCEPTED: Readonly<Record<string, Pairs>> = {
   'host instead of :authority': get({ ':authority': undefined }, ['host', 'a.example']),
   'OPTIONS *': get({ ':method': 'OPTIONS', ':path': '*' }),
