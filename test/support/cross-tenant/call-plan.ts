@@ -63,7 +63,7 @@ export interface CallPlan {
   answerSent: number
   /** Its deployment has said that it did not look at it, once or more often: then it may have been sent again, or not. */
   turnedAway: boolean
-  /** Farewells of its tenant that were over when it was planned: any other one it may have met. */
+  /** Of the farewells of its tenant's deployments, those whose connections were closed when it was planned: it met none of them. */
   readonly farewellsOver: number
   /** Called when the connection of a stream is closed there. */
   streamClosed: (() => void) | undefined

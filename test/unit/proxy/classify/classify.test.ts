@@ -1,5 +1,4 @@
 import { test } from 'tap'
-import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { ERRORS, type ErrorCode } from '../../../../src/core/errors.ts'
 import {
   type CredentialResult,
@@ -7,26 +6,11 @@ import {
   type Evidence,
 } from '../../../../src/proxy/classify/classify.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
+import { tenantConfig } from '../../../support/token-issuer.ts'
 
-const acme = new Tenant(0, config('acme'))
-const globex = new Tenant(1, config('globex'))
-const closed = new Tenant(2, { ...config('closed'), disabled: true })
-
-function config(id: string): TenantConfig {
-  const deployment = { endpoints: ['http://127.0.0.1:9'] }
-  return {
-    id,
-    hosts: [],
-    credentials: [],
-    jwt: [],
-    deployment,
-    limits: {},
-    connect: false,
-    passthrough: false,
-    quotas: [],
-    disabled: false,
-  }
-}
+const acme = new Tenant(0, tenantConfig('acme'))
+const globex = new Tenant(1, tenantConfig('globex'))
+const closed = new Tenant(2, { ...tenantConfig('closed'), disabled: true })
 
 const NOTHING: Evidence = { mode: 'shared', http: true, jwt: undefined, apiKey: undefined }
 
@@ -162,7 +146,7 @@ const ROWS: readonly (readonly [name: string, evidence: Partial<Evidence>, expec
 ]
 
 /** Ends TLS itself. */
-const own = new Tenant(3, { ...config('own'), passthrough: true })
+const own = new Tenant(3, { ...tenantConfig('own'), passthrough: true })
 
 const NAMED_ROWS: typeof ROWS = [
   ['a call for the name of its TLS', { hostTenant: acme, serverTenant: acme }, 'acme private'],

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { BatchWriter } from '../../../../src/contracts/journal-segment.ts'
 import {
   noUsage,
@@ -13,25 +12,13 @@ import { CODE_CLASSES, ROUTABILITIES } from '../../../../src/core/routability.ts
 import { UsageMeter, type UsageRow } from '../../../../src/proxy/metering/usage-meter.ts'
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
+import { tenantConfig } from '../../../support/token-issuer.ts'
 
 const MINUTE = 60_000
 const NOON = Date.UTC(2026, 0, 1, 12)
 
 function tenant(index: number, id: string): Tenant {
-  const deployment = { endpoints: ['http://127.0.0.1:9'] }
-  const config: TenantConfig = {
-    id,
-    hosts: [],
-    credentials: [],
-    jwt: [],
-    deployment,
-    limits: {},
-    connect: false,
-    passthrough: false,
-    quotas: [],
-    disabled: false,
-  }
-  return new Tenant(index, config)
+  return new Tenant(index, tenantConfig(id))
 }
 const acme = tenant(0, 'acme')
 const globex = tenant(5, 'globex')

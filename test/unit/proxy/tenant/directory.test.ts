@@ -2,24 +2,7 @@ import { test } from 'tap'
 import type { TenantConfig } from '../../../../src/config/schema.ts'
 import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import { TenantDirectory } from '../../../../src/proxy/tenant/directory.ts'
-import { ownIssuer } from '../../../support/token-issuer.ts'
-
-function tenant(id: string, rest: Partial<TenantConfig> = {}): TenantConfig {
-  const deployment = { endpoints: ['http://127.0.0.1:9'] }
-  return {
-    id,
-    hosts: [],
-    credentials: [],
-    jwt: [],
-    deployment,
-    limits: {},
-    connect: false,
-    passthrough: false,
-    quotas: [],
-    disabled: false,
-    ...rest,
-  }
-}
+import { ownIssuer, tenantConfig } from '../../../support/token-issuer.ts'
 
 function compile(...tenants: TenantConfig[]): TenantDirectory {
   return TenantDirectory.compile(tenants, 1)
@@ -29,7 +12,7 @@ const DIGEST_A = 'a'.repeat(64)
 const DIGEST_B = 'b'.repeat(64)
 
 await test('finds tenants by id', async t => {
-  const directory = compile(tenant('acme'), tenant('globex'))
+  const directory = compile(tenantConfig('acme'), tenantConfig('globex'))
   t.equal(directory.byId('acme')?.id, 'acme')
   t.equal(directory.byId('initech'), undefined)
   t.equal(directory.size, 2)
@@ -41,9 +24,9 @@ await test('finds tenants by id', async t => {
 
 await test('finds an address in each of its spellings', async t => {
   const directory = compile(
-    tenant('acme', { address: '10.1.0.7' }),
-    tenant('globex', { address: '2001:DB8:0::7' }),
-    tenant('initech', { address: '::ffff:10.1.0.9' }),
+    tenantConfig('acme', { address: '10.1.0.7' }),
+    tenantConfig('globex', { address: '2001:DB8:0::7' }),
+    tenantConfig('initech', { address: '::ffff:10.1.0.9' }),
   )
   t.equal(directory.byAddress('10.1.0.7')?.id, 'acme')
   t.equal(directory.byAddress('::ffff:10.1.0.7')?.id, 'acme', 'as a dual-stack socket gives it')
@@ -59,9 +42,9 @@ await test('finds an address in each of its spellings', async t => {
 
 await test('takes the exact host name, then the longest wildcard', async t => {
   const directory = compile(
-    tenant('acme', { hosts: ['acme.example.com'] }),
-    tenant('all', { hosts: ['*.example.com'] }),
-    tenant('eu', { hosts: ['*.eu.example.com'] }),
+    tenantConfig('acme', { hosts: ['acme.example.com'] }),
+    tenantConfig('all', { hosts: ['*.example.com'] }),
+    tenantConfig('eu', { hosts: ['*.eu.example.com'] }),
   )
   t.equal(directory.byHost('acme.example.com')?.id, 'acme')
   t.equal(directory.byHost('other.example.com')?.id, 'all')
@@ -74,11 +57,11 @@ await test('takes the exact host name, then the longest wildcard', async t => {
 })
 
 await test('knows whether some tenant ends TLS itself', async t => {
-  const none = compile(tenant('acme'), tenant('globex'))
+  const none = compile(tenantConfig('acme'), tenantConfig('globex'))
   t.notOk(none.hasPassthrough)
   const some = TenantDirectory.update(
     none,
-    [tenant('acme'), tenant('globex', { passthrough: true })],
+    [tenantConfig('acme'), tenantConfig('globex', { passthrough: true })],
     2,
   )
   t.ok(some.hasPassthrough)
@@ -86,21 +69,21 @@ await test('knows whether some tenant ends TLS itself', async t => {
   t.notOk(some.byId('acme')?.passthrough)
   const two = TenantDirectory.update(
     some,
-    ['acme', 'globex'].map(id => tenant(id, { passthrough: true })),
+    ['acme', 'globex'].map(id => tenantConfig(id, { passthrough: true })),
     3,
   )
-  t.ok(TenantDirectory.update(two, [tenant('acme', { passthrough: true })], 4).hasPassthrough)
+  t.ok(TenantDirectory.update(two, [tenantConfig('acme', { passthrough: true })], 4).hasPassthrough)
 })
 
 await test('knows no longer when the last of them is gone', async t => {
-  const some = compile(tenant('acme'), tenant('globex', { passthrough: true }))
-  t.notOk(TenantDirectory.update(some, [tenant('acme')], 2).hasPassthrough)
+  const some = compile(tenantConfig('acme'), tenantConfig('globex', { passthrough: true }))
+  t.notOk(TenantDirectory.update(some, [tenantConfig('acme')], 2).hasPassthrough)
 })
 
 await test('finds keys and certificates by their digests, each in its own table', async t => {
   const directory = compile(
-    tenant('acme', { credentials: [{ apiKey: `sha256:${DIGEST_A}` }] }),
-    tenant('globex', { credentials: [{ certificate: `sha256:${DIGEST_B}` }] }),
+    tenantConfig('acme', { credentials: [{ apiKey: `sha256:${DIGEST_A}` }] }),
+    tenantConfig('globex', { credentials: [{ certificate: `sha256:${DIGEST_B}` }] }),
   )
   t.equal(directory.byApiKeyDigest(DIGEST_A)?.id, 'acme')
   t.equal(directory.byApiKeyDigest(DIGEST_B), undefined)
@@ -110,10 +93,10 @@ await test('finds keys and certificates by their digests, each in its own table'
 
 await test('finds private links of each cloud, and no other', async t => {
   const directory = compile(
-    tenant('acme', {
+    tenantConfig('acme', {
       credentials: [{ privateLink: { aws: 'vpce-1' } }, { privateLink: { azure: '7' } }],
     }),
-    tenant('globex', { credentials: [{ privateLink: { gcp: '7' } }] }),
+    tenantConfig('globex', { credentials: [{ privateLink: { gcp: '7' } }] }),
   )
   t.equal(directory.byPrivateLink('aws:vpce-1')?.id, 'acme')
   t.equal(directory.byPrivateLink('azure:7')?.id, 'acme')
@@ -124,9 +107,9 @@ await test('finds private links of each cloud, and no other', async t => {
 
 await test('takes the exact SPIFFE id, then the longest prefix', async t => {
   const directory = compile(
-    tenant('acme', { credentials: [{ spiffe: 'spiffe://example.org/t/acme/*' }] }),
-    tenant('admin', { credentials: [{ spiffe: 'spiffe://example.org/t/acme/admin' }] }),
-    tenant('rest', { credentials: [{ spiffe: 'spiffe://example.org/*' }] }),
+    tenantConfig('acme', { credentials: [{ spiffe: 'spiffe://example.org/t/acme/*' }] }),
+    tenantConfig('admin', { credentials: [{ spiffe: 'spiffe://example.org/t/acme/admin' }] }),
+    tenantConfig('rest', { credentials: [{ spiffe: 'spiffe://example.org/*' }] }),
   )
   t.equal(directory.bySpiffeId('spiffe://example.org/t/acme/admin')?.id, 'admin')
   t.equal(directory.bySpiffeId('spiffe://example.org/t/acme/web/1')?.id, 'acme')
@@ -138,10 +121,12 @@ await test('takes the exact SPIFFE id, then the longest prefix', async t => {
 await test('maps tokens by listed claims first, then by the tenant claim', async t => {
   const issuer = 'https://login.example.com'
   const directory = compile(
-    tenant('acme', { credentials: [{ jwt: { issuer, claims: { org: 'a' } } }] }),
-    tenant('acme-test', { credentials: [{ jwt: { issuer, claims: { env: 'test', org: 'a' } } }] }),
-    tenant('team', { credentials: [{ jwt: { issuer, claims: { team: 'x' } } }] }),
-    tenant('whole', { credentials: [{ jwt: { issuer: 'https://whole', claims: {} } }] }),
+    tenantConfig('acme', { credentials: [{ jwt: { issuer, claims: { org: 'a' } } }] }),
+    tenantConfig('acme-test', {
+      credentials: [{ jwt: { issuer, claims: { env: 'test', org: 'a' } } }],
+    }),
+    tenantConfig('team', { credentials: [{ jwt: { issuer, claims: { team: 'x' } } }] }),
+    tenantConfig('whole', { credentials: [{ jwt: { issuer: 'https://whole', claims: {} } }] }),
   )
   const find = (tenantClaim: unknown, claims: Record<string, unknown>, from = issuer) =>
     directory.byJwt(from, tenantClaim, claims)?.id
@@ -163,10 +148,10 @@ await test('maps tokens by listed claims first, then by the tenant claim', async
 await test('finds the tenant in arrays, if there is exactly one in them', async t => {
   const issuer = 'https://login.example.com'
   const directory = compile(
-    tenant('acme', {
+    tenantConfig('acme', {
       credentials: [{ jwt: { issuer, claims: { groups: 'a', 'realm.env': 'x' } } }],
     }),
-    tenant('globex', {
+    tenantConfig('globex', {
       credentials: [{ jwt: { issuer, claims: { groups: 'g', '["realm","env"]': 'x' } } }],
     }),
   )
@@ -193,7 +178,7 @@ await test('finds the tenant in arrays, if there is exactly one in them', async 
 
 await test("an own issuer leads to its tenant, and is one tenant's", async t => {
   const own = (id: string, issuer: string) =>
-    tenant(id, { jwt: [{ ...ownIssuer('/dev/null'), issuer }] })
+    tenantConfig(id, { jwt: [{ ...ownIssuer('/dev/null'), issuer }] })
   const directory = compile(own('acme', 'https://a'), own('globex', 'https://g'))
   t.equal(directory.byIssuer('https://a')?.id, 'acme')
   t.equal(directory.byIssuer('https://g')?.id, 'globex')
@@ -205,9 +190,13 @@ await test("an own issuer leads to its tenant, and is one tenant's", async t => 
 })
 
 await test('keeps the tenant objects of unchanged configurations, indexes of all', async t => {
-  const before = compile(tenant('acme'), tenant('globex'), tenant('gone'))
-  const changed = tenant('globex', { disabled: true })
-  const after = TenantDirectory.update(before, [tenant('fresh'), tenant('acme'), changed], 2)
+  const before = compile(tenantConfig('acme'), tenantConfig('globex'), tenantConfig('gone'))
+  const changed = tenantConfig('globex', { disabled: true })
+  const after = TenantDirectory.update(
+    before,
+    [tenantConfig('fresh'), tenantConfig('acme'), changed],
+    2,
+  )
   t.equal(after.byId('acme'), before.byId('acme'))
   t.not(after.byId('globex'), before.byId('globex'))
   t.equal(after.byId('globex')?.index, before.byId('globex')?.index)
@@ -220,12 +209,12 @@ await test('keeps the tenant objects of unchanged configurations, indexes of all
 
 await test('never gives an index to a second id', async t => {
   const owners = new Map<number, string>()
-  let directory = compile(tenant('a'), tenant('b'))
+  let directory = compile(tenantConfig('a'), tenantConfig('b'))
   const sets = [['b', 'c'], ['a', 'd'], ['b'], ['e', 'c', 'a'], ['f']]
   for (const [generation, ids] of sets.entries()) {
     directory = TenantDirectory.update(
       directory,
-      ids.map(id => tenant(id)),
+      ids.map(id => tenantConfig(id)),
       generation,
     )
     for (const { id, index } of directory.tenants()) {
@@ -247,12 +236,18 @@ await test('refuses a snapshot in which two tenants claim the same, and names bo
     { credentials: [{ jwt: { issuer: 'i', claims: { a: 'b', c: 'd' } } }] },
   ]
   for (const claim of claims) {
-    t.throws(() => compile(tenant('acme', claim), tenant('globex', claim)), /"acme" and "globex"/)
-    t.doesNotThrow(() => compile(tenant('acme', claim), tenant('globex')))
+    t.throws(
+      () => compile(tenantConfig('acme', claim), tenantConfig('globex', claim)),
+      /"acme" and "globex"/,
+    )
+    t.doesNotThrow(() => compile(tenantConfig('acme', claim), tenantConfig('globex')))
   }
-  t.throws(() => compile(tenant('acme'), tenant('acme')), /"acme" and "acme"/)
+  t.throws(() => compile(tenantConfig('acme'), tenantConfig('acme')), /"acme" and "acme"/)
   t.throws(() =>
-    compile(tenant('acme', { address: '10.0.0.1' }), tenant('b', { address: '::ffff:10.0.0.1' })),
+    compile(
+      tenantConfig('acme', { address: '10.0.0.1' }),
+      tenantConfig('b', { address: '::ffff:10.0.0.1' }),
+    ),
   )
 })
 
