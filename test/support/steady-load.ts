@@ -85,21 +85,26 @@ export class SteadyLoad {
   /** What comes too late for a connection that ends is refused unseen, and a client tries it elsewhere (RFC 9113 §8.7). */
   async #callOrRepeat(): Promise<number> {
     for (;;) {
+      const session = this.#openSession()
       try {
-        return await this.#callHttp2()
+        return await this.#callHttp2(session)
       } catch (error) {
         if (!String(error).includes('NGHTTP2_REFUSED_STREAM')) throw error
-        this.#session?.close()
+        // This one, not the one that another row may have opened since.
+        session.close()
       }
     }
   }
 
-  async #callHttp2(): Promise<number> {
+  #openSession(): ClientHttp2Session {
     if (this.#session === undefined || this.#session.closed || this.#session.destroyed) {
       this.#session = connectHttp2(`http://127.0.0.1:${this.#target.port}`)
       this.#session.on('error', () => {})
     }
-    const session = this.#session
+    return this.#session
+  }
+
+  async #callHttp2(session: ClientHttp2Session): Promise<number> {
     return new Promise((resolve, reject) => {
       const stream = session.request({ ':path': '/', 'x-api-key': this.#target.key })
       let status = 0
