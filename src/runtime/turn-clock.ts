@@ -1,9 +1,14 @@
 /**
  * The time of the present turn of the event loop. A call asks for the time a dozen times (1.5 % of its CPU by perf); what
- * happens in one turn may happen at one moment. Whoever begins a turn by an event of a socket calls `refresh`; a timer
- * does so too, so that time is never staler than that.
+ * happens in one turn may happen at one moment. Whoever begins a turn by an event of a socket calls `arrived` or `refresh`; a timer
+ * does the latter, so that time is never staler than that.
  */
 import type { Clock } from '../core/clock.ts'
+
+export interface Turn {
+  /** Whether something of this turn has looked at the clock, and waits for its end. */
+  readonly underWay: boolean
+}
 
 export class TurnClock implements Clock {
   readonly #clock: Clock
@@ -26,6 +31,11 @@ export class TurnClock implements Clock {
 
   refresh(): void {
     this.#monotonic = this.#clock.monotonic()
+  }
+
+  /** Something has arrived. In a turn that is under way already, what else arrives was there with it: one look for all (0.4 % of a call). */
+  arrived({ underWay }: Turn): void {
+    if (!underWay) this.refresh()
   }
 
   /** The same, and looks at the time of day, which may jump. In between it goes by the monotonic clock: one question, not two. */

@@ -10,17 +10,26 @@ export interface ConnectionOptions {
 const NO_NAMES: ReadonlySet<string> = new Set()
 const NONE: ConnectionOptions = { close: false, keepAlive: false, upgrade: false, named: NO_NAMES }
 
-/** What almost all messages say; found without splitting. */
-const COMMON = new Map<string, ConnectionOptions>([
-  ['keep-alive', { ...NONE, keepAlive: true }],
-  ['Keep-Alive', { ...NONE, keepAlive: true }],
-  ['close', { ...NONE, close: true }],
-  ['upgrade', { ...NONE, upgrade: true }],
-  ['Upgrade', { ...NONE, upgrade: true }],
-])
+const KEEP_ALIVE: ConnectionOptions = { ...NONE, keepAlive: true }
+const CLOSE: ConnectionOptions = { ...NONE, close: true }
+const UPGRADE: ConnectionOptions = { ...NONE, upgrade: true }
 
+/** What almost all messages say is found without splitting, and without a map: it would internalize each text (0.6 % of a call). */
 export function parseConnection(value: string): ConnectionOptions {
-  return value === '' ? NONE : (COMMON.get(value) ?? splitOptions(value))
+  switch (value) {
+    case '':
+      return NONE
+    case 'keep-alive':
+    case 'Keep-Alive':
+      return KEEP_ALIVE
+    case 'close':
+      return CLOSE
+    case 'upgrade':
+    case 'Upgrade':
+      return UPGRADE
+    default:
+      return splitOptions(value)
+  }
 }
 
 function splitOptions(value: string): ConnectionOptions {

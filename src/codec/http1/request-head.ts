@@ -12,7 +12,8 @@ import { type FieldTable, SLOT } from './field-table.ts'
 import { BODY_NONE, type BodyKind, decideFraming, FRAMING_BITS, type Framing } from './framing.ts'
 import { hopsLeftOf } from './max-forwards.ts'
 import { normalTarget, type PathRule } from './path.ts'
-import { authorityOf, isAuthority, isHostAndPort } from './target.ts'
+import { authorityOf, isHostAndPort } from './target.ts'
+import { ValidHosts } from './valid-hosts.ts'
 
 const MAX_METHOD_BYTES = 32
 /** Empty lines before a request line are skipped (RFC 9112 §2.2), but not for ever. */
@@ -41,8 +42,7 @@ export class RequestHead implements Framing {
   readonly #caps: Http1Caps
   readonly #path: PathRule
   readonly #looksAtPath: boolean
-  /** The last Host that was found valid: most calls ask for the same one, and comparing is cheaper than matching. */
-  #validHost = ''
+  readonly #hosts = new ValidHosts()
   /** Why the last read was INVALID. */
   error: ErrorCode = 'malformed_request'
 
@@ -142,11 +142,10 @@ export class RequestHead implements Framing {
     if ((fields.repeated & HOST_BIT) !== 0) return 'invalid_host'
     const present = (fields.seen & HOST_BIT) !== 0
     if (!present && this.minor === 1) return 'invalid_host'
-    this.host = fields.values[SLOT.host] as string
-    if (this.host !== this.#validHost) {
-      if (this.host !== '' && !isAuthority(this.host)) return 'invalid_host'
-      this.#validHost = this.host
-    }
+    const host = fields.values[SLOT.host] as string
+    const valid = host === '' ? '' : this.#hosts.find(host)
+    this.host = valid ?? host
+    if (valid === undefined) return 'invalid_host'
     // First, since its only form is that of an authority: a deployment that takes another for a tunnel sees no calls in it.
     if (method === 'CONNECT') return this.#decideTunnel()
     if (target.charCodeAt(0) === 0x2f) return undefined

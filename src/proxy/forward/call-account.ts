@@ -143,11 +143,11 @@ export class CallAccount {
     this.#traffic = traffic
   }
 
-  get #ingress(): number {
+  #ingress(): number {
     return this.#traffic.receivedBytes - this.#receivedMark
   }
 
-  get #egress(): number {
+  #egress(): number {
     return this.#traffic.sentBytes - this.#sentMark
   }
 
@@ -264,7 +264,7 @@ export class CallAccount {
   received(): void {
     const { runtime } = this
     if (runtime === undefined) return
-    const ingress = this.#ingress
+    const ingress = this.#ingress()
     const bytes = ingress - this.#spentIngress
     this.#spentIngress = ingress
     this.ingressDebtMs = runtime.limiter.ingress.spend(bytes, this.#context.clock.monotonic())
@@ -307,7 +307,7 @@ export class CallAccount {
    * it cannot be known before. Returns how long the deployment should not be read, by the tenant's bandwidth.
    */
   count(): number {
-    const debtMs = this.#countUpTo(this.#egress)
+    const debtMs = this.#countUpTo(this.#egress())
     this.#countTime()
     return debtMs
   }
@@ -335,7 +335,7 @@ export class CallAccount {
     if (this.#row === undefined || runtime === undefined) return 0
     const { meter, clock } = this.#context
     this.grpc?.count(meter, this.#row)
-    const ingress = this.#ingress
+    const ingress = this.#ingress()
     const received = ingress - this.#countedIngress
     const sent = egress - this.#countedEgress
     if (received > 0) {
@@ -352,7 +352,7 @@ export class CallAccount {
 
   /** The answer is whole, or as whole as it will get; what was put in is on its way. */
   settle(code: ErrorCode | '' = ''): void {
-    this.#end(this.#failure === '' ? code : this.#failure, this.#egress)
+    this.#end(this.#failure === '' ? code : this.#failure, this.#egress())
   }
 
   /** The call was refused before a deployment saw it. */
@@ -414,7 +414,7 @@ export class CallAccount {
   /** Ends the books with what the kernel has taken. */
   cut(code: ErrorCode | '' = ''): void {
     this.#context.turnWrites.commitInTurn()
-    this.#end(code, Math.max(this.#countedEgress, this.#egress - this.#traffic.unsentBytes))
+    this.#end(code, Math.max(this.#countedEgress, this.#egress() - this.#traffic.unsentBytes))
   }
 
   #end(code: ErrorCode | '', egress: number): void {
@@ -422,9 +422,9 @@ export class CallAccount {
     this.#countUpTo(egress)
     const { meter, stats, clock, overload } = this.#context
     if (overload.level > 0 && this.runtime !== undefined)
-      overload.charge(this.runtime, this.#ingress + egress)
+      overload.charge(this.runtime, this.#ingress() + egress)
     if (this.wasSent && this.runtime?.limiter.paced === true)
-      this.runtime.limiter.debt.callEnded(this.#ingress, egress)
+      this.runtime.limiter.debt.callEnded(this.#ingress(), egress)
     const now = clock.monotonic()
     const codeClass = codeClassOf(this.#status, this.grpc?.status)
     if (this.#row !== undefined) {
@@ -507,8 +507,8 @@ export class CallAccount {
       peer: peerAddress,
       credential,
       upstream: this.#upstream,
-      ingress: this.#ingress,
-      egress: this.#egress,
+      ingress: this.#ingress(),
+      egress: this.#egress(),
       durationMs: clock.monotonic() - this.#startedAt,
       waitMs: this.wasSent ? this.#sentAt - this.#startedAt : 0,
       upstreamMs: this.#answeredAt > 0 && this.wasSent ? this.#answeredAt - this.#sentAt : 0,

@@ -299,25 +299,25 @@ export class Exchange implements PoolUser, TurnTaker, StreamedCall {
    * `bodyRead` has to follow.
    */
   readBody(bytes: Buffer, start: number, end: number, lender: Lender): number {
-    this.#body.aim(this.#bodyTarget, lender)
+    this.#body.aim(this.#bodyTarget(), lender)
     return this.#body.read(bytes, start, end)
   }
 
   /** The same with data of HTTP/2, all of it; `last`: it ends the body. */
   takeBody(bytes: Buffer, start: number, end: number, last: boolean): void {
     if (this.#phase !== 'discarding') this.#account.grpc?.requests.pass(bytes, start, end)
-    this.#body.aim(this.#bodyTarget, BORROWED_MEMORY)
+    this.#body.aim(this.#bodyTarget(), BORROWED_MEMORY)
     this.#body.take(bytes, start, end, last)
   }
 
   /** The body of HTTP/2 ends behind data that was not known to be the last. */
   endBody(trailers: MessageFields): void {
     if (this.#body.done) return
-    this.#body.aim(this.#bodyTarget, BORROWED_MEMORY)
+    this.#body.aim(this.#bodyTarget(), BORROWED_MEMORY)
     this.#body.finish(trailers)
   }
 
-  get #bodyTarget(): UpstreamCall | undefined {
+  #bodyTarget(): UpstreamCall | undefined {
     return this.#phase === 'discarding' ? undefined : this.#upstream
   }
 

@@ -102,7 +102,8 @@ export class UpstreamConnection implements Receiver, Sender {
   }
 
   received(bytes: Buffer, length: number): boolean {
-    this.#context.clock.refresh()
+    const { clock, turnWrites } = this.#context
+    clock.arrived(turnWrites)
     // Bytes that belong to no call: the deployment broke the rules, and nobody may ever see them.
     if (this.user === undefined) {
       this.destroy()

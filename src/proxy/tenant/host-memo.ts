@@ -7,9 +7,11 @@ import type { Tenant } from './tenant.ts'
 /** Anybody can ask for any host, so it is emptied when it is full. */
 const MAX_HOSTS = 4_096
 const MAX_HOST_CHARS = 255
+/** Whose a host is that is no tenant's. */
+const NOBODY = null
 
 export class HostMemo {
-  readonly #tenants = new Map<string, Tenant | undefined>()
+  readonly #tenants = new Map<string, Tenant | typeof NOBODY>()
   /** Of the snapshots that say so. */
   #namesGeneration = Number.NaN
 
@@ -20,11 +22,12 @@ export class HostMemo {
       this.#tenants.clear()
     }
     const known = this.#tenants.get(host)
-    if (known === undefined ? this.#tenants.has(host) : known.current) return known
+    if (known === NOBODY) return undefined
+    if (known?.current === true) return known
     const tenant = directory.byHost(normalizeHost(host))
     if (this.#tenants.size >= MAX_HOSTS) this.#tenants.clear()
     const copy = host.length <= MAX_HOST_CHARS ? flatCopy(host) : undefined
-    if (copy !== undefined) this.#tenants.set(copy, tenant)
+    if (copy !== undefined) this.#tenants.set(copy, tenant ?? NOBODY)
     return tenant
   }
 }

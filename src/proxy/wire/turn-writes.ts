@@ -28,10 +28,16 @@ export class TurnWrites {
   /** The array that is not in use. */
   #spare: TurnWriter[] = []
   #scheduled = false
+  #underWay = false
   readonly #ahead: WriteAhead
 
   constructor(ahead: WriteAhead = NOTHING_AHEAD) {
     this.#ahead = ahead
+  }
+
+  /** Whether something that came in this turn waits for its end. */
+  get underWay(): boolean {
+    return this.#underWay
   }
 
   /** Must be called by whoever hands bytes to a socket, at the end of a turn or at any other moment. */
@@ -41,6 +47,7 @@ export class TurnWrites {
 
   /** Something must be on record behind which nothing may ever be sent. */
   commitInTurn(): void {
+    this.#underWay = true
     if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(this.#endTurn)
@@ -62,6 +69,8 @@ export class TurnWrites {
   readonly #endTurn = (): void => {
     this.#scheduled = false
     this.#sendAll()
+    // What was added meanwhile waits as well, but what comes next comes in a turn of its own.
+    this.#underWay = false
   }
 
   #sendAll(): void {

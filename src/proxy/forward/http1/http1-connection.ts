@@ -167,7 +167,8 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   }
 
   received(bytes: Buffer, length: number): boolean {
-    this.context.clock.refresh()
+    const { clock, turnWrites } = this.context
+    clock.arrived(turnWrites)
     if (this.#lingering) return true
     // What was read ahead may still come: behind a gap no call may be answered.
     if (this.#overflowed) return false
@@ -176,7 +177,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
       this.#exchange.tunnelFromDownstream(bytes, 0, length, this.inbox)
       return !this.paused
     }
-    if (this.#waitingBytes === 0) {
+    if (this.#waitingBytes() === 0) {
       this.#input = bytes
       this.#at = 0
       this.#end = length
@@ -188,11 +189,11 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   }
 
   /** Whose memory `#input` is. */
-  get #lender(): Lender {
+  #lender(): Lender {
     return this.#borrowed ? this.inbox : OWN_MEMORY
   }
 
-  get #waitingBytes(): number {
+  #waitingBytes(): number {
     return this.#end - this.#at
   }
 
@@ -230,13 +231,13 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.#exchange.flushUpstream()
     this.flush()
     this.#boundWaiting()
-    if (this.#waitingBytes !== this.#heldInput) this.#countWaiting()
-    if (this.#overflowed && this.#waitingBytes === 0 && !this.#exchange.active && !this.#ending) {
+    if (this.#waitingBytes() !== this.#heldInput) this.#countWaiting()
+    if (this.#overflowed && this.#waitingBytes() === 0 && !this.#exchange.active && !this.#ending) {
       this.reject('too_many_pipelined', true)
       return
     }
-    if (this.#inputEnded && this.#waitingBytes === 0) this.#exchange.downstreamEnded()
-    if (!this.#exchange.active && (this.#ending || this.#endOfInput)) this.#finish()
+    if (this.#inputEnded && this.#waitingBytes() === 0) this.#exchange.downstreamEnded()
+    if (!this.#exchange.active && (this.#ending || this.#endOfInput())) this.#finish()
   }
 
   /** Its call is over, and no event of it can come any more. */
@@ -249,7 +250,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
 
   #countWaiting(): void {
     const { blocked, unsent } = this.outbox
-    this.#heldInput = this.#waitingBytes
+    this.#heldInput = this.#waitingBytes()
     this.account.holds((blocked ? unsent : 0) + this.#heldInput)
   }
 
@@ -263,16 +264,16 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
         this.#end = allowed
       }
     }
-    this.#pauses.set(PAUSED_BY.input, this.#overflowed || this.#waitingBytes >= this.#mostWaiting)
+    this.#pauses.set(PAUSED_BY.input, this.#overflowed || this.#waitingBytes() >= this.#mostWaiting)
   }
 
   /** Whether the client has said all, and all of it has been used as far as it can be. */
-  get #endOfInput(): boolean {
-    return this.#inputEnded && (this.#waitingBytes === 0 || !this.#nextCallWaits)
+  #endOfInput(): boolean {
+    return this.#inputEnded && (this.#waitingBytes() === 0 || !this.#nextCallWaits())
   }
 
   /** A client that does not read its answers gets no further ones. */
-  get #nextCallWaits(): boolean {
+  #nextCallWaits(): boolean {
     return this.outbox.blocked || this.#pauses.has(PAUSED_BY.penalty)
   }
 
@@ -284,19 +285,19 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     }
     const exchange = this.#exchange
     if (exchange.tunnelling) {
-      this.receivedBytes += this.#waitingBytes
-      exchange.tunnelFromDownstream(this.#input, this.#at, this.#end, this.#lender)
+      this.receivedBytes += this.#waitingBytes()
+      exchange.tunnelFromDownstream(this.#input, this.#at, this.#end, this.#lender())
       this.#dropInput()
       return false
     }
     if (exchange.active) {
       if (!exchange.wantsBody) return false
-      const used = exchange.readBody(this.#input, this.#at, this.#end, this.#lender)
+      const used = exchange.readBody(this.#input, this.#at, this.#end, this.#lender())
       this.#consume(used)
       exchange.bodyRead()
       return used > 0
     }
-    return !this.#ending && !this.#nextCallWaits && this.#readHead()
+    return !this.#ending && !this.#nextCallWaits() && this.#readHead()
   }
 
   #readHead(): boolean {
@@ -461,7 +462,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   /** An idle connection ends, a call goes on and is the last one. */
   #endResting(): void {
     this.#ending = true
-    if (!this.#exchange.active && this.#waitingBytes === 0) this.#finish()
+    if (!this.#exchange.active && this.#waitingBytes() === 0) this.#finish()
   }
 
   /** Where the connection is meant for nobody any more, the running call is the last one. */

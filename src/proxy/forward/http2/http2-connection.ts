@@ -107,8 +107,8 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
   }
 
   received(bytes: Buffer, length: number): boolean {
-    const { clock } = this.context
-    clock.refresh()
+    const { clock, turnWrites } = this.context
+    clock.arrived(turnWrites)
     this.#received += length
     if (this.#lingering) return true
     const now = clock.monotonic()

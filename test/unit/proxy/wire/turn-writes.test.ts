@@ -53,3 +53,16 @@ await test('what is to be on record is committed before each lot of writes, and 
   await endOfTurn()
   t.same(order.slice(35), ['commit'])
 })
+
+await test('a turn is under way from the first that is due to its end, also where its end makes something due', async t => {
+  const writes = new TurnWrites()
+  t.equal(writes.underWay, false)
+  writes.add({ sendNow: () => writes.add({ sendNow: () => {} }) })
+  t.equal(writes.underWay, true)
+  await endOfTurn()
+  t.equal(writes.underWay, false)
+  writes.commitInTurn()
+  t.equal(writes.underWay, true)
+  await endOfTurn()
+  t.equal(writes.underWay, false)
+})
