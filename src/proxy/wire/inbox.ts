@@ -24,6 +24,8 @@ export class Inbox implements Lender, HandleReader, Resting {
   #small = false
   /** Whether a write still needs what is in the buffer. */
   #lent = false
+  /** What a write still needed when the socket was closed. */
+  #lost: Buffer | undefined
   #paused = false
   /** Whether it has had its part of this turn. */
   #resting = false
@@ -125,6 +127,10 @@ export class Inbox implements Lender, HandleReader, Resting {
   }
 
   returned(): void {
+    if (this.#lost !== undefined) {
+      this.#buffers.find(this.#lost)
+      this.#lost = undefined
+    }
     if (!this.#lent) return
     this.#lent = false
     this.#startOrStop()
@@ -135,7 +141,8 @@ export class Inbox implements Lender, HandleReader, Resting {
     this.#resting = false
     if (this.#lent) {
       // Its write is cancelled, but who knows when.
-      this.#buffers.drop(this.#buffer)
+      this.#buffers.lose(this.#buffer)
+      this.#lost = this.#buffer
       this.#buffer = this.#buffers.shared
       this.#lent = false
     } else this.#giveBack()

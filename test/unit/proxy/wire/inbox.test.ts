@@ -149,8 +149,12 @@ await test('there is a limit to large buffers, and then to those of the size of 
     buffers.give(buffer)
     t.equal(buffers.take(), buffer, 'used again')
     t.equal(buffers.take(), undefined)
-    buffers.drop(buffer)
-    t.not(buffers.take(), buffer, 'one that is lost is not')
+    buffers.lose(buffer)
+    const another = buffers.take() as Buffer
+    t.ok(another !== buffer, 'one that is lost is not')
+    buffers.give(another)
+    buffers.find(buffer)
+    t.ok(buffers.take() === buffer, 'until it is found')
   }
   buffers.shrink(true)
   buffers.give(taken[64] as Buffer)
@@ -222,4 +226,47 @@ await test('long reads have a part of each turn, and who comes behind it waits',
   t.equal(reading(), 18)
   all[0]?.inbox.resume()
   t.equal(reading(), 19)
+})
+
+await test('where others wait for theirs, the part of a turn is a shorter one', async t => {
+  let now = 0
+  const reads = new LongReads(() => now)
+  const woken: string[] = []
+  t.notOk(reads.crowded())
+  now += 0.3
+  t.notOk(reads.crowded(), 'one alone goes on')
+  now += 0.3
+  t.ok(reads.crowded())
+  for (const name of ['a', 'b']) reads.rest({ nextTurn: () => woken.push(name) })
+  for (const name of ['c', 'd', 'e', 'f', 'g', 'h', 'i'])
+    reads.rest({ nextTurn: () => woken.push(name) })
+  await nextTurn()
+  t.same(woken, ['a', 'b', 'c', 'd'])
+  t.notOk(reads.crowded())
+  now += 0.1
+  t.notOk(reads.crowded())
+  now += 0.15
+  t.ok(reads.crowded(), 'among many')
+})
+
+await test('memory that a write still needs when its connection is closed comes back with the end of the write', async t => {
+  const { near, far } = await socketPair(t)
+  const buffers = new ReadBuffers(new LongReads(() => 0))
+  const lent = Promise.withResolvers<Buffer>()
+  const inbox: Inbox = new Inbox(buffers, {
+    received: bytes => {
+      if (bytes !== buffers.shared && inbox.lend()) lent.resolve(bytes)
+      return true
+    },
+  })
+  inbox.attach(near, SocketHandle.of(near))
+  far.write(Buffer.alloc(1024 * 1024))
+  const memory = await lent.promise
+  inbox.close()
+  const meanwhile = buffers.take() as Buffer
+  t.ok(meanwhile !== memory, 'not while the write may need it')
+  inbox.returned()
+  t.ok(buffers.take() === memory)
+  inbox.returned()
+  t.ok(buffers.take() !== memory, 'once')
 })
