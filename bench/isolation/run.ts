@@ -16,8 +16,8 @@ import { Stage } from './stage.ts'
 const SETTLE_MS = 1_500
 /** Until nothing of it is left: what was refused, closed or held on to is let go. */
 const REST_MS = 1_000
-const WARM_UP_SECONDS = 8
-const WARM_UP_NOISE = 'flood'
+/** Of each kind of noise: longer than slow readers stay, so that some have left. */
+const WARM_UP_SECONDS = 6
 
 export interface RunOptions {
   readonly scenarios: readonly Scenario[]
@@ -110,10 +110,12 @@ class Run {
     const { errors } = await this.#stage.beQuiet(port, 1, 1)
     const [error] = Object.keys(errors)
     if (error !== undefined) throw new Error(error)
-    await this.#stage.makeNoise([WARM_UP_NOISE], { port, tlsPort })
-    await this.#stage.beQuiet(port, WARM_UP_SECONDS, 1)
-    await this.#stage.beStill()
-    await sleep(REST_MS)
+    for (const { name } of this.#options.scenarios) {
+      await this.#stage.makeNoise([name], { port, tlsPort })
+      await this.#stage.beQuiet(port, WARM_UP_SECONDS, 1)
+      await this.#stage.beStill()
+      await sleep(REST_MS)
+    }
   }
 
   async #measure(contestant: Contestant, scenario: Scenario, round: number): Promise<void> {
