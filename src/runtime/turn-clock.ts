@@ -1,7 +1,7 @@
 /**
  * The time of the present turn of the event loop. A call asks for the time a dozen times (1.5 % of its CPU by perf); what
- * happens in one turn may happen at one moment. Whoever begins a turn by an event of a socket calls `arrived` or `refresh`; a timer
- * does the latter, so that time is never staler than that.
+ * happens in one turn may happen at one moment. What comes by a socket calls `arrived`, and whatever else begins a turn, a
+ * timer above all, `refresh`: so time is never staler than that.
  */
 import type { Clock } from '../core/clock.ts'
 
@@ -33,7 +33,7 @@ export class TurnClock implements Clock {
     this.#monotonic = this.#clock.monotonic()
   }
 
-  /** Something has arrived. In a turn that is under way already, what else arrives was there with it: one look for all (0.4 % of a call). */
+  /** Something has come. What else comes in a turn that is under way was there with it: one look for all (0.4 % of a call). */
   arrived({ underWay }: Turn): void {
     if (!underWay) this.refresh()
   }

@@ -14,7 +14,10 @@ const KEEP_ALIVE: ConnectionOptions = { ...NONE, keepAlive: true }
 const CLOSE: ConnectionOptions = { ...NONE, close: true }
 const UPGRADE: ConnectionOptions = { ...NONE, upgrade: true }
 
-/** What almost all messages say is found without splitting, and without a map: it would internalize each text (0.6 % of a call). */
+/**
+ * What almost all messages say is found without splitting them, and without a map, which would internalize each text
+ * (0.6 % of a call).
+ */
 export function parseConnection(value: string): ConnectionOptions {
   switch (value) {
     case '':

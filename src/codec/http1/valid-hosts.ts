@@ -1,6 +1,7 @@
 /**
  * Hosts that came lately and are valid. The text of a head is a new one with each call; whoever compares or looks up the
- * one that is given here sees by its address that it is the same as before. A map would hash and internalize each new text first (0.7 % of a call).
+ * one that is given here sees by its address that it is the same as before. A map that is asked for a new text hashes and
+ * internalizes it first (0.7 % of a call).
  */
 import { flatCopy } from '../latin1.ts'
 import { isAuthority } from './target.ts'
