@@ -10,14 +10,10 @@ import type { NoiseCounts } from './noise/noise.ts'
 import type { IsolationPeer } from './peers/peer.ts'
 import { favour, favourGroup } from './priority.ts'
 import { ALONE, type Scenario } from './scenarios.ts'
-import { Stage } from './stage.ts'
+import { REST_MS, Stage } from './stage.ts'
 
 /** Until noise is what it will be. */
 const SETTLE_MS = 1_500
-/** Until nothing of it is left: what was refused, closed or held on to is let go. */
-const REST_MS = 1_000
-/** Of each kind of noise: longer than slow readers stay, so that some have left. */
-const WARM_UP_SECONDS = 6
 
 export interface RunOptions {
   readonly scenarios: readonly Scenario[]
@@ -104,18 +100,15 @@ class Run {
     }
   }
 
-  /** So that a JIT has seen what there is to see. A quiet call that fails here is no load, but a mistake. */
+  /** A quiet call that fails before there is noise is no load, but a mistake. */
   async #warmUp({ peer, port, tlsPort }: Contestant): Promise<void> {
     this.#options.progress(`${peer.name}: warms up`)
     const { errors } = await this.#stage.beQuiet(port, 1, 1)
     const [error] = Object.keys(errors)
     if (error !== undefined) throw new Error(error)
-    for (const { name } of this.#options.scenarios) {
-      await this.#stage.makeNoise([name], { port, tlsPort })
-      await this.#stage.beQuiet(port, WARM_UP_SECONDS, 1)
-      await this.#stage.beStill()
-      await sleep(REST_MS)
-    }
+    const { scenarios, seconds } = this.#options
+    const names = scenarios.map(({ name }) => name)
+    await this.#stage.warmUp(names, { port, tlsPort }, seconds)
   }
 
   async #measure(contestant: Contestant, scenario: Scenario, round: number): Promise<void> {

@@ -65,9 +65,11 @@ async function soak(
   const [worker = 0] = childrenOf(pid)
   favour([pid, worker])
   const scenarios = SCENARIOS.map(({ name }) => name)
+  const step = Math.min(STEP_SECONDS, seconds / MIN_STEPS)
+  progress('warms up')
+  await stage.warmUp(scenarios, { port, tlsPort }, step)
   await stage.makeNoise(scenarios, { port, tlsPort })
   const steps: SoakStep[] = []
-  const step = Math.min(STEP_SECONDS, seconds / MIN_STEPS)
   const begun = performance.now()
   const passed = (): number => (performance.now() - begun) / 1_000
   while (passed() < seconds) {

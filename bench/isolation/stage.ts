@@ -1,4 +1,5 @@
 /** Who calls, and what stands behind the proxies. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../../test/support/free-ports.ts'
 import type { Program } from '../harness/program.ts'
 import { startNoisyDeployment, startQuietDeployment } from './deployments.ts'
@@ -11,6 +12,11 @@ import { prepareScene, type Scene } from './scene.ts'
 
 /** Calls a second of the quiet tenant. */
 export const QUIET_RATE = 100
+
+/** Of each kind of noise: longer than slow readers stay, so that some have left. A short look is warmed up for a short time. */
+const MOST_WARM_UP_SECONDS = 6
+/** Until nothing of a noise is left: what was refused, closed or held on to is let go. */
+export const REST_MS = 1_000
 
 /** For an answer beside the time that it was asked to take. */
 const PATIENCE_SECONDS = 30
@@ -60,6 +66,20 @@ export class Stage {
   async beStill(): Promise<NoiseAnswer> {
     const question: NoiseQuestion = { do: 'stop' }
     return this.#noise.ask(question, PATIENCE_SECONDS)
+  }
+
+  /** So that a JIT has seen what there is to see: each of `scenarios` by itself, for `seconds` at most. */
+  async warmUp(
+    scenarios: readonly string[],
+    ports: { readonly port: number; readonly tlsPort: number },
+    seconds: number,
+  ): Promise<void> {
+    for (const name of scenarios) {
+      await this.makeNoise([name], ports)
+      await this.beQuiet(ports.port, Math.min(seconds, MOST_WARM_UP_SECONDS), 1)
+      await this.beStill()
+      await sleep(REST_MS)
+    }
   }
 
   async clear(): Promise<void> {
