@@ -10,10 +10,12 @@ import type { NoiseCounts } from './noise/noise.ts'
 import type { IsolationPeer } from './peers/peer.ts'
 import { favour, favourGroup } from './priority.ts'
 import { ALONE, type Scenario } from './scenarios.ts'
-import { REST_MS, Stage } from './stage.ts'
+import { Stage } from './stage.ts'
 
 /** Until noise is what it will be. */
 const SETTLE_MS = 1_500
+/** Until nothing of it is left: rates are counted, and connections penalized, by the second. */
+const REST_MS = 1_000
 
 export interface RunOptions {
   readonly scenarios: readonly Scenario[]

@@ -1,5 +1,4 @@
 /** Who calls, and what stands behind the proxies. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../../test/support/free-ports.ts'
 import type { Program } from '../harness/program.ts'
 import { startNoisyDeployment, startQuietDeployment } from './deployments.ts'
@@ -15,8 +14,6 @@ export const QUIET_RATE = 100
 
 /** Of each kind of noise: longer than slow readers stay, so that some have left. A short look is warmed up for a short time. */
 const MOST_WARM_UP_SECONDS = 6
-/** Until nothing of a noise is left: what was refused, closed or held on to is let go. */
-export const REST_MS = 1_000
 
 /** For an answer beside the time that it was asked to take. */
 const PATIENCE_SECONDS = 30
@@ -68,7 +65,10 @@ export class Stage {
     return this.#noise.ask(question, PATIENCE_SECONDS)
   }
 
-  /** So that a JIT has seen what there is to see: each of `scenarios` by itself, for `seconds` at most. */
+  /**
+   * So that a JIT has seen what there is to see: each of `scenarios` by itself, for `seconds` at most. Each is a tenant of its
+   * own at an address of its own, so none waits for what is left of the one before.
+   */
   async warmUp(
     scenarios: readonly string[],
     ports: { readonly port: number; readonly tlsPort: number },
@@ -78,7 +78,6 @@ export class Stage {
       await this.makeNoise([name], ports)
       await this.beQuiet(ports.port, Math.min(seconds, MOST_WARM_UP_SECONDS), 1)
       await this.beStill()
-      await sleep(REST_MS)
     }
   }
 
