@@ -102,7 +102,8 @@ await test('it follows the size of its terminal', { skip }, async t => {
   const pty = new Pty(t, `tty; ${atTerminal(admin)}`)
   await pty.shows(/tenant-19/)
   const tty = /\/dev\/pts\/\d+/.exec(pty.output)?.[0] ?? ''
-  await runCommand(['stty', ['-F', tty, 'cols', '120', 'rows', '10']])
+  // One after the other, each drawn: the rows first, so that what has the new columns has both.
+  await runCommand(['stty', ['-F', tty, 'rows', '10', 'cols', '120']])
   const text = await pty.shows(/ UP +\n/)
   t.match(text, /LIMIT +OF +UP +\n/)
   t.equal(pty.picture().length, 10)

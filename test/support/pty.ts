@@ -10,6 +10,7 @@ export const skipWithoutPty: string | false = skipWithout({ script: 'bsdutils', 
 const PATIENCE_MS = 30_000
 const ESC = '\x1b'
 const HOME = `${ESC}[H`
+const REST_OF_SCREEN = `${ESC}[J`
 const ORDER = new RegExp(`${ESC}\\[[0-9;?]*[A-Za-z]`, 'g')
 /** Of what was written, for a message that can be read. */
 const TAIL_CHARS = 300
@@ -46,11 +47,12 @@ export class Pty {
     this.#child.stdin?.write(keys)
   }
 
-  /** The last picture, line by line, without colours. */
+  /** The last picture that has been drawn to its end, line by line, without colours. */
   picture(): string[] {
     const [, ...pictures] = this.#output.split(HOME)
-    const text = (pictures.at(-1) ?? '').replace(ORDER, '')
-    return text.split(/\r+\n/)
+    const [text = ''] =
+      pictures.findLast(it => it.includes(REST_OF_SCREEN))?.split(REST_OF_SCREEN) ?? []
+    return text.replace(ORDER, '').split(/\r+\n/)
   }
 
   /** Once a picture is as `pattern`; what is there at last where none is. */
