@@ -5,15 +5,42 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 const MOST_READ = 64 * 1024
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 const LISTEN = '0A'
+/**
+ * A table without listeners of ours is left alone for so long: where it has no connections either, the kernel goes through all
+ * places that there are for some before it says so, 2 to 10 ms in which nothing is served.
+ */
+const REST_MS = 60_000
 
 const buffer = Buffer.allocUnsafeSlow(MOST_READ)
 
-/** Length of the longest accept queue of the sockets that listen at `ports`; 0 where nobody can tell. */
-export function longestAcceptQueue(ports: ReadonlySet<number>): number {
-  let longest = 0
-  if (ports.size === 0) return longest
-  for (const table of TABLES) longest = Math.max(longest, longestIn(headOf(table), ports))
-  return longest
+export class AcceptQueues {
+  readonly #read: (path: string) => string
+  /** By table: until when it is left alone, in ms. */
+  readonly #restsUntil = TABLES.map(() => 0)
+  #ports: ReadonlySet<number> | undefined
+
+  /** `read` gives the begin of a table, or ''. */
+  constructor(read: (path: string) => string = headOf) {
+    this.#read = read
+  }
+
+  /**
+   * Length of the longest one of the sockets that listen at `ports`, which are another set when they change; 0 where nobody can
+   * tell. `now` is monotonic, in ms.
+   */
+  longest(ports: ReadonlySet<number>, now: number): number {
+    if (ports !== this.#ports) this.#restsUntil.fill(0)
+    this.#ports = ports
+    if (ports.size === 0) return 0
+    let longest = 0
+    for (const [index, table] of TABLES.entries()) {
+      if (now < (this.#restsUntil[index] as number)) continue
+      const length = longestIn(this.#read(table), ports)
+      if (length === undefined) this.#restsUntil[index] = now + REST_MS
+      else longest = Math.max(longest, length)
+    }
+    return longest
+  }
 }
 
 /** What an accept queue may have where a listener has asked for `backlog`. */
@@ -26,9 +53,12 @@ export function acceptQueueLimit(backlog: number): number {
   }
 }
 
-/** The same of a table as Linux writes it (proc_pid_net(5)): address:port, peer, state, tx_queue:rx_queue, all hexadecimal. */
-export function longestIn(table: string, ports: ReadonlySet<number>): number {
-  let longest = 0
+/**
+ * The same of a table as Linux writes it (proc_pid_net(5)): address:port, peer, state, tx_queue:rx_queue, all hexadecimal.
+ * Undefined where none of them is in it.
+ */
+export function longestIn(table: string, ports: ReadonlySet<number>): number | undefined {
+  let longest: number | undefined
   // The first line is a title.
   for (let at = table.indexOf('\n') + 1; at < table.length; ) {
     const end = table.indexOf('\n', at)
@@ -37,7 +67,7 @@ export function longestIn(table: string, ports: ReadonlySet<number>): number {
     if (state !== LISTEN) break
     at = end + 1
     const port = Number.parseInt(local.slice(local.lastIndexOf(':') + 1), 16)
-    if (ports.has(port)) longest = Math.max(longest, Number.parseInt(queues.slice(9), 16))
+    if (ports.has(port)) longest = Math.max(longest ?? 0, Number.parseInt(queues.slice(9), 16))
   }
   return longest
 }

@@ -1,17 +1,14 @@
 /** What a worker has left: looks at its event loop, its memory, its open files and the accept queues of its listeners. */
 import { performance } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
-import { acceptQueueLimit, longestAcceptQueue } from '../../runtime/accept-queue.ts'
+import { AcceptQueues, acceptQueueLimit } from '../../runtime/accept-queue.ts'
 import { machineMemory } from '../../runtime/machine-memory.ts'
 import { openFiles, openFilesAreCounted, openFilesLimit } from '../../runtime/open-files.ts'
 import type { LoadFigures } from './load-monitor.ts'
 
 /** Heap (0.7 µs) and open files (4 µs) are asked each time; what costs more is not. */
 const LISTED_FILES_MS = 1_000
-/**
- * The kernel goes through its whole table of connections for a machine without listeners of IPv6, which takes some 10 ms: asked
- * twice a second that was 2 % of a worker. A loop that is in time has accepted all that came, so it is asked behind a late one.
- */
+/** A loop that is in time has accepted all that came, so the kernel is asked behind a late one: it takes 0.1 ms and more. */
 const ACCEPT_QUEUE_MS = 500
 const LATE_MS = 10
 
@@ -31,6 +28,7 @@ export class WorkerResources {
   #memory: number
   readonly #filesLimit = openFilesLimit()
   readonly #filesEvery = openFilesAreCounted() ? 0 : LISTED_FILES_MS
+  readonly #queues = new AcceptQueues()
   readonly #queueLimit: number
   #loop = performance.eventLoopUtilization()
   #lookedAt = -1
@@ -51,7 +49,7 @@ export class WorkerResources {
     this.#memory = memoryOf(this.#configured, workers)
   }
 
-  /** At `now`, monotonic, in ms; `ports` are those that are listened at, and `queued` calls wait for their turn. */
+  /** At `now`, monotonic, in ms; `ports` are those that are listened at, another set when they change, and `queued` calls wait for their turn. */
   look(now: number, ports: ReadonlySet<number>, queued: number): LoadFigures {
     const lagMs = this.#lookedAt < 0 ? 0 : Math.max(0, now - this.#lookedAt - this.#tickMs)
     this.#lookedAt = now
@@ -91,7 +89,7 @@ export class WorkerResources {
     if (now - this.#queueAt < ACCEPT_QUEUE_MS) return
     if (lagMs >= LATE_MS) {
       this.#queueAt = now
-      this.#acceptQueue = longestAcceptQueue(ports) / this.#queueLimit
+      this.#acceptQueue = this.#queues.longest(ports, now) / this.#queueLimit
     } else this.#acceptQueue = 0
   }
 }

@@ -2,11 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
 import { test } from 'tap'
-import {
-  acceptQueueLimit,
-  longestAcceptQueue,
-  longestIn,
-} from '../../../src/runtime/accept-queue.ts'
+import { AcceptQueues, acceptQueueLimit, longestIn } from '../../../src/runtime/accept-queue.ts'
 
 const TITLE =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n'
@@ -22,7 +18,7 @@ await test('the longest queue of our listeners counts, and no other', t => {
     line('0100007F:1F91', '0A', '00000400')
   t.equal(longestIn(table, new Set([8080])), 255)
   t.equal(longestIn(table, new Set([8081, 8080])), 1_024)
-  t.equal(longestIn(table, new Set([1])), 0)
+  t.equal(longestIn(table, new Set([1])), undefined)
   t.end()
 })
 
@@ -31,9 +27,33 @@ await test('connections are not listeners, and half a line is none', t => {
     TITLE +
     line('0100007F:1F90', '01', '00000400') +
     line('0100007F:1F90', '0A', '00000400').slice(0, 60)
-  t.equal(longestIn(table, new Set([8080])), 0)
-  t.equal(longestIn('', new Set([8080])), 0)
-  t.equal(longestIn(TITLE, new Set([8080])), 0)
+  t.equal(longestIn(table, new Set([8080])), undefined)
+  t.equal(longestIn('', new Set([8080])), undefined)
+  t.equal(longestIn(TITLE, new Set([8080])), undefined)
+  t.end()
+})
+
+await test('a table without listeners of ours is left alone for a minute, or until there are others', t => {
+  const asked: string[] = []
+  const tables = new Map([['/proc/net/tcp', TITLE + line('00000000:1F90', '0A', '00000003')]])
+  const queues = new AcceptQueues(path => {
+    asked.push(path)
+    return tables.get(path) ?? ''
+  })
+  const ports = new Set([8080])
+  t.equal(queues.longest(ports, 1_000), 3)
+  t.same(asked.splice(0), ['/proc/net/tcp', '/proc/net/tcp6'])
+  t.equal(queues.longest(ports, 2_000), 3)
+  t.same(asked.splice(0), ['/proc/net/tcp'])
+  tables.set('/proc/net/tcp6', TITLE + line(`${'0'.repeat(32)}:1F90`, '0A', '00000007'))
+  t.equal(queues.longest(ports, 61_000), 7, 'an address that has come')
+  t.same(asked.splice(0), ['/proc/net/tcp', '/proc/net/tcp6'])
+  tables.delete('/proc/net/tcp6')
+  queues.longest(ports, 62_000)
+  t.equal(queues.longest(new Set(ports), 63_000), 3)
+  t.same(asked.splice(0, 4).length, 4, 'other listeners may be in any of them')
+  t.equal(queues.longest(new Set(), 64_000), 0)
+  t.same(asked, [], 'who listens nowhere has no queue')
   t.end()
 })
 
@@ -51,15 +71,16 @@ await test('connections that nobody accepts are seen in the accept queue', {
   })
   const [port] = (await once(child, 'message')) as [number]
   const ports = new Set([port])
-  t.equal(longestAcceptQueue(ports), 0)
+  const queues = new AcceptQueues()
+  t.equal(queues.longest(ports, 0), 0)
   const clients = Array.from({ length: 20 }, () => net.connect({ port, host: '127.0.0.1' }))
   await Promise.all(clients.map(client => once(client, 'connect')))
-  t.equal(longestAcceptQueue(ports), 20)
+  t.equal(queues.longest(ports, 500), 20)
   for (const client of clients) client.destroy()
   const exited = once(child, 'exit')
   child.kill('SIGKILL')
   await exited
-  t.equal(longestAcceptQueue(ports), 0)
+  t.equal(queues.longest(ports, 1_000), 0)
 })
 
 await test('a queue is no longer than the system allows', t => {
