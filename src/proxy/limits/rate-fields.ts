@@ -3,6 +3,7 @@
  * lists of structured fields (RFC 9651), one item a policy.
  */
 import { HeaderField, INDEXED } from '../../codec/http2/header-field.ts'
+import { flatCopy } from '../../codec/latin1.ts'
 
 /** The largest integer of structured fields (RFC 9651 §3.3.1). */
 const MOST = 999_999_999_999_999
@@ -12,7 +13,9 @@ export class RateFields {
   readonly limit: string
   /** Value of `ratelimit-policy`: what there is in all. */
   readonly policy: string
-  #lines: string | undefined
+  #lines = ''
+  /** Whether they are one text in memory, and not a tree of their parts. */
+  #flat = false
   #list: readonly HeaderField[] | undefined
 
   constructor(limit: string, policy: string) {
@@ -20,9 +23,17 @@ export class RateFields {
     this.policy = policy
   }
 
-  /** Of HTTP/1.1, each with its CRLF. */
+  /**
+   * Of HTTP/1.1, each with its CRLF. Who is asked a second time will be asked again: a tree of parts would be walked with each
+   * answer, a line of the CPU's cache for each part of it.
+   */
   get lines(): string {
-    this.#lines ??= `ratelimit: ${this.limit}\r\nratelimit-policy: ${this.policy}\r\n`
+    if (this.#lines === '') {
+      this.#lines = `ratelimit: ${this.limit}\r\nratelimit-policy: ${this.policy}\r\n`
+    } else if (!this.#flat) {
+      this.#flat = true
+      this.#lines = flatCopy(this.#lines) ?? this.#lines
+    }
     return this.#lines
   }
 

@@ -32,14 +32,21 @@ export const OPERATION_CONNECTION = 'connection'
 
 export type { UsageRow } from './usage-row.ts'
 
+/** The rows of one tenant by the packed rest of their keys, and the one that was asked for last: mostly it is asked for again. */
+interface TenantRows {
+  readonly all: Map<number, UsageRow>
+  packed: number
+  last: UsageRow | undefined
+}
+
 export class UsageMeter {
   readonly operations: readonly string[]
   /** What the journal has to take. */
   readonly unwritten: UnwrittenUsage
   readonly #listeners: readonly string[]
   readonly #clock: Clock
-  /** By tenant index, then by the packed rest of the key. */
-  readonly #rows: (Map<number, UsageRow> | undefined)[] = []
+  /** By tenant index. */
+  readonly #rows: (TenantRows | undefined)[] = []
   #rowCount = 0
   /** Indexes of tenants without traffic, whose rows go as soon as all that they count has been passed on. */
   readonly #forgotten = new Set<number>()
@@ -81,20 +88,15 @@ export class UsageMeter {
     routability: Routability,
     detail: { operation: number; codeClass: number },
   ): UsageRow {
-    let rows = this.#rows[tenant.index]
-    if (rows === undefined) {
-      rows = new Map()
-      // Without holes: V8 keeps an array with many of them as a hash table.
-      while (this.#rows.length <= tenant.index) this.#rows.push(undefined)
-      this.#rows[tenant.index] = rows
-    }
-    const routabilityIndex = ROUTABILITIES.indexOf(routability)
+    const rows = this.#rows[tenant.index] ?? this.#begin(tenant)
     const packed =
-      ((listener * ROUTABILITY_COUNT + routabilityIndex) * this.operations.length +
+      ((listener * ROUTABILITY_COUNT + ROUTABILITIES.indexOf(routability)) *
+        this.operations.length +
         detail.operation) *
         CODE_COUNT +
       detail.codeClass
-    let row = rows.get(packed)
+    if (packed === rows.packed && rows.last !== undefined) return rows.last
+    let row = rows.all.get(packed)
     if (row === undefined) {
       row = new UsageRow(this.#rowCount++, {
         tenant: tenant.id,
@@ -103,9 +105,19 @@ export class UsageMeter {
         operation: this.operations[detail.operation] as string,
         code: CODE_CLASSES[detail.codeClass] as UsageKey['code'],
       })
-      rows.set(packed, row)
+      rows.all.set(packed, row)
     }
+    rows.packed = packed
+    rows.last = row
     return row
+  }
+
+  #begin({ index }: Tenant): TenantRows {
+    const rows = { all: new Map<number, UsageRow>(), packed: -1, last: undefined }
+    // Without holes: V8 keeps an array with many of them as a hash table.
+    while (this.#rows.length <= index) this.#rows.push(undefined)
+    this.#rows[index] = rows
+    return rows
   }
 
   /**
@@ -198,11 +210,13 @@ export class UsageMeter {
   #dropForgotten(): void {
     for (const index of this.#forgotten) {
       const rows = this.#rows[index]
-      for (const [packed, row] of rows ?? []) {
+      for (const [packed, row] of rows?.all ?? []) {
         const settled = row.active === 0 && !row.unwritten && !row.untold && !this.#moved.has(row)
-        if (settled) rows?.delete(packed)
+        if (!settled) continue
+        rows?.all.delete(packed)
+        if (rows?.last === row) rows.last = undefined
       }
-      if (rows !== undefined && rows.size > 0) continue
+      if (rows !== undefined && rows.all.size > 0) continue
       this.#rows[index] = undefined
       this.#forgotten.delete(index)
     }

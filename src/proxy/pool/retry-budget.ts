@@ -12,8 +12,8 @@ export interface RetryBudgetOptions {
 export class RetryBudget<T> {
   /** May be other ones from now on; retries under way stay. */
   options: RetryBudgetOptions
-  /** What the retries that are under way hold on to. */
-  readonly #holders = new Set<T>()
+  /** What the retries that are under way hold on to. Made for the first: the end of each call asks for it. */
+  #holders: Set<T> | undefined
 
   constructor(options: RetryBudgetOptions) {
     this.options = options
@@ -22,15 +22,16 @@ export class RetryBudget<T> {
   /** Whether there may be one more while so many calls are under way. */
   admits(callsUnderWay: number): boolean {
     const { budget, minimum } = this.options
-    return this.#holders.size < Math.max(minimum, budget * callsUnderWay)
+    return (this.#holders?.size ?? 0) < Math.max(minimum, budget * callsUnderWay)
   }
 
   begin(holder: T): void {
+    this.#holders ??= new Set()
     this.#holders.add(holder)
   }
 
   /** Of anything that may be a retry. */
   end(holder: T): void {
-    if (this.#holders.size > 0) this.#holders.delete(holder)
+    this.#holders?.delete(holder)
   }
 }

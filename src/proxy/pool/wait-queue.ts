@@ -16,7 +16,8 @@ interface Link<T, Need> extends Place<T, Need> {
 export class WaitQueue<T, Need> {
   /** Beyond it nobody joins; who is there stays. */
   most: number
-  readonly #links = new Map<T, Link<T, Need>>()
+  /** Made for the first who waits: most queues never have one, and each call asks for their length. */
+  #links: Map<T, Link<T, Need>> | undefined
   #first: Link<T, Need> | undefined
   #last: Link<T, Need> | undefined
 
@@ -25,7 +26,7 @@ export class WaitQueue<T, Need> {
   }
 
   get size(): number {
-    return this.#links.size
+    return this.#links?.size ?? 0
   }
 
   get first(): Place<T, Need> | undefined {
@@ -39,20 +40,21 @@ export class WaitQueue<T, Need> {
 
   /** False where it is full. Nobody may join twice. */
   join(place: Place<T, Need>): boolean {
-    if (this.#links.size >= this.most) return false
+    if (this.size >= this.most) return false
     const link: Link<T, Need> = { ...place, previous: this.#last, next: undefined }
     if (this.#last === undefined) this.#first = link
     else this.#last.next = link
     this.#last = link
+    this.#links ??= new Map()
     this.#links.set(place.who, link)
     return true
   }
 
   /** False where it was not in the queue. */
   leave(who: T): boolean {
-    const link = this.#links.get(who)
+    const link = this.#links?.get(who)
     if (link === undefined) return false
-    this.#links.delete(who)
+    this.#links?.delete(who)
     if (link.previous === undefined) this.#first = link.next
     else link.previous.next = link.next
     if (link.next === undefined) this.#last = link.previous

@@ -342,6 +342,7 @@ await test('the rows of a tenant without traffic go when all that they count has
   passOn()
   meter.takeConnectionCounts()
   meter.take()
+  t.not(readRow(meter), row, 'it was asked for last, and is not remembered')
   t.equal(connectionRow(meter), connection, 'a connection is open')
   meter.close(connection)
   meter.take()
