@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../../test/support/free-ports.ts'
 import type { Lane } from '../lanes/lane.ts'
+import type { Load } from '../loads/load.ts'
 import { wrk } from '../loads/wrk.ts'
 import type { Peer } from '../peers/peer.ts'
 import { Contestant } from './contestant.ts'
@@ -52,14 +53,13 @@ class LaneRun {
 
   async result(): Promise<LaneResult> {
     const { seconds, rounds, peers } = this.#options
-    const { name, title, figure, load, fresh } = this.#lane
+    const { name, title, figure, load, fresh, pace } = this.#lane
     await this.#start()
+    // A runtime compiles by the number of calls, and one that is paced would have few before it is measured.
+    if (pace !== undefined) await this.#warmUp(pace.load, 0)
     const rate = await this.#pace()
     // A lane that measures growth must not have grown before; but a runtime that has served nothing has not even its heap.
-    const warmUp = fresh ? wrk({ connections: WARM_UP_CONNECTIONS }) : load
-    await this.#each('warms up', async contestant => {
-      await contestant.round(warmUp, Math.max(seconds, MIN_WARM_UP_SECONDS), rate)
-    })
+    await this.#warmUp(fresh ? wrk({ connections: WARM_UP_CONNECTIONS }) : load, rate)
     const last = fresh ? 1 : rounds
     for (let round = 1; round <= last; round += 1) {
       await this.#each(`round ${round} of ${last}`, async contestant => {
@@ -92,6 +92,13 @@ class LaneRun {
     }
   }
 
+  async #warmUp(load: Load, rate: number): Promise<void> {
+    const seconds = Math.max(this.#options.seconds, MIN_WARM_UP_SECONDS)
+    await this.#each('warms up', async contestant => {
+      await contestant.round(load, seconds, rate)
+    })
+  }
+
   /** Calls a second for a load that is paced: a share of what one peer does at most. */
   async #pace(): Promise<number> {
     const { pace, name } = this.#lane
@@ -101,7 +108,6 @@ class LaneRun {
     const model = this.#contestants.get(pace.of) ?? first
     if (!model) return 0
     progress(`${name}: ${model.peer.name}: how much it does at most`)
-    await model.round(pace.load, Math.max(seconds, MIN_WARM_UP_SECONDS), 0)
     const { units, seconds: taken } = await model.round(pace.load, seconds, 0)
     const rate = Math.floor((units / taken) * pace.share)
     progress(`${name}: ${rate} calls a second for all`)
