@@ -19,7 +19,7 @@ export class AcceptQueues {
   readonly #restsUntil = TABLES.map(() => 0)
   #ports: ReadonlySet<number> | undefined
 
-  /** `read` gives the begin of a table, or ''. */
+  /** `read` gives the begin of a table, or '' where it cannot. */
   constructor(read: (path: string) => string = headOf) {
     this.#read = read
   }
@@ -35,7 +35,10 @@ export class AcceptQueues {
     let longest = 0
     for (const [index, table] of TABLES.entries()) {
       if (now < (this.#restsUntil[index] as number)) continue
-      const length = longestIn(this.#read(table), ports)
+      const text = this.#read(table)
+      // There may have been no descriptor for it, just when it matters.
+      if (text === '') continue
+      const length = longestIn(text, ports)
       if (length === undefined) this.#restsUntil[index] = now + REST_MS
       else longest = Math.max(longest, length)
     }
