@@ -35,7 +35,7 @@ export type { UsageRow } from './usage-row.ts'
 /** The rows of one tenant by the packed rest of their keys, and the one that was asked for last: mostly it is asked for again. */
 interface TenantRows {
   readonly all: Map<number, UsageRow>
-  packed: number
+  lastPacked: number
   last: UsageRow | undefined
 }
 
@@ -95,7 +95,7 @@ export class UsageMeter {
         detail.operation) *
         CODE_COUNT +
       detail.codeClass
-    if (packed === rows.packed && rows.last !== undefined) return rows.last
+    if (packed === rows.lastPacked && rows.last !== undefined) return rows.last
     let row = rows.all.get(packed)
     if (row === undefined) {
       row = new UsageRow(this.#rowCount++, {
@@ -107,13 +107,13 @@ export class UsageMeter {
       })
       rows.all.set(packed, row)
     }
-    rows.packed = packed
+    rows.lastPacked = packed
     rows.last = row
     return row
   }
 
   #begin({ index }: Tenant): TenantRows {
-    const rows = { all: new Map<number, UsageRow>(), packed: -1, last: undefined }
+    const rows = { all: new Map<number, UsageRow>(), lastPacked: -1, last: undefined }
     // Without holes: V8 keeps an array with many of them as a hash table.
     while (this.#rows.length <= index) this.#rows.push(undefined)
     this.#rows[index] = rows

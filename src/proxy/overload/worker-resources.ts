@@ -49,7 +49,10 @@ export class WorkerResources {
     this.#memory = memoryOf(this.#configured, workers)
   }
 
-  /** At `now`, monotonic, in ms; `ports` are those that are listened at, another set when they change, and `queued` calls wait for their turn. */
+  /**
+   * At `now`, monotonic, in ms; `ports` are those that are listened at, another set when they change, and `queued` calls wait
+   * for their turn.
+   */
   look(now: number, ports: ReadonlySet<number>, queued: number): LoadFigures {
     const lagMs = this.#lookedAt < 0 ? 0 : Math.max(0, now - this.#lookedAt - this.#tickMs)
     this.#lookedAt = now
