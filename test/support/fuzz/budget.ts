@@ -39,6 +39,7 @@ export class Search {
   readonly #start = performance.now()
   readonly #end: number
   #nextLine = this.#start + PROGRESS_MS
+  #over = false
   cases = 0
 
   /** `ms` to search; `say` prints a line. */
@@ -56,7 +57,9 @@ export class Search {
       this.#tell(state())
     }
     if (now >= this.#end) {
-      this.#tell(state())
+      // Several may search side by side, and each asks.
+      if (!this.#over) this.#tell(state())
+      this.#over = true
       return false
     }
     this.cases++
