@@ -4,6 +4,7 @@ import { INITIAL_WINDOW_SIZE } from '../../src/codec/http2/settings.ts'
 import type { FrameStream } from '../support/http2/frame-stream.ts'
 import { frame, uint32 } from '../support/http2/frames.ts'
 import { http2Test, request, respond } from '../support/http2/http2-lab.ts'
+import { turns } from '../support/raw-client.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -11,6 +12,7 @@ const BODY = 'b'.repeat(512 * KIB)
 /** A tenth of a second's worth passes at once; timers come up to 100 ms late. */
 const LEAST_MS = 750
 const MOST_MS = 5_000
+const QUIET_TURNS = 2_000
 
 function tenant(id: string, url: string, limits = {}): Record<string, unknown> {
   return { id, hosts: [`${id}.test`], limits, deployment: { endpoints: [url] } }
@@ -21,6 +23,16 @@ async function duration(stream: FrameStream): Promise<number> {
   const start = performance.now()
   await stream.until(() => stream.over)
   return performance.now() - start
+}
+
+/** Until nothing moves any more: client, proxy and deployment are all in this process, and have had their turns. */
+async function atRest(bytes: () => number): Promise<void> {
+  let last = -1
+  for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
+    if (bytes() !== last) quiet = 0
+    last = bytes()
+    await turns(1)
+  }
 }
 
 await http2Test(
@@ -127,8 +139,7 @@ for (const how of ['the field priority', 'PRIORITY_UPDATE'] as const)
           frame(PRIORITY_UPDATE, 0, Buffer.concat([uint32(urgent.id), Buffer.from('u=0')])),
         )
       await deployment.came(others.length + 1)
-      // What of the answers waits in the proxy by now cannot be seen from outside.
-      await new Promise(resolve => setTimeout(resolve, 300))
+      await atRest(() => proxy.worker.bufferedBytes)
       client.socket.resume()
       await duration(urgent)
       const whole = others.filter(({ dataReceived }) => dataReceived === body.length)
