@@ -18,8 +18,8 @@ const TURNS = 1_000
 /** Of cases that are left as they are: they have to be understood. */
 const WHOLE = 0.1
 
-/** Most cases of a deployment end with a timeout of 200 ms: one at a time these were ten a second. */
-const DEPLOYMENT_LANES = 12
+/** Most cases of a deployment end with the timeout of an answer: one at a time these are two a second. */
+const DEPLOYMENT_LANES = 24
 
 interface FuzzedEnd {
   readonly name: string

@@ -167,8 +167,8 @@ export class Http2FuzzLab {
     })
     const proxy = await startProxy({
       listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' }],
-      // Whoever closed a window for good has to be given up on.
-      timeouts: { idle: '200ms', body: '200ms', response: '200ms' },
+      // Whoever closed a window for good has to be given up on. Bystanders have to be answered in that time, on a busy machine too.
+      timeouts: { idle: '200ms', body: '200ms', response: '500ms' },
       // A search on a fast machine makes more connections than an address may.
       sources: { badCredentials: 'off', newConnections: 'off' },
       minimumRate: { request: '1KiB/s', response: '1KiB/s', window: '200ms' },
@@ -209,9 +209,13 @@ export class Http2FuzzLab {
     faults.push(...this.#strict.violations.map(rule => `the deployment got ${rule}`))
     faults.push(...this.#judging.faults)
     faults.push(...(await this.#bystanders()))
+    this.#forget()
+    return faults.filter(fault => fault !== '')
+  }
+
+  #forget(): void {
     this.#strict.forget()
     this.#judging.forget()
-    return faults.filter(fault => fault !== '')
   }
 
   /** A deployment answers so many streams with these pieces, and then ends. @returns what is wrong. */
@@ -236,6 +240,7 @@ export class Http2FuzzLab {
     if (typeof answers === 'string') faults.push(`the client got what breaks a rule: ${answers}`)
     old.close()
     faults.push(sentFault(Buffer.concat(received), 'client'), ...(await this.#bystanders()))
+    this.#forget()
     return faults.filter(fault => fault !== '')
   }
 
