@@ -23,6 +23,11 @@ export const sources = z.strictObject({
   maxHandshakes: atOnce()
     .default(500)
     .describe('TLS handshakes of one address at once in a worker; or off.'),
+  newHandshakes: offOr(rate())
+    .prefault('off')
+    .describe(
+      'TLS handshakes of one address that are begun; those of ten seconds may come at once. Or off. Divided among the workers.',
+    ),
   badCredentials: offOr(rate())
     .prefault('20/s')
     .describe(

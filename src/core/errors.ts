@@ -69,6 +69,7 @@ export const ERRORS = {
   too_many_connections: { source: 'downstream', http: 503, grpc: 8, flag: 'UO', title: 'too many connections' },
   source_connections: { source: 'downstream', http: 429, grpc: 8, flag: 'UO', title: 'too many connections from this address' },
   source_connection_rate: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'too many new connections from this address' },
+  source_handshake_rate: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'too many new TLS handshakes of this address' },
   source_handshakes: { source: 'downstream', http: 429, grpc: 8, flag: 'UO', title: 'too many TLS handshakes of this address at once' },
   source_credentials: { source: 'downstream', http: 503, grpc: 14, flag: 'UAEX', title: 'too many credentials from this address are not valid' },
   quota_exhausted: { source: 'downstream', http: 429, grpc: 8, flag: 'RL', title: 'the quota of this tenant is used up' },

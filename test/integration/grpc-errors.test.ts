@@ -306,6 +306,7 @@ const OTHERS: Readonly<Partial<Record<ErrorCode, string>>> = {
   source_connections: 'there is no call',
   source_connection_rate: 'there is no call',
   source_handshakes: 'there is no call',
+  source_handshake_rate: 'there is no call',
   source_credentials: 'tokens alone: test/integration/jwt-floods.test.ts',
   body_timeout: 'a test of its own below',
   body_too_slow: 'as body_timeout',

@@ -104,6 +104,36 @@ await proxyTest(
 )
 
 await proxyTest(
+  'a flood of new TLS connections: beyond the handshakes of ten seconds they are closed before a byte of them is read',
+  async (t, lab) => {
+    const ca = await TestAuthority.create(t)
+    const { certPath, keyPath } = await ca.server(['acme.test'])
+    const tls = { certificates: [{ cert: certPath, key: keyPath }] }
+    const proxy = await serving(
+      lab,
+      { newHandshakes: '12/m' },
+      {
+        listeners: [
+          { name: 'public', mode: 'shared', address: '127.0.0.1:0', tls },
+          { name: 'plain', mode: 'shared', address: '127.0.0.1:0' },
+        ],
+      },
+    )
+    const visits: string[] = []
+    for (let i = 0; i < 4; i++)
+      visits.push((await visit(proxy.port('public'), { ca: ca.cert, from: OTHER })).text)
+    t.match(visits, [/^HTTP\/1\.1 200/, /^HTTP\/1\.1 200/, '', ''])
+    t.equal(proxy.rejected('source_handshake_rate'), 2)
+    t.match((await visit(proxy.port('public'), { ca: ca.cert })).text, /^HTTP\/1\.1 200/)
+    const plain = await lab.clientFrom(proxy, OTHER, 'plain')
+    t.equal(await statusOf(plain), 200, 'without TLS there is no handshake')
+    const waiting = await lab.clientFrom(proxy, OTHER)
+    await waiting.until(() => waiting.ended || waiting.closed, 'the end, before it says a word')
+    t.equal(proxy.rejected('source_handshake_rate'), 3)
+  },
+)
+
+await proxyTest(
   'a connection over TLS is one until it is closed, and no longer',
   async (t, lab) => {
     const ca = await TestAuthority.create(t)

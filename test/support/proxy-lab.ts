@@ -49,8 +49,8 @@ export class ProxyLab {
   }
 
   /** The same with an address of its own. */
-  async clientFrom(proxy: RunningProxy, from: string): Promise<Peer> {
-    return this.own(await connectPeer(proxy.port('public'), '127.0.0.1', from))
+  async clientFrom(proxy: RunningProxy, from: string, listener = 'public'): Promise<Peer> {
+    return this.own(await connectPeer(proxy.port(listener), '127.0.0.1', from))
   }
 
   async clientAt(port: number, host: string): Promise<Peer> {

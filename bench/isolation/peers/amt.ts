@@ -57,7 +57,11 @@ function configOf({ scene, port, tlsPort }: IsolationSetup, mixer: MixerParts): 
       upstreamConnections: CONCURRENCY,
       pending: PENDING,
     },
-    sources: { newConnections: `${NEW_CONNECTIONS}/s`, badCredentials: `${BAD_CREDENTIALS}/s` },
+    sources: {
+      newConnections: `${NEW_CONNECTIONS}/s`,
+      newHandshakes: `${HANDSHAKES}/s`,
+      badCredentials: `${BAD_CREDENTIALS}/s`,
+    },
     timeouts: { response: `${RESPONSE_SECONDS}s`, drain: '1s' },
     ...mixer,
     log: { access: 'off' }, // as in the other proxies

@@ -32,6 +32,11 @@ export class RateLimit {
     return 0
   }
 
+  /** Whether the next `take` of this moment fits. */
+  fits(now: number): boolean {
+    return this.#intervalMs === 0 || this.remaining(now) > 0
+  }
+
   /** How many fit at once. */
   remaining(now: number): number {
     if (this.#intervalMs === 0) return Number.POSITIVE_INFINITY

@@ -1,11 +1,12 @@
 /**
- * The limits of one source address, whoever sends from it: connections at once and a second, TLS handshakes at once, calls
- * without a valid credential. A worker holds its share of them. Nothing here is looked at by a call that is let in.
+ * The limits of one source address, whoever sends from it: connections and TLS handshakes at once and a second, calls without a
+ * valid credential. A worker holds its share of them. Nothing here is looked at by a call that is let in.
  */
 import type { SourcesConfig } from '../../config/sources-schema.ts'
 import { RateLimit } from './rate-limit.ts'
 
-export type SourceRefusal = 'source_connections' | 'source_connection_rate'
+export type SourceRefusal = 'source_connections' | 'source_connection_rate' | HandshakeRefusal
+type HandshakeRefusal = 'source_handshakes' | 'source_handshake_rate'
 
 /** What a rate allows in so long may come at once: many people behind one address come back together. */
 const BURST_S = 10
@@ -17,6 +18,7 @@ interface Shares {
   readonly connections: number
   readonly newConnections: number | undefined
   readonly handshakes: number
+  readonly newHandshakes: number | undefined
   readonly badCredentials: number | undefined
 }
 
@@ -65,6 +67,17 @@ export class Sources {
     return refusal
   }
 
+  /**
+   * Why a connection of `name` would not be let in at this moment, nor the handshake with which it is to begin where it
+   * `shakes`. Nothing is counted.
+   */
+  refusal(name: string, shakes: boolean, now: number): SourceRefusal | undefined {
+    const source = this.#present.get(name) ?? this.#resting.get(name)
+    return (
+      source?.refusal(this.#shares, now) ?? (shakes ? source?.handshakeRefusal(now) : undefined)
+    )
+  }
+
   /** A connection of it is closed. */
   leave(source: Source, now: number): void {
     source.close()
@@ -108,9 +121,10 @@ export class Source {
   connections = 0
   #shares: Shares
   readonly #arrivals: RateLimit
-  /** Made with the first bad credential. */
-  #bad: RateLimit | undefined
   #handshakes = 0
+  /** Each made with the first of its kind. */
+  #newHandshakes: RateLimit | undefined
+  #bad: RateLimit | undefined
 
   constructor(name: string, shares: Shares) {
     this.name = name
@@ -119,10 +133,17 @@ export class Source {
   }
 
   /** Of `Sources` alone. */
-  open(shares: Shares, now: number): SourceRefusal | undefined {
+  refusal(shares: Shares, now: number): SourceRefusal | undefined {
     if (shares !== this.#shares) this.#adopt(shares, now)
     if (this.connections >= this.#shares.connections) return 'source_connections'
-    if (this.#arrivals.take(now) > 0) return 'source_connection_rate'
+    return this.#arrivals.fits(now) ? undefined : 'source_connection_rate'
+  }
+
+  /** Of `Sources` alone. */
+  open(shares: Shares, now: number): SourceRefusal | undefined {
+    const refusal = this.refusal(shares, now)
+    if (refusal !== undefined) return refusal
+    this.#arrivals.take(now)
     this.connections++
     return undefined
   }
@@ -133,22 +154,36 @@ export class Source {
   }
 
   #adopt(shares: Shares, now: number): void {
-    const { newConnections, badCredentials } = shares
+    const { newConnections, newHandshakes, badCredentials } = shares
     this.#shares = shares
     this.#arrivals.change(newConnections, burstOf(newConnections), now)
+    this.#newHandshakes?.change(newHandshakes, burstOf(newHandshakes), now)
     this.#bad?.change(badCredentials, burstOf(badCredentials), now)
   }
 
   /** Whether a new one would be let do the same. */
   idle(now: number): boolean {
-    return this.#arrivals.idle(now) && (this.#bad === undefined || this.#bad.idle(now))
+    return (
+      this.#arrivals.idle(now) &&
+      this.#newHandshakes?.idle(now) !== false &&
+      this.#bad?.idle(now) !== false
+    )
   }
 
-  /** False where as many are under way as may be; `endHandshake` follows each true. */
-  beginHandshake(): boolean {
-    if (this.#handshakes >= this.#shares.handshakes) return false
+  /** Why no handshake may begin at this moment. */
+  handshakeRefusal(now: number): HandshakeRefusal | undefined {
+    if (this.#handshakes >= this.#shares.handshakes) return 'source_handshakes'
+    return this.#newHandshakes?.fits(now) === false ? 'source_handshake_rate' : undefined
+  }
+
+  /** Begins one, or says why not; `endHandshake` follows each that began. */
+  beginHandshake(now: number): HandshakeRefusal | undefined {
+    const refusal = this.handshakeRefusal(now)
+    if (refusal !== undefined) return refusal
+    this.#newHandshakes ??= rateOf(this.#shares.newHandshakes)
+    this.#newHandshakes.take(now)
     this.#handshakes++
-    return true
+    return undefined
   }
 
   endHandshake(): void {
@@ -169,6 +204,7 @@ function sharesOf(config: SourcesConfig, workers: number): Shares {
     connections: connections === undefined ? Number.POSITIVE_INFINITY : Math.ceil(connections),
     newConnections: share(config.newConnections),
     handshakes: config.maxHandshakes === 0 ? Number.POSITIVE_INFINITY : config.maxHandshakes,
+    newHandshakes: share(config.newHandshakes),
     badCredentials: share(config.badCredentials),
   }
 }

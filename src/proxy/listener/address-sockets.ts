@@ -2,13 +2,12 @@
  * The listening sockets of a private listener with `bind: each`: one an address that a tenant has. Who has which address
  * is for the directory to say; a socket stays when its address goes from one tenant to another, and goes with the last.
  */
-import type { Socket } from 'node:net'
 import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
 import { describeListenError, nodeErrorCode } from '../../runtime/node-errors.ts'
 import { openFilesLimit } from '../../runtime/open-files.ts'
 import type { BoundAddress } from '../ipc.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { formatAddress, type ListeningSocket, listenOn } from './listening-socket.ts'
+import { type Door, formatAddress, type ListeningSocket, listenOn } from './listening-socket.ts'
 
 /** Each is a message to the primary and back: one after the other takes 0.3 ms an address, all at once a queue of them. */
 const OPENED_AT_ONCE = 64
@@ -24,7 +23,7 @@ export interface AddressSocketsOptions {
   /** Of the listener. */
   readonly name: string
   readonly port: number
-  readonly accept: (socket: Socket) => void
+  readonly door: () => Door
   /** Files that this process has open, about: sockets of all listeners and connections. */
   readonly openFiles: () => number
 }
@@ -122,7 +121,7 @@ export class AddressSockets implements TimerOwner {
   }
 
   async #open(host: string): Promise<Outcome> {
-    const { name, port, accept } = this.#options
+    const { name, port, door } = this.#options
     // A retry and a change of tenants can meet at one address.
     if (this.#slots.has(host)) return OPEN
     this.#slots.set(host, 'opening')
@@ -133,7 +132,7 @@ export class AddressSockets implements TimerOwner {
       port,
       sockets,
       probe: config.timeouts.probe,
-      accept,
+      door,
       failed: error => logger.error({ err: error, listener: name }, LISTENER_FAILED),
     })
     this.#slots.delete(host)

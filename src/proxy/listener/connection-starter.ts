@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net'
 import type { ProxyHeader } from '../../codec/proxy-protocol.ts'
+import type { ErrorCode } from '../../core/errors.ts'
 import { type ArrivalClaims, NO_CLAIMS } from '../credential/call-evidence.ts'
 import { sourceOf } from '../credential/check-admission.ts'
 import type { Source, SourceRefusal } from '../limits/sources.ts'
@@ -50,6 +51,29 @@ export class ConnectionStarter {
     )
   }
 
+  /** Whether a connection from `address` is refused whatever it would say. Then it is counted. */
+  refuses(address: string): boolean {
+    const { clock } = this.#context
+    clock.refresh()
+    const origin = { peer: plainAddress(address), acceptedAt: clock.monotonic() }
+    const code = this.#refusalOf(origin)
+    if (code === undefined) return false
+    this.#refusals.count(origin, code)
+    return true
+  }
+
+  /** With a PROXY header only those that we trust may say whose a connection is: from anybody else no byte is read. */
+  #refusalOf({ peer, acceptedAt }: Origin): ErrorCode | undefined {
+    const { overload, sources, directory } = this.#context
+    const { proxyProtocol, trusted } = this.#options
+    if (overload.refusesConnections) return 'overloaded'
+    if (trusted.has(peer)) return undefined
+    if (proxyProtocol === 'required') return 'proxy_protocol_untrusted'
+    // What is passed through has no handshake here.
+    const shakes = this.handshakes !== undefined && !directory.hasPassthrough
+    return sources.refusal(sourceOf(peer), shakes, acceptedAt)
+  }
+
   /** Takes an accepted socket. */
   accept(socket: Socket): void {
     this.#context.clock.refresh()
@@ -65,10 +89,6 @@ export class ConnectionStarter {
       peer: plainAddress(socket.remoteAddress),
       acceptedAt: this.#context.clock.monotonic(),
     }
-    if (this.#context.overload.refusesConnections) {
-      this.#refusals.refuse(socket, origin, 'overloaded')
-      return
-    }
     if (proxyProtocol === 'required') {
       this.#readHeader(socket, origin)
       return
@@ -78,12 +98,7 @@ export class ConnectionStarter {
     this.#arrived(socket, { ...origin, claims })
   }
 
-  /** Only those that we trust may say whose a connection is: from anybody else no byte is read. */
   #readHeader(socket: Socket, origin: Origin): void {
-    if (!this.#options.trusted.has(origin.peer)) {
-      this.#refusals.refuse(socket, origin, 'proxy_protocol_untrusted')
-      return
-    }
     const done = (header: ProxyHeader | undefined): void => {
       if (header === undefined) this.#refusals.refuse(socket, origin, 'proxy_protocol_invalid')
       else this.#arrived(socket, this.#addressesIn(header, socket, origin))

@@ -59,10 +59,9 @@ export class Handshakes {
       socket.destroy()
       return false
     }
-    if (addresses.source?.beginHandshake() === false) {
-      this.#context.stats.rejected('source_handshakes', this.#options.listener)
-      this.#options.refusals.log(addresses, 'source_handshakes')
-      socket.destroy()
+    const refusal = addresses.source?.beginHandshake(this.#context.clock.monotonic())
+    if (refusal !== undefined) {
+      this.#options.refusals.refuse(socket, addresses, refusal)
       return false
     }
     const handshake = new Handshake(socket, addresses, name => this.#begin(socket, name))

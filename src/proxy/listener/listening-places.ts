@@ -103,7 +103,7 @@ export class ListeningPlaces {
         return place.listener.config.name
       },
       port,
-      accept: socket => place.listener.starter.accept(socket),
+      door: () => place.listener.starter,
       openFiles,
     })
     const place: Place = { listener, addresses, socket: undefined }
@@ -125,7 +125,7 @@ export class ListeningPlaces {
       port,
       sockets,
       probe: config.timeouts.probe,
-      accept: socket => owner().starter.accept(socket),
+      door: () => owner().starter,
       failed: error => logger.error({ err: error, listener: owner().config.name }, LISTENER_FAILED),
     })
     if ('error' in result) {

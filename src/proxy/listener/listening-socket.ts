@@ -1,5 +1,11 @@
 /** Opens a listening socket; in a worker process it is the primary that binds, and all workers share what it has bound. */
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import {
+  type AddressInfo,
+  BlockList,
+  createServer,
+  type Socket,
+  type SocketAddress,
+} from 'node:net'
 import type { BoundHandle } from '../../runtime/bound-handle.ts'
 
 /** What the kernel may hold for us while a turn of the event loop is long. */
@@ -22,6 +28,16 @@ export interface SocketSource {
   giveBack(place: Place): void
 }
 
+/** Who decides about connections. */
+export interface Door {
+  /**
+   * Whether one from this address is closed at once, before there is a socket of it. It is asked for each one, and where it
+   * answers true nobody hears more of it.
+   */
+  refuses(address: string): boolean
+  accept(socket: Socket): void
+}
+
 export interface ListeningSocket {
   /** `127.0.0.1:8443`; with the real port where 0 was asked for. */
   readonly address: string
@@ -34,7 +50,8 @@ export interface ListenOptions extends Place {
   readonly sockets: SocketSource | undefined
   /** ms of silence after which a client is asked by TCP whether it is there; 0 is never. */
   readonly probe: number
-  readonly accept: (socket: Socket) => void
+  /** The one of the moment. */
+  readonly door: () => Door
   /** What goes wrong later. */
   readonly failed: (error: Error) => void
 }
@@ -65,7 +82,7 @@ export async function listenOn(
 }
 
 function listen(
-  { host, port, probe, accept, failed }: ListenOptions,
+  { host, port, probe, door, failed }: ListenOptions,
   handle: BoundHandle | undefined,
 ): Promise<ListeningSocket | { readonly error: Error }> {
   const server = createServer(
@@ -75,8 +92,9 @@ function listen(
       keepAlive: probe > 0,
       // In whole seconds below; 0 of them would be those of the system.
       keepAliveInitialDelay: Math.max(1_000, probe),
+      blockList: new Gate(door),
     },
-    accept,
+    socket => door().accept(socket),
   )
   return new Promise(resolve => {
     const refuse = (error: Error): void => resolve({ error })
@@ -94,6 +112,23 @@ function listen(
     else
       server.listen({ port, backlog: BACKLOG, ...(host === undefined ? {} : { host }) }, listening)
   })
+}
+
+/**
+ * Node asks a list of blocked addresses between `accept` and its socket, of which a flood of connections that are refused has no
+ * use, and which takes most of the time.
+ */
+class Gate extends BlockList {
+  readonly #door: () => Door
+
+  constructor(door: () => Door) {
+    super()
+    this.#door = door
+  }
+
+  override check(address: string | SocketAddress): boolean {
+    return this.#door().refuses(typeof address === 'string' ? address : address.address)
+  }
 }
 
 export function formatAddress(host: string, port: number): string {

@@ -23,9 +23,14 @@ export class Refusals {
   }
 
   refuse(socket: Duplex, origin: Origin, code: ErrorCode, parting?: Buffer): void {
+    this.count(origin, code)
+    this.close(socket, parting)
+  }
+
+  /** Of a connection that is closed elsewhere. */
+  count(origin: Origin, code: ErrorCode): void {
     this.#context.stats.rejected(code, this.#listener.index)
     this.log(origin, code)
-    this.close(socket, parting)
   }
 
   /** `reason`: of a TLS handshake that failed. */

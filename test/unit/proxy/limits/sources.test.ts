@@ -6,6 +6,7 @@ const OFF = {
   connections: 0,
   newConnections: 0,
   maxHandshakes: 0,
+  newHandshakes: 0,
   badCredentials: 0,
   remembered: 1_000,
 }
@@ -68,11 +69,63 @@ await test('with other workers the share changes, and what was used up stays use
 await test('handshakes at once of an address are bounded', t => {
   const source = entered(new Sources({ ...OFF, maxHandshakes: 2 }, 8).enter('a', 0))
   t.same(
-    [1, 2, 3].map(() => source.beginHandshake()),
-    [true, true, false],
+    [1, 2, 3].map(() => source.beginHandshake(0)),
+    [undefined, undefined, 'source_handshakes'],
   )
   source.endHandshake()
-  t.equal(source.beginHandshake(), true)
+  t.equal(source.beginHandshake(0), undefined)
+  t.end()
+})
+
+await test('new handshakes: ten seconds of them at once, then the rate, also over new connections', t => {
+  const sources = new Sources({ ...OFF, newHandshakes: 2 }, 1)
+  const shake = (now: number): string | undefined => {
+    const source = entered(sources.enter('a', now))
+    const refusal = source.beginHandshake(now)
+    if (refusal === undefined) source.endHandshake()
+    sources.leave(source, now)
+    return refusal
+  }
+  for (let i = 0; i < 20; i++) t.equal(shake(0), undefined)
+  t.equal(shake(0), 'source_handshake_rate')
+  t.equal(shake(499), 'source_handshake_rate', 'a refused one takes nothing')
+  t.equal(shake(500), undefined)
+  t.equal(shake(500), 'source_handshake_rate')
+  sources.share(2)
+  t.equal(shake(1_000), 'source_handshake_rate', 'what was taken is twice as dear')
+  t.equal(shake(10_999), 'source_handshake_rate')
+  t.equal(shake(11_000), undefined)
+  t.equal(sources.size, 1, 'what was used up is remembered')
+  t.end()
+})
+
+await test('what a connection would be refused for can be asked before there is one', t => {
+  const limits = { connections: 2, newConnections: 1, maxHandshakes: 1, newHandshakes: 1 }
+  const sources = new Sources({ ...OFF, ...limits }, 1)
+  t.equal(sources.refusal('a', true, 0), undefined, 'nobody knows it')
+  t.equal(sources.size, 0)
+  const source = entered(sources.enter('a', 0))
+  t.equal(sources.refusal('a', true, 0), undefined)
+  source.beginHandshake(0)
+  t.equal(sources.refusal('a', true, 0), 'source_handshakes')
+  t.equal(sources.refusal('a', false, 0), undefined, 'of a connection without TLS')
+  source.endHandshake()
+  for (let i = 0; i < 9; i++) {
+    source.beginHandshake(0)
+    source.endHandshake()
+  }
+  t.equal(sources.refusal('a', true, 0), 'source_handshake_rate')
+  entered(sources.enter('a', 0))
+  t.equal(sources.refusal('a', false, 0), 'source_connections')
+  sources.leave(source, 0)
+  for (let i = 0; i < 8; i++) {
+    t.equal(sources.refusal('a', false, 0), undefined)
+    t.equal(sources.refusal('a', false, 0), undefined, 'to ask takes nothing')
+    sources.leave(entered(sources.enter('a', 0)), 0)
+  }
+  t.equal(sources.refusal('a', false, 0), 'source_connection_rate')
+  t.equal(sources.enter('a', 0), 'source_connection_rate')
+  t.equal(sources.refusal('b', true, 0), undefined)
   t.end()
 })
 
@@ -92,7 +145,7 @@ await test('what is off bounds nothing', t => {
   const sources = new Sources(OFF, 4)
   for (let i = 0; i < 50_000; i++) {
     const source = entered(sources.enter('a', 0))
-    if (!source.beginHandshake() || source.badCredential(0)) t.fail('a limit')
+    if (source.beginHandshake(0) !== undefined || source.badCredential(0)) t.fail('a limit')
   }
   t.equal(sources.size, 1)
   t.end()
