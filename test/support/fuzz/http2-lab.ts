@@ -133,6 +133,7 @@ async function listen(
 
 export class Http2FuzzLab {
   readonly proxy: RunningProxy
+  readonly #internalErrors: () => number
   readonly #strict: RecordingDeployment
   readonly #judging: JudgingDeployment
   readonly #damaged: { port: number; close: () => Promise<void> }
@@ -147,8 +148,10 @@ export class Http2FuzzLab {
       readonly judging: JudgingDeployment
       readonly damaged: { port: number; close: () => Promise<void> }
     },
+    internalErrors: () => number,
   ) {
     this.proxy = proxy
+    this.#internalErrors = internalErrors
     this.#strict = deployments.strict
     this.#judging = deployments.judging
     this.#damaged = deployments.damaged
@@ -165,7 +168,8 @@ export class Http2FuzzLab {
       // An endpoint that fails is all that there is.
       deployment: { endpoints: [endpoint] },
     })
-    const proxy = await startProxy({
+    let internalErrors = 0
+    const input = {
       listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', protocol: 'http' }],
       // Whoever closed a window for good has to be given up on. Bystanders have to be answered in that time, on a busy machine too.
       timeouts: { idle: '200ms', body: '200ms', response: '500ms' },
@@ -177,13 +181,26 @@ export class Http2FuzzLab {
         tenant('b', `h2c://127.0.0.1:${judging.port}`),
         tenant('damaged', `h2c://127.0.0.1:${damaged.port}`),
       ],
+    }
+    // To keep every report would be to grow.
+    const proxy = await startProxy(input, {
+      report: ({ rejected }) => {
+        for (const { reason, count } of rejected)
+          if (reason === 'internal_error') internalErrors += count
+      },
     })
-    lab = new Http2FuzzLab(proxy, { strict, judging, damaged })
+    lab = new Http2FuzzLab(proxy, { strict, judging, damaged }, () => internalErrors)
     return lab
   }
 
   get #port(): number {
     return this.proxy.port('public')
+  }
+
+  /** Calls that failed by a fault of the proxy. */
+  get internalErrors(): number {
+    this.proxy.worker.reportNow()
+    return this.#internalErrors()
   }
 
   /** Requests that reached a deployment. */
@@ -281,8 +298,11 @@ export class Http2FuzzLab {
 
   /** What is wrong with a call, or ''; undefined where its connection was closed before it came, for being idle. */
   async #bystand(host: string): Promise<string | undefined> {
-    if (this.#bystander === undefined || this.#bystander.over)
+    if (this.#bystander === undefined || this.#bystander.over) {
+      // The proxy has closed it, for being idle.
+      this.#bystander?.abort('end')
       this.#bystander = await FramePeer.connect({ host: '127.0.0.1', port: this.#port })
+    }
     const peer = this.#bystander
     const call = peer.request(requestTo(host), { end: true })
     if (!(await inTime(call.until(() => call.over)))) return `a call of ${host} hangs`
