@@ -15,11 +15,13 @@ import {
   proxyTest,
   readAnswer,
 } from '../support/proxy-lab.ts'
+import { turns } from '../support/raw-client.ts'
 import type { RunningProxy } from '../support/start-proxy.ts'
 import { visit } from '../support/tls-visit.ts'
 
 const OTHER = '127.0.0.2'
 const BURST = 10
+const CROWD = 12
 
 const serving = async (
   lab: ProxyLab,
@@ -186,6 +188,36 @@ await proxyTest(
     // By the clock, since that is what it is about; the call before it came some moments earlier.
     t.ok((await late) > 800, 'what comes behind one too many')
     t.equal(proxy.rejected('credential_invalid'), BURST + 4)
+  },
+)
+
+await proxyTest(
+  'a flood of bad credentials over many connections: they come back one after the other, and not all at once',
+  async (t, lab) => {
+    const proxy = await serving(lab, { badCredentials: '1/m' })
+    const flood: Peer[] = []
+    for (let i = 0; i < CROWD; i++) flood.push(await lab.client(proxy))
+    for (const client of flood) {
+      await client.send(BAD)
+      await readAnswer(client)
+    }
+    let inTurn = 0
+    let most = 0
+    const away = new Set(flood)
+    for (const client of flood)
+      client.socket.once('data', () => {
+        away.delete(client)
+        inTurn += 1
+        most = Math.max(most, inTurn)
+      })
+    for (const client of flood) await client.send(BAD)
+    t.equal(away.size, CROWD, 'their calls wait')
+    while (away.size > 0) {
+      inTurn = 0
+      await turns(1)
+    }
+    t.ok(most <= 2, `${most} in a turn of the event loop`)
+    t.equal(proxy.rejected('credential_invalid'), 2 * CROWD)
   },
 )
 

@@ -6,11 +6,11 @@ import { socketBeneath } from '../../runtime/tls-internals.ts'
 import { readClientCertificate } from '../credential/client-certificate.ts'
 import type { ClientTrust } from '../credential/client-trust.ts'
 import type { HandshakeFailure } from '../ipc.ts'
+import type { WaitingTurn } from '../limits/source-turns.ts'
 import type { Source } from '../limits/sources.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import { type Addresses, type Drainable, ignore, type Origin, type Secure } from './arrival.ts'
 import { failureOfError, failureOfVerification } from './handshake-failures.ts'
-import type { WaitingHandshake } from './handshake-turns.ts'
 import type { Refusals } from './refusals.ts'
 import type { TlsServers } from './tls.ts'
 
@@ -179,7 +179,7 @@ export class Handshakes {
 }
 
 /** One that runs; it ends its socket where it takes too long, and with the worker. */
-class Handshake implements Drainable, WaitingHandshake {
+class Handshake implements Drainable, WaitingTurn {
   readonly kind = 'opening'
   readonly addresses: Addresses
   /** That the client asks for. */
@@ -200,7 +200,7 @@ class Handshake implements Drainable, WaitingHandshake {
     return this.addresses.source
   }
 
-  begin(): void {
+  turnCame(): void {
     this.#begin(this.name)
   }
 

@@ -17,8 +17,8 @@ import type { WorkerConfig } from '../ipc.ts'
 import type { UsageJournal } from '../journal/usage-journal.ts'
 import type { HandshakeLimits } from '../limits/handshake-limits.ts'
 import type { QuotaDesk } from '../limits/quota-desk.ts'
+import type { SourceTurns } from '../limits/source-turns.ts'
 import type { Sources } from '../limits/sources.ts'
-import type { HandshakeTurns } from '../listener/handshake-turns.ts'
 import type { SocketSource } from '../listener/listening-socket.ts'
 import type { ListenerNames } from '../metering/listener-names.ts'
 import type { OperationMatcher } from '../metering/operations.ts'
@@ -58,7 +58,9 @@ export interface WorkerContext {
   readonly quotas: QuotaDesk
   readonly handshakeLimits: HandshakeLimits
   /** Of all listeners. */
-  readonly handshakeTurns: HandshakeTurns
+  readonly handshakeTurns: SourceTurns
+  /** Of connections whose penalty for bad credentials is over. */
+  readonly penaltyTurns: SourceTurns
   /** Asked where its `level` is not 0. */
   readonly overload: Overload
   /** Where connections come from, on all listeners. */

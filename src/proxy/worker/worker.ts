@@ -31,9 +31,9 @@ import type {
 import type { JournalDisk } from '../journal/journal-disk.ts'
 import { HandshakeLimits } from '../limits/handshake-limits.ts'
 import { QuotaDesk } from '../limits/quota-desk.ts'
+import { SourceTurns } from '../limits/source-turns.ts'
 import { Sources } from '../limits/sources.ts'
 import { drainTimes } from '../listener/drain-times.ts'
-import { HandshakeTurns } from '../listener/handshake-turns.ts'
 import { type GivenTls, ListenerSet } from '../listener/listener-set.ts'
 import type { SocketSource } from '../listener/listening-socket.ts'
 import type { TlsMaterial } from '../listener/tls-material.ts'
@@ -436,7 +436,8 @@ function createContext(
     }),
     runtimes: new TenantRuntimes(() => context, workers),
     handshakeLimits: new HandshakeLimits(() => context.limits, workers),
-    handshakeTurns: new HandshakeTurns(behindTurn),
+    handshakeTurns: new SourceTurns(behindTurn),
+    penaltyTurns: new SourceTurns(behindTurn),
     quotas: new QuotaDesk({
       clock,
       failure: config.mixer.quotaFailure,

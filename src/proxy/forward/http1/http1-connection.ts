@@ -20,16 +20,12 @@ import { OriginMemo } from '../origin-memo.ts'
 import { type RateGuard, readerGuard } from '../rate-guard.ts'
 import { PAUSED_BY, ReadPauses } from '../read-pauses.ts'
 import { Http1AnswerWriter } from './http1-answer.ts'
+import { Penalty } from './penalty.ts'
 
 /** Bytes that may wait behind a call that is under way, or twice the largest head; beyond that the socket is not read. */
 const MAX_WAITING_BYTES = 64 * 1024
 /** How long a peer to which all has been sent may take to close before the socket is closed for good (RFC 9112 §9.6). */
 const LINGER_MS = 1_000
-/**
- * Between two bad credentials that are too many. To end the connection instead would cost more: a new one takes some 150 µs of
- * CPU, and a call that is refused a tenth of that.
- */
-const PENALTY_MS = 1_000
 
 const EMPTY = Buffer.alloc(0)
 
@@ -79,8 +75,8 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   /** Of what its tenant keeps for slow peers: the input that waited when that was last looked at. */
   #heldInput = 0
   readonly #pauses: ReadPauses
-  /** Whether its call is one too many of those with a bad credential. */
-  #penalized = false
+  /** Made with the first call that is one too many of those with a bad credential. */
+  #penalty: Penalty | undefined
 
   /** It is in `open` for as long as its socket is. */
   constructor(context: WorkerContext, downstream: Downstream, open: OpenConnections) {
@@ -352,7 +348,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
   late(what: Waiting): void {
     const { socket } = this.downstream
     if (what === 'header') this.reject('header_timeout', true)
-    else if (what === 'penalty') this.#endPenalty()
+    else if (what === 'penalty') this.#penalty?.served()
     else if (what === 'idle' && isDraining(this)) this.#endResting()
     else socket.destroy()
   }
@@ -382,19 +378,17 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
 
   /** The next call is read later; what is left of this one is read now. */
   penalize(): void {
-    this.#penalized = true
-  }
-
-  #beginPenalty(): void {
-    this.#penalized = false
-    this.#pauses.set(PAUSED_BY.penalty, true)
-    this.watch.wait('penalty', PENALTY_MS)
-  }
-
-  #endPenalty(): void {
-    this.#pauses.set(PAUSED_BY.penalty, false)
-    this.watch.wait('idle', this.#idleTime)
-    this.pump()
+    this.#penalty ??= new Penalty({
+      source: this.downstream.source,
+      turns: this.context.penaltyTurns,
+      pauses: this.#pauses,
+      watch: this.watch,
+      over: () => {
+        this.watch.wait('idle', this.#idleTime)
+        this.pump()
+      },
+    })
+    this.#penalty.incur()
   }
 
   /** The exchange is through with its call. */
@@ -405,8 +399,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
       if (!this.#pumping) this.pump()
       return
     }
-    if (this.#penalized) this.#beginPenalty()
-    else this.watch.wait('idle', this.#idleTime)
+    if (this.#penalty?.begins() !== true) this.watch.wait('idle', this.#idleTime)
     this.inbox.sate()
     if (!this.#pumping) this.pump()
   }
@@ -499,6 +492,7 @@ export class Http1Connection implements Caller, WatchedCaller, CallTraffic, Rece
     this.#closed = true
     this.context.clock.refresh()
     this.watch.close()
+    this.#penalty?.close()
     this.#readGuard?.stop()
     this.#exchange.abort('client_closed')
     this.#giveExchangeBack()

@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { test } from 'tap'
 import type { ClientTrust } from '../../../../src/proxy/credential/client-trust.ts'
+import { SourceTurns } from '../../../../src/proxy/limits/source-turns.ts'
 import type { Addresses, Drainable } from '../../../../src/proxy/listener/arrival.ts'
-import { HandshakeTurns } from '../../../../src/proxy/listener/handshake-turns.ts'
 import { type HandshakeOptions, Handshakes } from '../../../../src/proxy/listener/handshakes.ts'
 import type { WorkerContext } from '../../../../src/proxy/worker/context.ts'
 
@@ -11,7 +11,7 @@ await test('no handshake begins on a socket that closed while it waited for its 
   let turn: (() => void) | undefined
   const failures: string[] = []
   const context = {
-    handshakeTurns: new HandshakeTurns(run => {
+    handshakeTurns: new SourceTurns(run => {
       turn = run
     }),
     wheel: { arm: () => {}, cancel: () => {} },

@@ -1,24 +1,21 @@
 import { test } from 'tap'
+import { SourceTurns, type WaitingTurn } from '../../../../src/proxy/limits/source-turns.ts'
 import type { Source } from '../../../../src/proxy/limits/sources.ts'
-import {
-  HandshakeTurns,
-  type WaitingHandshake,
-} from '../../../../src/proxy/listener/handshake-turns.ts'
 
 /** A worker whose turns the test makes. */
 class Lab {
   readonly begun: string[] = []
-  readonly turns: HandshakeTurns
+  readonly turns: SourceTurns
   #next: (() => void) | undefined
 
   constructor() {
-    this.turns = new HandshakeTurns(run => {
+    this.turns = new SourceTurns(run => {
       this.#next = run
     })
   }
 
-  join(name: string, source: Source | undefined): WaitingHandshake {
-    const handshake = { source, begin: () => this.begun.push(name) }
+  join(name: string, source: Source | undefined): WaitingTurn {
+    const handshake = { source, turnCame: () => this.begun.push(name) }
     this.turns.join(handshake)
     return handshake
   }
@@ -81,7 +78,7 @@ await test('who leaves is not begun, and leaves no empty turn behind', t => {
 await test('a handshake that begins may bring others', t => {
   const lab = new Lab()
   const source = sourceOf('a')
-  lab.turns.join({ source, begin: () => lab.join('next', source) })
+  lab.turns.join({ source, turnCame: () => lab.join('next', source) })
   lab.turn()
   t.same(lab.begun, [])
   lab.turn()
