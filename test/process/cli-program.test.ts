@@ -1,10 +1,13 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { copyFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { t, test } from 'tap'
 import { tenantOfApiKey } from '../../src/core/api-key.ts'
-import { amtCommand, runAmt } from '../support/amt.ts'
+import { AMT, amtCommand, runAmt } from '../support/amt.ts'
+import { runCommand } from '../support/program.ts'
 
 // Many whole programs are started, on a machine that may be busy.
 t.setTimeout(300_000)
@@ -50,6 +53,33 @@ await test('--version is that of the package', async t => {
   const { code, stdout } = await runAmt(['--version'])
   t.equal(code, 0)
   t.match(stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+await test('a checkout keeps what Node makes of its sources beside its packages, where it can', async t => {
+  const checkout = dirname(dirname(AMT))
+  const folder = t.testdir({ bin: {}, node_modules: {} })
+  const amt = join(folder, 'bin/amt')
+  await copyFile(AMT, amt)
+  for (const name of ['src', 'package.json', 'node_modules/node'])
+    await symlink(join(checkout, name), join(folder, name))
+  const { NODE_COMPILE_CACHE: _, NODE_V8_COVERAGE: __, ...env } = process.env
+  const works = async (more: NodeJS.ProcessEnv = {}): Promise<void> => {
+    const { code, stderr } = await runCommand([amt, ['--version']], { env: { ...env, ...more } })
+    t.equal(code, 0)
+    t.equal(stderr, '')
+  }
+  const cache = join(folder, 'node_modules/.cache')
+  await works({ NODE_V8_COVERAGE: join(folder, 'coverage') })
+  await t.rejects(readdir(cache), 'coverage is exact')
+  const own = join(folder, 'own')
+  await works({ NODE_COMPILE_CACHE: own })
+  t.ok((await readdir(own)).length > 0, 'where the environment says')
+  await t.rejects(readdir(cache))
+  await works()
+  t.ok((await readdir(join(cache, 'amt'))).length > 0)
+  await rm(cache, { recursive: true })
+  await writeFile(cache, 'nothing can be made here')
+  await works()
 })
 
 await test('wrong usage ends with 2, says what is wrong and hints at what was meant', async t => {
