@@ -98,7 +98,12 @@ export class ConnectionStarter {
     this.#arrived(socket, { ...origin, claims })
   }
 
+  /** The door has asked whom we trust; that nobody else is believed must not depend on who keeps the door. */
   #readHeader(socket: Socket, origin: Origin): void {
+    if (!this.#options.trusted.has(origin.peer)) {
+      this.#refusals.refuse(socket, origin, 'proxy_protocol_untrusted')
+      return
+    }
     const done = (header: ProxyHeader | undefined): void => {
       if (header === undefined) this.#refusals.refuse(socket, origin, 'proxy_protocol_invalid')
       else this.#arrived(socket, this.#addressesIn(header, socket, origin))
