@@ -1,5 +1,6 @@
 /** What one source address may do, whoever it is: connections at once and a second, handshakes at once, bad credentials. */
 import { readFileSync } from 'node:fs'
+import type { Test } from 'tap'
 import { TestAuthority } from '../support/certificates.ts'
 import { http2Test, outcomeOf, request } from '../support/http2/http2-lab.ts'
 import { answering } from '../support/manual-deployment.ts'
@@ -14,6 +15,7 @@ import {
   type ProxyLab,
   proxyTest,
   readAnswer,
+  tenant,
 } from '../support/proxy-lab.ts'
 import { turns } from '../support/raw-client.ts'
 import type { RunningProxy } from '../support/start-proxy.ts'
@@ -29,6 +31,28 @@ const serving = async (
   more: Record<string, unknown> = {},
 ): Promise<RunningProxy> =>
   lab.forOne(await lab.deployment({ serve: answering(ok()) }), { sources, ...more })
+
+/** The same at `public` over TLS, and at `plain` without, for acme and for `others`. */
+async function securelyServing(
+  t: Test,
+  lab: ProxyLab,
+  sources: Record<string, unknown>,
+  others: readonly Record<string, unknown>[] = [],
+): Promise<{ proxy: RunningProxy; ca: TestAuthority }> {
+  const ca = await TestAuthority.create(t)
+  const { certPath, keyPath } = await ca.server(['acme.test'])
+  const tls = { certificates: [{ cert: certPath, key: keyPath }] }
+  const deployment = await lab.deployment({ serve: answering(ok()) })
+  const proxy = await lab.proxy({
+    sources,
+    listeners: [
+      { name: 'public', mode: 'shared', address: '127.0.0.1:0', tls },
+      { name: 'plain', mode: 'shared', address: '127.0.0.1:0' },
+    ],
+    tenants: [tenant('acme', deployment), ...others],
+  })
+  return { proxy, ca }
+}
 
 /** Status of a call, 0 where the connection is closed instead. */
 async function statusOf(client: Peer, text = get()): Promise<number> {
@@ -80,14 +104,7 @@ await proxyTest(
 await proxyTest(
   'a flood of handshakes: those of an address at once are bounded, another address gets through',
   async (t, lab) => {
-    const ca = await TestAuthority.create(t)
-    const { certPath, keyPath } = await ca.server(['acme.test'])
-    const tls = { certificates: [{ cert: certPath, key: keyPath }] }
-    const proxy = await serving(
-      lab,
-      { maxHandshakes: 3 },
-      { listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', tls }] },
-    )
+    const { proxy, ca } = await securelyServing(t, lab, { maxHandshakes: 3 })
     const flood: Peer[] = []
     for (let i = 0; i < 4; i++) flood.push(await lab.clientFrom(proxy, OTHER))
     const [last] = flood.slice(-1) as [Peer]
@@ -105,47 +122,42 @@ await proxyTest(
   },
 )
 
-await proxyTest(
-  'a flood of new TLS connections: beyond the handshakes of ten seconds they are closed before a byte of them is read',
-  async (t, lab) => {
-    const ca = await TestAuthority.create(t)
-    const { certPath, keyPath } = await ca.server(['acme.test'])
-    const tls = { certificates: [{ cert: certPath, key: keyPath }] }
-    const proxy = await serving(
-      lab,
-      { newHandshakes: '12/m' },
+for (const [how, others] of [
+  ['', []],
+  [
+    ', also where some tenant ends TLS itself',
+    [
       {
-        listeners: [
-          { name: 'public', mode: 'shared', address: '127.0.0.1:0', tls },
-          { name: 'plain', mode: 'shared', address: '127.0.0.1:0' },
-        ],
+        id: 'ends-tls-itself',
+        hosts: ['itself.test'],
+        passthrough: true,
+        deployment: { endpoints: ['tcp://127.0.0.1:9'] },
       },
-    )
-    const visits: string[] = []
-    for (let i = 0; i < 4; i++)
-      visits.push((await visit(proxy.port('public'), { ca: ca.cert, from: OTHER })).text)
-    t.match(visits, [/^HTTP\/1\.1 200/, /^HTTP\/1\.1 200/, '', ''])
-    t.equal(proxy.rejected('source_handshake_rate'), 2)
-    t.match((await visit(proxy.port('public'), { ca: ca.cert })).text, /^HTTP\/1\.1 200/)
-    const plain = await lab.clientFrom(proxy, OTHER, 'plain')
-    t.equal(await statusOf(plain), 200, 'without TLS there is no handshake')
-    const waiting = await lab.clientFrom(proxy, OTHER)
-    await waiting.until(() => waiting.ended || waiting.closed, 'the end, before it says a word')
-    t.equal(proxy.rejected('source_handshake_rate'), 3)
-  },
-)
+    ],
+  ],
+] as const)
+  await proxyTest(
+    `a flood of new TLS connections: beyond the handshakes of ten seconds they are closed before a byte of them is read${how}`,
+    async (t, lab) => {
+      const { proxy, ca } = await securelyServing(t, lab, { newHandshakes: '12/m' }, others)
+      const visits: string[] = []
+      for (let i = 0; i < 4; i++)
+        visits.push((await visit(proxy.port('public'), { ca: ca.cert, from: OTHER })).text)
+      t.match(visits, [/^HTTP\/1\.1 200/, /^HTTP\/1\.1 200/, '', ''])
+      t.equal(proxy.rejected('source_handshake_rate'), 2)
+      t.match((await visit(proxy.port('public'), { ca: ca.cert })).text, /^HTTP\/1\.1 200/)
+      const plain = await lab.clientFrom(proxy, OTHER, 'plain')
+      t.equal(await statusOf(plain), 200, 'without TLS there is no handshake')
+      const waiting = await lab.clientFrom(proxy, OTHER)
+      await waiting.until(() => waiting.ended || waiting.closed, 'the end, before it says a word')
+      t.equal(proxy.rejected('source_handshake_rate'), 3)
+    },
+  )
 
 await proxyTest(
   'a connection over TLS is one until it is closed, and no longer',
   async (t, lab) => {
-    const ca = await TestAuthority.create(t)
-    const { certPath, keyPath } = await ca.server(['acme.test'])
-    const tls = { certificates: [{ cert: certPath, key: keyPath }] }
-    const proxy = await serving(
-      lab,
-      { connections: 1 },
-      { listeners: [{ name: 'public', mode: 'shared', address: '127.0.0.1:0', tls }] },
-    )
+    const { proxy, ca } = await securelyServing(t, lab, { connections: 1 })
     const first = await lab.tlsClient(proxy, { ca: ca.cert, servername: 'acme.test' })
     t.equal(await statusOf(first), 200)
     t.equal((await visit(proxy.port('public'), { ca: ca.cert })).text, '')

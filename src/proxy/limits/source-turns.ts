@@ -44,10 +44,10 @@ export class SourceTurns {
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    this.#nextTurn(this.#beginOne)
+    this.#nextTurn(this.#giveOne)
   }
 
-  readonly #beginOne = (): void => {
+  readonly #giveOne = (): void => {
     this.#scheduled = false
     const [next] = this.#queues
     if (next === undefined) return
