@@ -22,7 +22,10 @@ export const apiKeyCredential = z.strictObject({
     .describe('From this moment on the key is refused; it has no end by default.'),
 })
 
+/** What there is most of stands first: a form that does not fit costs as much as one that does, 0.5 µs of each tenant. */
 export const credential = z.union([
+  apiKeyCredential,
+  z.strictObject({ certificate: digest().describe('SHA-256 of one client certificate (DER).') }),
   z.strictObject({
     spiffe: z
       .string()
@@ -35,7 +38,6 @@ export const credential = z.union([
         'SPIFFE id, exact, or a path prefix that ends in /*; of a certificate or a JWT-SVID. The exact id wins, then the longest prefix.',
       ),
   }),
-  z.strictObject({ certificate: digest().describe('SHA-256 of one client certificate (DER).') }),
   z.strictObject({
     jwt: z
       .strictObject({
@@ -46,7 +48,6 @@ export const credential = z.union([
       })
       .describe('Tokens of this tenant, where the tenant claim is not its id.'),
   }),
-  apiKeyCredential,
   z.strictObject({
     privateLink: privateLink.describe(
       'Connections through this private link of a cloud, on listeners with `proxyProtocol: required`.',

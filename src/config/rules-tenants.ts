@@ -143,31 +143,33 @@ export interface ClaimKey {
 }
 
 /** All that `tenant` claims for itself alone; the one place where what is new is added. Its id goes without saying. */
-export function* claimsOf(tenant: TenantConfig): Generator<ClaimKey> {
+export function claimsOf(tenant: TenantConfig): ClaimKey[] {
+  const claims: ClaimKey[] = []
   if (tenant.address !== undefined) {
     const key = `address ${canonicalAddress(tenant.address)}`
-    yield { key, what: `the address ${tenant.address}`, path: ['address'] }
+    claims.push({ key, what: `the address ${tenant.address}`, path: ['address'] })
   }
-  for (const [index, host] of tenant.hosts.entries()) {
-    yield { key: `host ${host}`, what: `the host ${host}`, path: ['hosts', index] }
-  }
-  for (const [index, { issuer }] of tenant.jwt.entries()) {
-    yield { ...same(`the issuer ${issuer}`), path: ['jwt', index, 'issuer'] }
-  }
-  for (const [index, credential] of tenant.credentials.entries()) {
-    yield { ...describeCredential(credential), path: ['credentials', index] }
-  }
+  tenant.hosts.forEach((host, index) => {
+    claims.push({ key: `host ${host}`, what: `the host ${host}`, path: ['hosts', index] })
+  })
+  tenant.jwt.forEach(({ issuer }, index) => {
+    claims.push(same(`the issuer ${issuer}`, ['jwt', index, 'issuer']))
+  })
+  tenant.credentials.forEach((credential, index) => {
+    claims.push(claimOf(credential, ['credentials', index]))
+  })
   const workload = tenant.deployment.identity?.spiffe
   if (workload !== undefined && isSpiffeId(workload))
-    yield { ...same(`the workload ${workload}`), path: ['deployment', 'identity', 'spiffe'] }
+    claims.push(same(`the workload ${workload}`, ['deployment', 'identity', 'spiffe']))
+  return claims
 }
 
-function describeCredential(credential: CredentialConfig): { key: string; what: string } {
-  if ('spiffe' in credential) return same(`the SPIFFE id ${credential.spiffe}`)
-  if ('certificate' in credential) return same(`the certificate ${credential.certificate}`)
-  if ('apiKey' in credential) return same(`the API key ${credential.apiKey}`)
+function claimOf(credential: CredentialConfig, path: Path): ClaimKey {
+  if ('spiffe' in credential) return same(`the SPIFFE id ${credential.spiffe}`, path)
+  if ('certificate' in credential) return same(`the certificate ${credential.certificate}`, path)
+  if ('apiKey' in credential) return same(`the API key ${credential.apiKey}`, path)
   if ('privateLink' in credential)
-    return same(`the private link ${keyOfPrivateLink(credential.privateLink)}`)
+    return same(`the private link ${keyOfPrivateLink(credential.privateLink)}`, path)
   const { issuer, claims } = credential.jwt
   const sorted = Object.entries(claims).toSorted(([a], [b]) => (a < b ? -1 : 1))
   const text = JSON.stringify(Object.fromEntries(sorted))
@@ -177,11 +179,12 @@ function describeCredential(credential: CredentialConfig): { key: string; what: 
   return {
     key: `jwt ${JSON.stringify([issuer, paths])}`,
     what: `the JWT binding ${issuer} ${text}`,
+    path,
   }
 }
 
-function same(what: string): { key: string; what: string } {
-  return { key: what, what }
+function same(what: string, path: Path): ClaimKey {
+  return { key: what, what, path }
 }
 
 function checkDeployment({ value, place }: Located<TenantConfig>, verdicts: Verdicts): void {

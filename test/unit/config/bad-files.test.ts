@@ -180,12 +180,12 @@ mixer: { token: 0123456789abcdef-token }
       - {}
 `,
     expected: [
-      '7:11: tenants[0].credentials[0].spiff: is not a key here; did you mean spiffe?; allowed: spiffe, certificate, jwt, apiKey, privateLink',
+      '7:11: tenants[0].credentials[0].spiff: is not a key here; did you mean spiffe?; allowed: apiKey, certificate, spiffe, jwt, privateLink',
       '8:19: tenants[0].credentials[1].apiKey: must be "sha256:" and 64 lower-case hexadecimal digits',
-      '9:9: tenants[0].credentials[2]: must have exactly one of the keys spiffe, certificate, jwt, apiKey, privateLink; it has apiKey and spiffe',
-      '10:9: tenants[0].credentials[3]: must be a map with one of the keys spiffe, certificate, jwt, apiKey, privateLink, not "apiKey"',
+      '9:9: tenants[0].credentials[2]: must have exactly one of the keys apiKey, certificate, spiffe, jwt, privateLink; it has apiKey and spiffe',
+      '10:9: tenants[0].credentials[3]: must be a map with one of the keys apiKey, certificate, spiffe, jwt, privateLink, not "apiKey"',
       '11:16: tenants[0].credentials[4].jwt.claims: is missing; it must be a map of keys (Claims that must have exactly these values; one that is an array must have them in it)',
-      '12:9: tenants[0].credentials[5]: must have exactly one of the keys spiffe, certificate, jwt, apiKey, privateLink; it has none',
+      '12:9: tenants[0].credentials[5]: must have exactly one of the keys apiKey, certificate, spiffe, jwt, privateLink; it has none',
     ],
   },
   {
