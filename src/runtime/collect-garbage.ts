@@ -14,3 +14,12 @@ export function collectGarbage(): void {
   }
   collect()
 }
+
+/**
+ * Collects garbage until nothing more is to be had, and gives the system what V8 would keep for later. Reading 100,000 tenants
+ * leaves 130 MB of that in a worker, more than the tenants take, and a third of the memory of the primary; it takes some 0.2 s.
+ * Nothing happens in a process that was started without `--expose-gc`.
+ */
+export function giveBackMemory(): void {
+  globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+}
