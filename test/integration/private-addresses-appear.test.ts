@@ -130,6 +130,15 @@ await test('an address that this machine does not have', { skip: WITHOUT_NAMESPA
     t.match(await site.ask('10.77.0.9', 7071), /^curl (52|56)$/, 'closed without a word')
   })
 
+  await t.test('one that goes away later is told, and that it is there again', async t => {
+    await network.ip('addr', 'del', '10.77.0.2/32', 'dev', 'lo')
+    const gone = await site.proxy.line(/"10\.77\.0\.2".*does not have the address of a listener/)
+    t.match(JSON.parse(gone), { level: 'error', listener: 'each', count: 1 })
+    await network.ip('addr', 'add', '10.77.0.2/32', 'dev', 'lo')
+    await site.proxy.line(/"10\.77\.0\.2".*is there again/)
+    t.equal(await site.ask('10.77.0.2'), 'globex')
+  })
+
   t.equal(await site.proxy.stop(), 0)
 })
 
