@@ -137,8 +137,11 @@ export class ChangeGate {
       touched.add(each.source.path, each.name === undefined ? 'all' : new Set([each.name]))
       this.#remember(each.source)
     }
-    for (const each of waiting)
-      this.#wakeAt(Math.max(now + GATHER_MS, readyAt(each, this.#looksLikeAPart(each))))
+    for (const each of waiting) {
+      const readyMs = readyAt(each, this.#looksLikeAPart(each))
+      // A timer counts from when its turn of the event loop began, and so may come a little too early.
+      this.#wakeAt(readyMs > now ? readyMs : now + GATHER_MS)
+    }
     if (!touched.empty) this.#onReady(touched)
   }
 
