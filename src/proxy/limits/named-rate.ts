@@ -9,13 +9,27 @@ export interface ConfiguredRate {
   readonly burst: number | undefined
 }
 
+/** What is told of a rate, and of which. */
+interface Told {
+  readonly name: string
+  readonly burst: number
+  readonly perSecond: number | undefined
+  readonly remaining: number
+  readonly seconds: number
+  readonly fields: RateFields
+}
+
+/**
+ * What was told last of all. Tenants have the same limits as a rule, and those that are far from them are told the same: the text
+ * is made once, and not in twenty strings a tenant.
+ */
+let lastTold: Told | undefined
+
 export class NamedRate {
   readonly name: string
   readonly #limit: RateLimit
   #perSecond: number | undefined
   #burst: number
-  /** Made with the first answer that says it. */
-  #policy: string | undefined
   /** What was told last, and of what. */
   #told: RateFields | undefined
   #remaining = 0
@@ -41,7 +55,6 @@ export class NamedRate {
   change(rate: ConfiguredRate, workers: number, now: number): void {
     this.#perSecond = rate.perSecond
     this.#burst = burstOf(rate)
-    this.#policy = undefined
     this.#told = undefined
     this.share(workers, now)
   }
@@ -77,16 +90,32 @@ export class NamedRate {
       return told
     this.#remaining = remaining
     this.#seconds = seconds
-    this.#told = new RateFields(limitText(this.name, remaining, seconds), this.policy)
+    this.#told = this.#fieldsOf(remaining, seconds)
     return this.#told
+  }
+
+  #fieldsOf(remaining: number, seconds: number): RateFields {
+    const [name, burst, perSecond] = [this.name, this.#burst, this.#perSecond]
+    const last = lastTold
+    if (
+      last !== undefined &&
+      last.remaining === remaining &&
+      last.seconds === seconds &&
+      last.burst === burst &&
+      last.perSecond === perSecond &&
+      last.name === name
+    )
+      return last.fields
+    const fields = new RateFields(limitText(name, remaining, seconds), this.policy)
+    lastTold = { name, burst, perSecond, remaining, seconds, fields }
+    return fields
   }
 
   /** A burst at once, then as much again in the time in which it comes back. */
   get policy(): string {
     const perSecond = this.#perSecond ?? 1
     const windowMs = (this.#burst / perSecond) * 1_000
-    this.#policy ??= policyText({ name: this.name, quota: this.#burst, windowMs })
-    return this.#policy
+    return policyText({ name: this.name, quota: this.#burst, windowMs })
   }
 }
 

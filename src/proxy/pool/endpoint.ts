@@ -93,8 +93,8 @@ export function nameIn(url: string): string {
 function partsOf(url: string): { scheme: string; name: string; authority: string } {
   const scheme = url.slice(0, url.indexOf(':'))
   const authority = url.slice(scheme.length + 3)
-  const name = authority.slice(0, authority.lastIndexOf(':')).replace(/^\[|\]$/g, '')
-  return { scheme, name, authority }
+  const host = authority.slice(0, authority.lastIndexOf(':'))
+  return { scheme, name: host.startsWith('[') ? host.slice(1, -1) : host, authority }
 }
 
 /** Of HTTP, nothing is offered by ALPN but HTTP/2 where it is demanded: without an offer it is HTTP/1.1. */

@@ -123,6 +123,18 @@ await test('what is left of a rate is worded anew only where it differs', async 
   t.equal(limiter({}).rateFields(0), undefined)
 })
 
+await test('tenants with the same of the same rate left are told so by one text, and no others', async t => {
+  const rate = { requests: 10, burst: 10 }
+  const told = limiter(rate).rateFields(0)
+  t.equal(limiter(rate).rateFields(0), told)
+  t.equal(limiter({ ...rate, requests: 5 }).rateFields(0)?.policy, '"requests";q=10;w=2')
+  t.equal(limiter({ ...rate, burst: 20 }).rateFields(0)?.policy, '"requests";q=20;w=2')
+  const begun = limiter(rate)
+  begun.takeCall(0)
+  t.equal(begun.rateFields(0)?.limit, '"requests";r=9;t=1')
+  t.equal(begun.rateFields(100)?.limit, '"requests";r=10;t=0')
+})
+
 await test('a share follows the number of workers, and what was taken stays taken', async t => {
   const shared = limiter({ requests: 100, burst: 40, concurrency: 8, connections: 8 }, {}, 4)
   t.equal(
