@@ -121,7 +121,7 @@ async function askOnce(port: number): Promise<string> {
   return status
 }
 
-/** Streams with bodies that nobody takes, on more and more connections of HTTP/2, until `refused` of them or all are there. */
+/** Streams with bodies that nobody takes, on more and more connections of HTTP/2 until some were `refused`, `MOST_PEERS` at most. */
 async function fill(port: number, refused: () => Promise<boolean>): Promise<FramePeer[]> {
   const body = Buffer.alloc(60_000, 'x')
   const peers: FramePeer[] = []

@@ -11,25 +11,34 @@ export interface ConfiguredRate {
 
 /** What is told of a rate, and of which. */
 interface Told {
-  readonly name: string
-  readonly burst: number
-  readonly perSecond: number | undefined
-  readonly remaining: number
-  readonly seconds: number
-  readonly fields: RateFields
+  name: string
+  burst: number
+  perSecond: number | undefined
+  remaining: number
+  seconds: number
+  fields: RateFields | undefined
 }
 
 /**
  * What was told last of all. Tenants have the same limits as a rule, and those that are far from them are told the same: the text
- * is made once, and not in twenty strings a tenant.
+ * is made once, and not in twenty strings a tenant. Filled again and again: near a limit each call is told something else.
  */
-let lastTold: Told | undefined
+const lastTold: Told = {
+  name: '',
+  burst: 0,
+  perSecond: undefined,
+  remaining: 0,
+  seconds: 0,
+  fields: undefined,
+}
 
 export class NamedRate {
   readonly name: string
   readonly #limit: RateLimit
   #perSecond: number | undefined
   #burst: number
+  /** Made with the first answer that says it and that nobody was given just before. */
+  #policy: string | undefined
   /** What was told last, and of what. */
   #told: RateFields | undefined
   #remaining = 0
@@ -55,6 +64,7 @@ export class NamedRate {
   change(rate: ConfiguredRate, workers: number, now: number): void {
     this.#perSecond = rate.perSecond
     this.#burst = burstOf(rate)
+    this.#policy = undefined
     this.#told = undefined
     this.share(workers, now)
   }
@@ -95,27 +105,31 @@ export class NamedRate {
   }
 
   #fieldsOf(remaining: number, seconds: number): RateFields {
-    const [name, burst, perSecond] = [this.name, this.#burst, this.#perSecond]
     const last = lastTold
     if (
-      last !== undefined &&
+      last.fields !== undefined &&
       last.remaining === remaining &&
       last.seconds === seconds &&
-      last.burst === burst &&
-      last.perSecond === perSecond &&
-      last.name === name
+      last.burst === this.#burst &&
+      last.perSecond === this.#perSecond &&
+      last.name === this.name
     )
       return last.fields
-    const fields = new RateFields(limitText(name, remaining, seconds), this.policy)
-    lastTold = { name, burst, perSecond, remaining, seconds, fields }
-    return fields
+    last.name = this.name
+    last.burst = this.#burst
+    last.perSecond = this.#perSecond
+    last.remaining = remaining
+    last.seconds = seconds
+    last.fields = new RateFields(limitText(this.name, remaining, seconds), this.policy)
+    return last.fields
   }
 
   /** A burst at once, then as much again in the time in which it comes back. */
   get policy(): string {
     const perSecond = this.#perSecond ?? 1
     const windowMs = (this.#burst / perSecond) * 1_000
-    return policyText({ name: this.name, quota: this.#burst, windowMs })
+    this.#policy ??= policyText({ name: this.name, quota: this.#burst, windowMs })
+    return this.#policy
   }
 }
 

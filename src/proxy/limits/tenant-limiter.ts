@@ -138,7 +138,7 @@ export class TenantLimiter {
 }
 
 /** The limits of a tenant, and those of the service where it has none of its own. */
-function limitsOver(limits: LimitsConfig, defaults: LimitsConfig): LimitsConfig {
+export function limitsOver(limits: LimitsConfig, defaults: LimitsConfig): LimitsConfig {
   return { ...defaults, ...limits }
 }
 

@@ -110,12 +110,10 @@ export class EndpointSet {
   }
 
   #gather(): void {
-    // Most deployments have one, and their first call pays for what it takes to get there: 3 µs of `flatMap`.
-    const [first] = this.#sources
-    this.all =
-      this.#sources.length === 1 && first !== undefined
-        ? first.endpoints
-        : this.#sources.flatMap(({ endpoints }) => endpoints)
+    const all: Endpoint[] = []
+    // In the first call of a tenant: `flatMap`, which nothing else has brought into the caches, takes 3 µs.
+    for (const { endpoints } of this.#sources) for (const endpoint of endpoints) all.push(endpoint)
+    this.all = all
   }
 }
 

@@ -138,9 +138,9 @@ export class ChangeGate {
       this.#remember(each.source)
     }
     for (const each of waiting) {
-      const readyMs = readyAt(each, this.#looksLikeAPart(each))
+      const at = readyAt(each, this.#looksLikeAPart(each))
       // A timer counts from when its turn of the event loop began, and so may come a little too early.
-      this.#wakeAt(readyMs > now ? readyMs : now + GATHER_MS)
+      this.#wakeAt(at > now ? at : now + GATHER_MS)
     }
     if (!touched.empty) this.#onReady(touched)
   }

@@ -1,6 +1,6 @@
 /** What a tenant needs while it has traffic, made with its first call: its pool, its limiter and its quotas. */
 import { sameConfig } from '../../core/same-config.ts'
-import { TenantLimiter } from '../limits/tenant-limiter.ts'
+import { limitsOver, TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { TenantShare } from '../overload/tenant-share.ts'
 import { DeploymentPool, type PoolSettings } from '../pool/deployment-pool.ts'
@@ -189,12 +189,8 @@ export class TenantRuntimes {
   }
 
   #poolSettings({ config }: Tenant, tls: UpstreamTls | undefined): PoolSettings {
-    const { limits: own } = config
-    const { limits: defaults } = this.#context()
-    const limits = {
-      upstreamConnections: own.upstreamConnections ?? defaults.upstreamConnections,
-      pending: own.pending ?? defaults.pending,
-    }
+    const { upstreamConnections, pending } = limitsOver(config.limits, this.#context().limits)
+    const limits = { upstreamConnections, pending }
     const { options } = tls ?? {}
     return { deployment: config.deployment, tls: options, workers: this.#workers, limits }
   }

@@ -133,6 +133,11 @@ await test('tenants with the same of the same rate left are told so by one text,
   begun.takeCall(0)
   t.equal(begun.rateFields(0)?.limit, '"requests";r=9;t=1')
   t.equal(begun.rateFields(100)?.limit, '"requests";r=10;t=0')
+  const both = limiter({ requests: 1, burst: 1, newConnections: 1 })
+  both.takeCall(0)
+  t.equal(both.openConnection(0), undefined)
+  t.equal(both.takeCall(0)?.rate?.policy, '"requests";q=1;w=1')
+  t.equal(both.openConnection(0)?.rate?.policy, '"newConnections";q=1;w=1', 'another rate')
 })
 
 await test('a share follows the number of workers, and what was taken stays taken', async t => {
