@@ -31,9 +31,7 @@ export function admit(
   call.route(runtime)
   const now = context.clock.monotonic()
   const overMost = limiter.limitsStreams ? call.takeStream(connection) : undefined
-  const tooLong = limiter.paced
-    ? call.awaitBandwidth(now, context.config.timeouts.response)
-    : undefined
+  const tooLong = limiter.bandwidth && call.awaitBandwidth(now, context.config.timeouts.response)
   const tooMany = overMost ?? tooLong ?? limiter.takeCall(now)
   if (tooMany !== undefined || quotas === undefined) return tooMany
   // Last: it is the only one that the tenant has paid for.

@@ -208,17 +208,17 @@ export class CallAccount {
    * that is more than `mostMs`. `bandwidthPaid` ends the wait; else it ends with the call.
    */
   awaitBandwidth(now: number, mostMs: number): Refusal | undefined {
-    const debt = this.runtime?.limiter.debt
-    const ms = debt?.waitMs(now) ?? 0
-    if (debt === undefined || ms === 0) return undefined
-    if (ms > mostMs) return debt.refusal(ms, now)
+    const bandwidth = this.runtime?.limiter.bandwidth
+    const ms = bandwidth?.waitMs(now) ?? 0
+    if (bandwidth === undefined || ms === 0) return undefined
+    if (ms > mostMs) return bandwidth.refusal(ms, now)
     this.bandwidthWaitMs = ms
-    this.#claimedMs = debt.claim()
+    this.#claimedMs = bandwidth.claim()
     return undefined
   }
 
   bandwidthPaid(): void {
-    this.runtime?.limiter.debt.unclaim(this.#claimedMs)
+    this.runtime?.limiter.bandwidth?.unclaim(this.#claimedMs)
     this.#claimedMs = 0
   }
 
@@ -267,7 +267,9 @@ export class CallAccount {
     const ingress = this.#ingress()
     const bytes = ingress - this.#spentIngress
     this.#spentIngress = ingress
-    this.ingressDebtMs = runtime.limiter.ingress.spend(bytes, this.#context.clock.monotonic())
+    const { bandwidth } = runtime.limiter
+    if (bandwidth !== undefined)
+      this.ingressDebtMs = bandwidth.received(bytes, this.#context.clock.monotonic())
   }
 
   /**
@@ -347,7 +349,7 @@ export class CallAccount {
     meter.egress(this.#row, sent)
     this.#quotas?.sent(sent, clock.monotonic())
     this.#countedEgress = egress
-    return runtime.limiter.egress.spend(sent, clock.monotonic())
+    return runtime.limiter.bandwidth?.sent(sent, clock.monotonic()) ?? 0
   }
 
   /** The answer is whole, or as whole as it will get; what was put in is on its way. */
@@ -423,8 +425,7 @@ export class CallAccount {
     const { meter, stats, clock, overload } = this.#context
     if (overload.level > 0 && this.runtime !== undefined)
       overload.charge(this.runtime, this.#ingress() + egress)
-    if (this.wasSent && this.runtime?.limiter.paced === true)
-      this.runtime.limiter.debt.callEnded(this.#ingress(), egress)
+    if (this.wasSent) this.runtime?.limiter.bandwidth?.callEnded(this.#ingress(), egress)
     const now = clock.monotonic()
     const codeClass = codeClassOf(this.#status, this.grpc?.status)
     if (this.#row !== undefined) {

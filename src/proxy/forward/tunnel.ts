@@ -212,7 +212,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     this.#ingress += bytes
     meter.ingress(row, bytes)
     this.#runtime.quotas?.received(bytes, clock.monotonic())
-    return this.#runtime.limiter.ingress.spend(bytes, clock.monotonic())
+    return this.#runtime.limiter.bandwidth?.received(bytes, clock.monotonic()) ?? 0
   }
 
   /** Before they go to the socket: what the kernel will take of them cannot be known before. */
@@ -223,7 +223,7 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     this.#egress += bytes
     meter.egress(row, bytes)
     this.#runtime.quotas?.sent(bytes, clock.monotonic())
-    return this.#runtime.limiter.egress.spend(bytes, clock.monotonic())
+    return this.#runtime.limiter.bandwidth?.sent(bytes, clock.monotonic()) ?? 0
   }
 
   upstreamEnded(): void {

@@ -5,16 +5,19 @@
  */
 import type { LimitsConfig } from '../../config/schema.ts'
 import type { Tenant } from '../tenant/tenant.ts'
-import { NamedRate } from './named-rate.ts'
+import { rateShareOf } from './named-rate.ts'
+import { type Rate, RateLimit, rateOf } from './rate-limit.ts'
+
+const UNLIMITED = rateOf(undefined, 1)
 
 export class HandshakeLimits {
   /** A tenant that has changed is another object, see `succeed`. */
-  #rates = new WeakMap<Tenant, NamedRate>()
+  #limits = new WeakMap<Tenant, RateLimit>()
   readonly #defaults: () => LimitsConfig
   #workers: number
   /** How often `#workers` has changed, so that a rate is told when it is next asked. */
   #shares = 0
-  readonly #sharesOf = new WeakMap<NamedRate, number>()
+  readonly #sharesOf = new WeakMap<RateLimit, number>()
 
   /** `defaults` are the limits of the service, as they are now. */
   constructor(defaults: () => LimitsConfig, workers: number) {
@@ -24,21 +27,24 @@ export class HandshakeLimits {
 
   /** Begins a handshake for `tenant`; false where it has had as many as it may. `now` is monotonic. */
   take(tenant: Tenant, now: number): boolean {
-    const rate = this.#rates.get(tenant) ?? this.#make(tenant)
-    if (rate.unlimited) return true
-    if (this.#sharesOf.get(rate) !== this.#shares) {
-      rate.share(this.#workers, now)
-      this.#sharesOf.set(rate, this.#shares)
+    const limit = this.#limits.get(tenant) ?? this.#make(tenant)
+    if (this.#sharesOf.get(limit) !== this.#shares) {
+      limit.change(this.#rateOf(tenant), now)
+      this.#sharesOf.set(limit, this.#shares)
     }
-    return rate.take(now) === undefined
+    return limit.take(now) === 0
   }
 
-  #make(tenant: Tenant): NamedRate {
-    const perSecond = tenant.config.limits.handshakes ?? this.#defaults().handshakes
-    const rate = new NamedRate('handshakes', { perSecond, burst: undefined }, this.#workers)
-    this.#rates.set(tenant, rate)
-    this.#sharesOf.set(rate, this.#shares)
-    return rate
+  #make(tenant: Tenant): RateLimit {
+    const limit = new RateLimit(this.#rateOf(tenant))
+    this.#limits.set(tenant, limit)
+    this.#sharesOf.set(limit, this.#shares)
+    return limit
+  }
+
+  #rateOf({ config }: Tenant): Rate {
+    const perSecond = config.limits.handshakes ?? this.#defaults().handshakes
+    return perSecond === undefined ? UNLIMITED : rateShareOf({ perSecond }, this.#workers)
   }
 
   /** So many workers share the limits from now on. */
@@ -49,13 +55,13 @@ export class HandshakeLimits {
 
   /** The limits of the service have changed; those that tenants have of their own stay what they are. */
   reset(): void {
-    this.#rates = new WeakMap()
+    this.#limits = new WeakMap()
   }
 
   /** `former` is `next` from now on: where its rate is the same, what was taken of it stays taken. */
   succeed(former: Tenant, next: Tenant): void {
-    const rate = this.#rates.get(former)
-    if (rate !== undefined && former.config.limits.handshakes === next.config.limits.handshakes)
-      this.#rates.set(next, rate)
+    const limit = this.#limits.get(former)
+    if (limit !== undefined && former.config.limits.handshakes === next.config.limits.handshakes)
+      this.#limits.set(next, limit)
   }
 }

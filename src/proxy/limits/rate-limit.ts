@@ -1,20 +1,27 @@
+/** So many at once, then one an interval: what all limits of the same rate have in common. */
+export interface Rate {
+  /** 0 where there is no limit. */
+  readonly intervalMs: number
+  /** The time in which a whole burst comes back. */
+  readonly toleranceMs: number
+}
+
+/** Without `perSecond` there is no limit. */
+export function rateOf(perSecond: number | undefined, burst: number): Rate {
+  const intervalMs = perSecond === undefined ? 0 : 1_000 / perSecond
+  return { intervalMs, toleranceMs: intervalMs * Math.max(1, burst) }
+}
+
 /**
  * GCRA, the generic cell rate algorithm (ITU-T I.371): one number for the whole limit. `burst` calls may come at once,
  * then one an interval.
  */
 export class RateLimit {
-  #intervalMs: number
-  #toleranceMs: number
+  #rate: Rate
   #theoreticalArrival = 0
 
-  /** Without `perSecond` there is no limit. */
-  constructor(perSecond: number | undefined, burst: number) {
-    this.#intervalMs = intervalOf(perSecond)
-    this.#toleranceMs = this.#intervalMs * Math.max(1, burst)
-  }
-
-  get unlimited(): boolean {
-    return this.#intervalMs === 0
+  constructor(rate: Rate) {
+    this.#rate = rate
   }
 
   idle(now: number): boolean {
@@ -23,9 +30,10 @@ export class RateLimit {
 
   /** 0 where the call fits, else the milliseconds until it would; a refused call takes nothing. */
   take(now: number): number {
-    if (this.#intervalMs === 0) return 0
-    const arrival = Math.max(this.#theoreticalArrival, now) + this.#intervalMs
-    const excess = arrival - now - this.#toleranceMs
+    const { intervalMs, toleranceMs } = this.#rate
+    if (intervalMs === 0) return 0
+    const arrival = Math.max(this.#theoreticalArrival, now) + intervalMs
+    const excess = arrival - now - toleranceMs
     // Sums of intervals are not exact; a millionth of a millisecond is no excess.
     if (excess > 1e-6) return excess
     this.#theoreticalArrival = arrival
@@ -34,14 +42,15 @@ export class RateLimit {
 
   /** Whether the next `take` of this moment fits. */
   fits(now: number): boolean {
-    return this.#intervalMs === 0 || this.remaining(now) > 0
+    return this.#rate.intervalMs === 0 || this.remaining(now) > 0
   }
 
   /** How many fit at once. */
   remaining(now: number): number {
-    if (this.#intervalMs === 0) return Number.POSITIVE_INFINITY
-    const free = this.#toleranceMs - Math.max(0, this.#theoreticalArrival - now)
-    return Math.max(0, Math.floor(free / this.#intervalMs + 1e-6))
+    const { intervalMs, toleranceMs } = this.#rate
+    if (intervalMs === 0) return Number.POSITIVE_INFINITY
+    const free = toleranceMs - Math.max(0, this.#theoreticalArrival - now)
+    return Math.max(0, Math.floor(free / intervalMs + 1e-6))
   }
 
   /** Until a whole burst fits again. */
@@ -50,16 +59,10 @@ export class RateLimit {
   }
 
   /** Another rate from now on; what was taken stays taken. */
-  change(perSecond: number | undefined, burst: number, now: number): void {
-    const intervalMs = intervalOf(perSecond)
+  change(rate: Rate, now: number): void {
+    const former = this.#rate.intervalMs
     const debtMs = Math.max(0, this.#theoreticalArrival - now)
-    if (this.#intervalMs > 0)
-      this.#theoreticalArrival = now + (debtMs / this.#intervalMs) * intervalMs
-    this.#intervalMs = intervalMs
-    this.#toleranceMs = intervalMs * Math.max(1, burst)
+    if (former > 0) this.#theoreticalArrival = now + (debtMs / former) * rate.intervalMs
+    this.#rate = rate
   }
-}
-
-function intervalOf(perSecond: number | undefined): number {
-  return perSecond === undefined ? 0 : 1_000 / perSecond
 }

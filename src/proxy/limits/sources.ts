@@ -3,7 +3,7 @@
  * valid credential. A worker holds its share of them. Nothing here is looked at by a call that is let in.
  */
 import type { SourcesConfig } from '../../config/sources-schema.ts'
-import { RateLimit } from './rate-limit.ts'
+import { type Rate, RateLimit, rateOf } from './rate-limit.ts'
 
 export type SourceRefusal = 'source_connections' | 'source_connection_rate' | HandshakeRefusal
 type HandshakeRefusal = 'source_handshakes' | 'source_handshake_rate'
@@ -13,13 +13,13 @@ const BURST_S = 10
 /** Sources at rest that are looked at with each connection: more than one, so that they go faster than they come. */
 const LOOKED_AT = 2
 
-/** The share of a worker; Infinity and undefined for no limit. */
+/** The share of a worker; Infinity for no limit. */
 interface Shares {
   readonly connections: number
-  readonly newConnections: number | undefined
+  readonly newConnections: Rate
   readonly handshakes: number
-  readonly newHandshakes: number | undefined
-  readonly badCredentials: number | undefined
+  readonly newHandshakes: Rate
+  readonly badCredentials: Rate
 }
 
 /** All addresses that a worker knows: those with connections, and a bounded number of others that have used up some of a rate. */
@@ -129,7 +129,7 @@ export class Source {
   constructor(name: string, shares: Shares) {
     this.name = name
     this.#shares = shares
-    this.#arrivals = rateOf(shares.newConnections)
+    this.#arrivals = new RateLimit(shares.newConnections)
   }
 
   /** Of `Sources` alone. */
@@ -156,9 +156,9 @@ export class Source {
   #adopt(shares: Shares, now: number): void {
     const { newConnections, newHandshakes, badCredentials } = shares
     this.#shares = shares
-    this.#arrivals.change(newConnections, burstOf(newConnections), now)
-    this.#newHandshakes?.change(newHandshakes, burstOf(newHandshakes), now)
-    this.#bad?.change(badCredentials, burstOf(badCredentials), now)
+    this.#arrivals.change(newConnections, now)
+    this.#newHandshakes?.change(newHandshakes, now)
+    this.#bad?.change(badCredentials, now)
   }
 
   /** Whether a new one would be let do the same. */
@@ -180,7 +180,7 @@ export class Source {
   beginHandshake(now: number): HandshakeRefusal | undefined {
     const refusal = this.handshakeRefusal(now)
     if (refusal !== undefined) return refusal
-    this.#newHandshakes ??= rateOf(this.#shares.newHandshakes)
+    this.#newHandshakes ??= new RateLimit(this.#shares.newHandshakes)
     this.#newHandshakes.take(now)
     this.#handshakes++
     return undefined
@@ -192,27 +192,25 @@ export class Source {
 
   /** A call came without a valid credential. Whether it was one too many. */
   badCredential(now: number): boolean {
-    this.#bad ??= rateOf(this.#shares.badCredentials)
+    this.#bad ??= new RateLimit(this.#shares.badCredentials)
     return this.#bad.take(now) > 0
   }
 }
 
 function sharesOf(config: SourcesConfig, workers: number): Shares {
-  const share = (limit: number): number | undefined => (limit === 0 ? undefined : limit / workers)
-  const connections = share(config.connections)
+  const { connections, maxHandshakes } = config
+  const share = (limit: number): Rate => shareOf(limit, workers)
   return {
-    connections: connections === undefined ? Number.POSITIVE_INFINITY : Math.ceil(connections),
+    connections: connections === 0 ? Number.POSITIVE_INFINITY : Math.ceil(connections / workers),
     newConnections: share(config.newConnections),
-    handshakes: config.maxHandshakes === 0 ? Number.POSITIVE_INFINITY : config.maxHandshakes,
+    handshakes: maxHandshakes === 0 ? Number.POSITIVE_INFINITY : maxHandshakes,
     newHandshakes: share(config.newHandshakes),
     badCredentials: share(config.badCredentials),
   }
 }
 
-function rateOf(perSecond: number | undefined): RateLimit {
-  return new RateLimit(perSecond, burstOf(perSecond))
-}
-
-function burstOf(perSecond: number | undefined): number {
-  return perSecond === undefined ? 1 : perSecond * BURST_S
+/** Of a rate of all workers; 0 for no limit. */
+function shareOf(limit: number, workers: number): Rate {
+  const perSecond = limit / workers
+  return limit === 0 ? rateOf(undefined, 1) : rateOf(perSecond, perSecond * BURST_S)
 }

@@ -4,37 +4,41 @@
  */
 import type { Endpoint } from './endpoint.ts'
 
-export interface BalancerOptions {
-  /** With less than this part of the endpoints well, health is ignored: 0 to 1. */
-  panic: number
-  /** 0 up to, and without, 1. */
-  readonly random: () => number
+export interface BalancerOwner {
   /** So few are well that all are used, or that is over. */
-  readonly panicChanged?: (panicking: boolean) => void
+  panicChanged(panicking: boolean): void
 }
 
 export class Balancer {
-  readonly #options: BalancerOptions
+  readonly #owner: BalancerOwner
   readonly #random: () => number
+  #panic: number
   #all: readonly Endpoint[] = []
+  /** Where there is one alone: most calls look no further. */
+  #only: Endpoint | undefined
   #usable: readonly Endpoint[] = []
   /** When `#usable` has to be looked at again. */
   #reviewAt = 0
   #panicking = false
 
-  constructor(options: BalancerOptions) {
-    this.#options = { ...options }
-    this.#random = options.random
+  /**
+   * With less than the part `panic` of the endpoints well, 0 to 1, health is ignored. `random` gives 0 up to, and without, 1.
+   */
+  constructor(panic: number, random: () => number, owner: BalancerOwner) {
+    this.#panic = panic
+    this.#random = random
+    this.#owner = owner
   }
 
   use(endpoints: readonly Endpoint[]): void {
     this.#all = endpoints
+    this.#only = endpoints.length === 1 ? endpoints[0] : undefined
     this.review()
   }
 
-  /** From now on; see `BalancerOptions`. */
+  /** From now on; see the constructor. */
   set panic(part: number) {
-    this.#options.panic = part
+    this.#panic = part
     this.review()
   }
 
@@ -51,7 +55,7 @@ export class Balancer {
 
   /** Undefined where there is no endpoint at all. `except` is not chosen if there is another. */
   choose(now: number, except?: Endpoint): Endpoint | undefined {
-    if (this.#all.length === 1) return this.#all[0]
+    if (this.#only !== undefined) return this.#only
     const usable = this.usable(now)
     const count = usable.length
     if (count < 2) return usable[0]
@@ -75,8 +79,7 @@ export class Balancer {
   #renew(now: number): void {
     const all = this.#all
     const well = all.filter(endpoint => endpoint.health.well(now))
-    const { panic } = this.#options
-    const few = well.length === 0 || well.length < all.length * panic
+    const few = well.length === 0 || well.length < all.length * this.#panic
     this.#setPanic(few && well.length < all.length)
     const candidates = this.#panicking ? all : well
     // Also in a panic: that a connection was refused a moment ago is no opinion.
@@ -89,6 +92,6 @@ export class Balancer {
   #setPanic(panicking: boolean): void {
     if (panicking === this.#panicking) return
     this.#panicking = panicking
-    this.#options.panicChanged?.(panicking)
+    this.#owner.panicChanged(panicking)
   }
 }

@@ -10,14 +10,18 @@ import type { DeploymentConfig } from '../../config/schema.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import { Timer, type TimerOwner } from '../../core/timer-wheel.ts'
 import type { WorkerContext } from '../worker/context.ts'
-import { Balancer } from './balancer.ts'
-import { Endpoint } from './endpoint.ts'
-import { EndpointSet } from './endpoint-set.ts'
+import { Balancer, type BalancerOwner } from './balancer.ts'
+import { Endpoint, type EndpointOwner } from './endpoint.ts'
+import { EndpointSet, type EndpointSetOwner } from './endpoint-set.ts'
 import { Http2Upstream, type Http2UpstreamObserver } from './http2-upstream.ts'
 import { type PoolLimits, policyOf } from './policy.ts'
 import { RetryBudget } from './retry-budget.ts'
-import { UpstreamConnection, type UpstreamUser } from './upstream-connection.ts'
-import { WaitQueue } from './wait-queue.ts'
+import {
+  type ConnectionOwner,
+  UpstreamConnection,
+  type UpstreamUser,
+} from './upstream-connection.ts'
+import { type Place, WaitQueue } from './wait-queue.ts'
 
 /** Idle connections an endpoint; what comes back beyond that is closed. */
 const MAX_IDLE = 256
@@ -61,21 +65,27 @@ export interface PoolOptions extends PoolSettings {
   readonly moved?: () => void
 }
 
-export class DeploymentPool implements TimerOwner {
-  /** How calls by HTTP/2 say whose they are. */
-  readonly tenantField: HeaderField
+type Owner = BalancerOwner & EndpointSetOwner & EndpointOwner & ConnectionOwner
+
+/**
+ * What few tenants need is made when it is needed, and what a part has to say it says to the pool by a method: a tenant's first
+ * call pays for all of this, and the memory of a tenant is in no cache when it comes.
+ */
+export class DeploymentPool implements TimerOwner, Owner, Http2UpstreamObserver {
+  readonly tenant: string
   readonly #context: WorkerContext
-  readonly #tenant: string
   #settings: PoolSettings
   #policy: DeploymentPolicy
   #proxyProtocol: 1 | 2 | undefined
   readonly #endpoints: EndpointSet
   readonly #balancer: Balancer
-  readonly #queue: WaitQueue<PoolUser, Need>
-  readonly #retries: RetryBudget<UpstreamConnection | PoolUser>
-  readonly #all = new Set<UpstreamConnection>()
+  #queue: WaitQueue<PoolUser, Need> | undefined
+  #retries: RetryBudget<UpstreamConnection | PoolUser> | undefined
+  /** Connections that exist, idle ones too. */
+  #size = 0
   /** Ends the wait of the first in the queue: the others wait for as long, and came later. */
-  readonly #timer = new Timer(this)
+  #timer: Timer | undefined
+  #tenantField: HeaderField | undefined
   readonly #moved: (() => void) | undefined
   #servesSoon = false
   #closed = false
@@ -85,33 +95,19 @@ export class DeploymentPool implements TimerOwner {
     const policy = policyOf(deployment, workers, limits)
     this.#context = context
     this.#settings = { deployment, tls, workers, limits }
-    this.#tenant = tenant
-    this.tenantField = new HeaderField('x-amt-tenant', tenant, INDEXED)
+    this.tenant = tenant
     this.#policy = policy
     this.#moved = moved
     this.#proxyProtocol = versionOf(deployment.proxyProtocol)
-    this.#balancer = new Balancer({
-      panic: policy.panic,
-      random: context.random,
-      panicChanged: panicking =>
-        context.tenantLog.warn(tenant, { panicking }, 'panic threshold of a deployment passed'),
-    })
-    this.#queue = new WaitQueue(policy.queue.calls)
-    this.#retries = new RetryBudget(policy.retries)
-    this.#endpoints = new EndpointSet(deployment.endpoints, {
-      tenant,
-      names: context.names,
-      clock: context.clock,
-      make: (url, address) => this.#makeEndpoint(url, address),
-      changed: () => this.#endpointsChanged(),
-    })
+    this.#balancer = new Balancer(policy.panic, context.random, this)
+    this.#endpoints = new EndpointSet(deployment.endpoints, context, this)
     this.#balancer.use(this.#endpoints.all)
   }
 
   /** So many workers share the caps from now on; what is open and what waits stays. */
   share(workers: number): void {
     this.#adopt({ ...this.#settings, workers })
-    if (this.#queue.size > 0) this.#serveSoon()
+    this.room()
   }
 
   /**
@@ -126,7 +122,7 @@ export class DeploymentPool implements TimerOwner {
     this.#proxyProtocol = proxyProtocol
     this.#adopt(settings)
     this.#balancer.panic = this.#policy.panic
-    this.#retries.options = this.#policy.retries
+    if (this.#retries !== undefined) this.#retries.options = this.#policy.retries
     this.#endpoints.follow(deployment.endpoints, anew)
     for (const { health } of this.#endpoints.all) health.policy = this.#policy
   }
@@ -135,7 +131,13 @@ export class DeploymentPool implements TimerOwner {
     const { deployment, workers, limits } = settings
     this.#settings = settings
     this.#policy = policyOf(deployment, workers, limits)
-    this.#queue.most = this.#policy.queue.calls
+    if (this.#queue !== undefined) this.#queue.most = this.#policy.queue.calls
+  }
+
+  /** How calls by HTTP/2 say whose they are. */
+  get tenantField(): HeaderField {
+    this.#tenantField ??= new HeaderField('x-amt-tenant', this.tenant, INDEXED)
+    return this.#tenantField
   }
 
   /** Whether connections begin with a PROXY header, so that one that may become a tunnel has to be its client's own. */
@@ -155,17 +157,17 @@ export class DeploymentPool implements TimerOwner {
 
   /** Connections that exist, idle ones too. */
   get size(): number {
-    return this.#all.size
+    return this.#size
   }
 
   /** Calls and tunnels that wait. */
   get waiting(): number {
-    return this.#queue.size
+    return this.#queue?.size ?? 0
   }
 
   /** Whether it has nothing that a new pool would not have. */
   idle(now: number): boolean {
-    if (this.#all.size > 0 || this.#queue.size > 0) return false
+    if (this.#size > 0 || this.waiting > 0) return false
     return this.#endpoints.all.every(endpoint => !endpoint.ejected(now))
   }
 
@@ -177,13 +179,13 @@ export class DeploymentPool implements TimerOwner {
   acquire(user: PoolUser, now: number, own = false): Upstream | PoolRefusal | undefined {
     const need = own && this.announces ? 'own' : 'call'
     // Nobody overtakes those who wait.
-    const upstream = this.#queue.size === 0 ? this.#take(user, need, now) : undefined
+    const upstream = this.waiting === 0 ? this.#take(user, need, now) : undefined
     return upstream ?? this.#wait(user, need, now)
   }
 
   /** The same for a tunnel, which needs a connection that carried nothing before. */
   connect(user: PoolUser, now: number): UpstreamConnection | PoolRefusal | undefined {
-    const connection = this.#queue.size === 0 ? this.#take(user, 'tunnel', now) : undefined
+    const connection = this.waiting === 0 ? this.#take(user, 'tunnel', now) : undefined
     return (connection as UpstreamConnection | undefined) ?? this.#wait(user, 'tunnel', now)
   }
 
@@ -199,11 +201,11 @@ export class DeploymentPool implements TimerOwner {
     if (endpoint === undefined) return undefined
     if (endpoint.http2) {
       const upstream = this.#share(user, endpoint)
-      if (connected && upstream !== undefined) this.#retries.begin(user)
+      if (connected && upstream !== undefined) this.#budget.begin(user)
       return upstream
     }
     const connection = this.#reopen(user, endpoint, former.named)
-    if (connected && connection !== undefined) this.#retries.begin(connection)
+    if (connected && connection !== undefined) this.#budget.begin(connection)
     return connection
   }
 
@@ -227,9 +229,14 @@ export class DeploymentPool implements TimerOwner {
   }
 
   #mayRetry(): boolean {
-    if (this.#retries.admits(this.#underWay())) return true
-    this.#context.stats.limited(this.#tenant, 'upstream_retries')
+    if (this.#budget.admits(this.#underWay())) return true
+    this.#context.stats.limited(this.tenant, 'upstream_retries')
     return false
+  }
+
+  get #budget(): RetryBudget<UpstreamConnection | PoolUser> {
+    this.#retries ??= new RetryBudget(this.#policy.retries)
+    return this.#retries
   }
 
   #reopen(user: PoolUser, endpoint: Endpoint, own: boolean): UpstreamConnection | undefined {
@@ -238,12 +245,12 @@ export class DeploymentPool implements TimerOwner {
 
   /** A call has left its place on a shared connection. */
   left(user: PoolUser): void {
-    this.#retries.end(user)
+    this.#retries?.end(user)
   }
 
   /** The user does not want to wait any longer; nothing happens where it does not wait. */
   abandon(user: PoolUser): void {
-    if (this.#queue.size > 0) this.#queue.leave(user)
+    this.#queue?.leave(user)
   }
 
   /**
@@ -252,16 +259,16 @@ export class DeploymentPool implements TimerOwner {
    */
   release(connection: UpstreamConnection, now: number, keepAlive: string): void {
     const { endpoint } = connection
-    this.#retries.end(connection)
+    this.#retries?.end(connection)
     if (this.#closed || connection.named || endpoint.retired || endpoint.idle.length >= MAX_IDLE) {
       connection.user = undefined
       connection.destroy()
       return
     }
     const { idle } = this.#context.config.timeouts
-    connection.rest(Math.min(idle, endpoint.rest.of(keepAlive)), now)
+    connection.rest(Math.min(idle, endpoint.restMs(keepAlive)), now)
     endpoint.idle.push(connection)
-    if (this.#queue.size > 0) this.#serveSoon()
+    this.room()
   }
 
   /** Closes what rests; what is in use goes when it is given back, and who waits is still served. */
@@ -273,13 +280,13 @@ export class DeploymentPool implements TimerOwner {
 
   timerExpired(): void {
     const now = this.#context.clock.monotonic()
-    for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
+    for (let first = this.#first; first !== undefined; first = this.#first) {
       if (first.deadline > now) {
-        this.#context.wheel.arm(this.#timer, first.deadline - now, now)
+        this.#endWait(first.deadline - now, now)
         return
       }
-      this.#queue.leave(first.who)
-      this.#context.stats.limited(this.#tenant, 'upstream_queue_timeout')
+      this.#queue?.leave(first.who)
+      this.#context.stats.limited(this.tenant, 'upstream_queue_timeout')
       first.who.upstreamClosed('upstream_queue_timeout')
     }
   }
@@ -307,18 +314,20 @@ export class DeploymentPool implements TimerOwner {
     if (upstream === undefined) {
       if (!this.#hasRoom()) return undefined
       const connection = this.#open(undefined, endpoint, false)
-      upstream = new Http2Upstream(this.#context, connection, this.#room)
+      upstream = new Http2Upstream(this.#context, connection, this)
       endpoint.shared.push(upstream)
     }
     upstream.join(user)
     return upstream
   }
 
-  readonly #room: Http2UpstreamObserver = {
-    room: () => {
-      if (this.#queue.size > 0) this.#serveSoon()
-    },
-    vanished: () => this.#context.stats.limited(this.#tenant, 'upstream_ping_timeout'),
+  /** There may be room for somebody who waits. */
+  room(): void {
+    if (this.waiting > 0) this.#serveSoon()
+  }
+
+  vanished(): void {
+    this.#context.stats.limited(this.tenant, 'upstream_ping_timeout')
   }
 
   #resting(endpoint: Endpoint, now: number): UpstreamConnection | undefined {
@@ -334,7 +343,7 @@ export class DeploymentPool implements TimerOwner {
 
   /** With no room for a new connection, one that is there is better than a balanced one. */
   #restingElsewhere(now: number): UpstreamConnection | undefined {
-    if (this.#all.size < this.#policy.maxConnections) return undefined
+    if (this.#size < this.#policy.maxConnections) return undefined
     for (const endpoint of this.#balancer.usable(now)) {
       const connection = this.#resting(endpoint, now)
       if (connection !== undefined) return connection
@@ -344,7 +353,7 @@ export class DeploymentPool implements TimerOwner {
 
   /** Whether there may be one more; the oldest idle one of some endpoint makes room for it. */
   #hasRoom(): boolean {
-    if (this.#all.size < this.#policy.maxConnections) return true
+    if (this.#size < this.#policy.maxConnections) return true
     for (const { idle, shared } of this.#endpoints.all) {
       const unused = shared.find(({ users }) => users === 0)
       const oldest = idle.shift() ?? unused?.connection
@@ -362,25 +371,27 @@ export class DeploymentPool implements TimerOwner {
       this.#context,
       endpoint,
       own && this.announces ? user?.clientEnds() : undefined,
-      this.#gone,
+      this,
     )
     connection.user = user
     endpoint.open++
-    this.#all.add(connection)
+    this.#size++
     return connection
   }
 
-  readonly #gone = (connection: UpstreamConnection): void => {
+  connectionGone(connection: UpstreamConnection): void {
     this.#forget(connection)
     const { idle } = connection.endpoint
     const index = idle.indexOf(connection)
     if (index >= 0) idle.splice(index, 1)
-    if (this.#queue.size > 0) this.#serveSoon()
+    this.room()
   }
 
   #forget(connection: UpstreamConnection): void {
-    this.#retries.end(connection)
-    if (!this.#all.delete(connection)) return
+    this.#retries?.end(connection)
+    if (!connection.pooled) return
+    connection.pooled = false
+    this.#size--
     const { shared } = connection.endpoint
     connection.endpoint.open--
     const index = shared.findIndex(upstream => upstream.connection === connection)
@@ -389,22 +400,38 @@ export class DeploymentPool implements TimerOwner {
 
   /** Calls and tunnels that have a connection or wait for one. */
   #underWay(): number {
-    return this.endpoints.reduce((sum, { load }) => sum + load, this.#queue.size)
+    return this.endpoints.reduce((sum, { load }) => sum + load, this.waiting)
   }
 
   // === waiting
 
   #wait(user: PoolUser, need: Need, now: number): PoolRefusal | undefined {
-    const { stats, wheel } = this.#context
+    const { stats } = this.#context
     const { timeout } = this.#policy.queue
     if (this.#unresolved) return 'upstream_unresolved'
-    if (this.#endpoints.all.length > 0) stats.limited(this.#tenant, 'upstream_connections')
+    if (this.#endpoints.all.length > 0) stats.limited(this.tenant, 'upstream_connections')
+    this.#queue ??= new WaitQueue(this.#policy.queue.calls)
     if (!this.#queue.join({ who: user, need, deadline: now + timeout })) {
-      stats.limited(this.#tenant, 'upstream_queue')
+      stats.limited(this.tenant, 'upstream_queue')
       return 'upstream_queue_full'
     }
-    if (this.#queue.size === 1) wheel.arm(this.#timer, timeout, now)
+    if (this.#queue.size === 1) this.#endWait(timeout, now)
     return undefined
+  }
+
+  /** That of the first, in `ms`. */
+  #endWait(ms: number, now: number): void {
+    this.#timer ??= new Timer(this)
+    this.#context.wheel.arm(this.#timer, ms, now)
+  }
+
+  /** Who waits longest. */
+  get #first(): Place<PoolUser, Need> | undefined {
+    return this.#queue?.first
+  }
+
+  #nobodyWaits(): void {
+    if (this.#timer !== undefined) this.#context.wheel.cancel(this.#timer)
   }
 
   /** Whether all names have been looked for, and lead nowhere. */
@@ -426,53 +453,56 @@ export class DeploymentPool implements TimerOwner {
   }
 
   #serve(): void {
-    for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
+    for (let first = this.#first; first !== undefined; first = this.#first) {
       const upstream = this.#take(first.who, first.need, this.#context.clock.monotonic())
       if (upstream === undefined) break
-      this.#queue.leave(first.who)
+      this.#queue?.leave(first.who)
       first.who.upstreamGranted(upstream)
     }
-    if (this.#queue.size === 0) this.#context.wheel.cancel(this.#timer)
+    if (this.waiting === 0) this.#nobodyWaits()
   }
 
   #refuseAll(code: ErrorCode): void {
-    for (let first = this.#queue.first; first !== undefined; first = this.#queue.first) {
-      this.#queue.leave(first.who)
+    for (let first = this.#first; first !== undefined; first = this.#first) {
+      this.#queue?.leave(first.who)
       first.who.upstreamClosed(code)
     }
-    this.#context.wheel.cancel(this.#timer)
+    this.#nobodyWaits()
   }
 
   // === endpoints
 
-  #makeEndpoint(url: string, address: string): Endpoint {
-    const endpoint = new Endpoint(url, {
+  makeEndpoint(url: string, address: string): Endpoint {
+    return new Endpoint(url, {
       address,
       tls: this.#settings.tls,
       policy: this.#policy,
       proxyProtocol: this.#proxyProtocol,
-      observer: {
-        healthChanged: () => {
-          this.#balancer.review()
-          this.#moved?.()
-        },
-        ejected: ms => this.#logEjection(endpoint, ms),
-      },
+      owner: this,
     })
-    return endpoint
   }
 
-  #logEjection({ authority, host }: Endpoint, ms: number): void {
+  endpointChanged(): void {
+    this.#balancer.review()
+    this.#moved?.()
+  }
+
+  endpointEjected({ authority, host }: Endpoint, ms: number): void {
     const fields = { endpoint: authority, address: host, ms }
-    this.#context.tenantLog.warn(this.#tenant, fields, 'endpoint ejected')
+    this.#context.tenantLog.warn(this.tenant, fields, 'endpoint ejected')
   }
 
-  #endpointsChanged(): void {
+  panicChanged(panicking: boolean): void {
+    const { tenantLog } = this.#context
+    tenantLog.warn(this.tenant, { panicking }, 'panic threshold of a deployment passed')
+  }
+
+  endpointsChanged(): void {
     this.#context.clock.refresh()
     this.#balancer.use(this.#endpoints.all)
     this.#moved?.()
     if (this.#unresolved) this.#refuseAll('upstream_unresolved')
-    else if (this.#queue.size > 0) this.#serveSoon()
+    else this.room()
   }
 }
 

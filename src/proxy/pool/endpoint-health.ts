@@ -13,7 +13,7 @@ const FIRST_SHARE = 0.1
 export interface HealthObserver {
   /** What `well` and `resting` say may be different from now on. */
   healthChanged(): void
-  ejected(ms: number): void
+  ejectedFor(ms: number): void
 }
 
 type HealthPolicy = Pick<DeploymentPolicy, 'ejection' | 'slowStart'>
@@ -124,7 +124,7 @@ export class EndpointHealth {
     this.#callFailures = 0
     this.warmUp(this.#ejectedUntil)
     this.#observer.healthChanged()
-    this.#observer.ejected(ms)
+    this.#observer.ejectedFor(ms)
   }
 
   /** An active check has more weight than what calls have met. */

@@ -8,13 +8,17 @@ import type { NameResolver, NameWatch } from '../../runtime/names/name-resolver.
 import { type Endpoint, nameIn } from './endpoint.ts'
 
 export interface EndpointSetDeps {
-  readonly tenant: string
   /** Only asked where a URL has a name in it. */
   readonly names: Pick<NameResolver, 'watch'>
   readonly clock: Pick<Clock, 'monotonic'>
-  readonly make: (url: string, address: string) => Endpoint
+}
+
+/** Whose endpoints they are. */
+export interface EndpointSetOwner {
+  readonly tenant: string
+  makeEndpoint(url: string, address: string): Endpoint
   /** The set is another one, or it is known by now that there is none. */
-  readonly changed: () => void
+  endpointsChanged(): void
 }
 
 /** What stands in the configuration, once an entry. */
@@ -27,10 +31,12 @@ interface Source {
 export class EndpointSet {
   all: readonly Endpoint[] = []
   readonly #deps: EndpointSetDeps
+  readonly #owner: EndpointSetOwner
   #sources: readonly Source[]
 
-  constructor(urls: readonly string[], deps: EndpointSetDeps) {
+  constructor(urls: readonly string[], deps: EndpointSetDeps, owner: EndpointSetOwner) {
     this.#deps = deps
+    this.#owner = owner
     this.#sources = urls.map(url => this.#begin(url))
     this.#gather()
   }
@@ -57,7 +63,7 @@ export class EndpointSet {
     // Where nobody stays there is nobody to take the calls meanwhile.
     if (this.all.some(endpoint => former.has(endpoint)))
       for (const endpoint of this.all) if (!former.has(endpoint)) endpoint.health.warmUp(now)
-    this.#deps.changed()
+    this.#owner.endpointsChanged()
   }
 
   close(): void {
@@ -72,7 +78,8 @@ export class EndpointSet {
 
   #source(url: string): Source {
     const name = nameIn(url)
-    if (isIP(name) !== 0) return { url, watch: undefined, endpoints: [this.#deps.make(url, name)] }
+    if (isIP(name) !== 0)
+      return { url, watch: undefined, endpoints: [this.#owner.makeEndpoint(url, name)] }
     const source: Source = {
       url,
       watch: this.#deps.names.watch(
@@ -84,9 +91,9 @@ export class EndpointSet {
           // Where there was none before there is nobody to take the calls meanwhile.
           if (!first) for (const { health } of added) health.warmUp(now)
           this.#gather()
-          this.#deps.changed()
+          this.#owner.endpointsChanged()
         },
-        this.#deps.tenant,
+        this.#owner.tenant,
       ),
       endpoints: [],
     }
@@ -101,7 +108,7 @@ export class EndpointSet {
       const known = present.get(address)
       present.delete(address)
       if (known !== undefined) return known
-      const endpoint = this.#deps.make(source.url, address)
+      const endpoint = this.#owner.makeEndpoint(source.url, address)
       added.push(endpoint)
       return endpoint
     })

@@ -12,16 +12,25 @@ export interface EndpointOptions {
   /** IP address to connect to; the host in the URL by default. */
   readonly address?: string
   readonly policy?: Pick<DeploymentPolicy, 'ejection' | 'slowStart'>
-  readonly observer?: HealthObserver
+  readonly owner?: EndpointOwner
   /** For endpoints with TLS; the name to verify is added here. */
   readonly tls?: TlsOptions | undefined
   /** Version of the PROXY header that it wants; none by default. */
   readonly proxyProtocol?: 1 | 2 | undefined
 }
 
-const NOBODY: HealthObserver = { healthChanged: () => {}, ejected: () => {} }
+/** Whose endpoint it is. */
+export interface EndpointOwner {
+  /** It may be in another state than before. */
+  endpointChanged(): void
+  endpointEjected(endpoint: Endpoint, ms: number): void
+}
 
-export class Endpoint {
+const NOBODY: EndpointOwner = { endpointChanged: () => {}, endpointEjected: () => {} }
+/** Of those that share none. */
+const NONE: Http2Upstream[] = []
+
+export class Endpoint implements HealthObserver {
   /** Where to connect to: an IP address. */
   readonly host: string
   readonly port: number
@@ -35,16 +44,17 @@ export class Endpoint {
   readonly health: EndpointHealth
   /** Idle connections; the last one used is the first one taken, so that the rest can grow old and go. */
   readonly idle: UpstreamConnection[] = []
-  /** How long it lets them rest. */
-  readonly rest = new AnnouncedRest()
   /** Connections of HTTP/2, each for many calls; kept by the pool, like the two numbers. */
-  readonly shared: Http2Upstream[] = []
+  readonly shared: Http2Upstream[]
   /** Connections that exist, idle ones too. */
   open = 0
   /** Calls on shared connections. */
   streams = 0
   /** Whether the deployment does not have it any more: calls in use end, and no more come. */
   retired = false
+  readonly #owner: EndpointOwner
+  /** How long it lets connections rest; made where it says so. */
+  #rest: AnnouncedRest | undefined
 
   /** `url` as in the configuration: `scheme://host:port`. */
   constructor(url: string, options: EndpointOptions = {}) {
@@ -56,7 +66,9 @@ export class Endpoint {
     this.http2 = scheme === 'h2' || scheme === 'h2c'
     this.tlsOptions = this.tls ? tlsOptionsOf(scheme, name, options.tls) : undefined
     this.proxyProtocol = options.proxyProtocol
-    this.health = new EndpointHealth(options.policy ?? POLICY_DEFAULTS, options.observer ?? NOBODY)
+    this.shared = this.http2 ? [] : NONE
+    this.#owner = options.owner ?? NOBODY
+    this.health = new EndpointHealth(options.policy ?? POLICY_DEFAULTS, this)
   }
 
   /** Calls and tunnels that are under way. */
@@ -67,6 +79,21 @@ export class Endpoint {
   /** Whether calls go elsewhere if there is an elsewhere. */
   ejected(now: number): boolean {
     return !this.health.well(now) || this.health.resting(now)
+  }
+
+  /** ms for which a connection may rest, by what an answer said of it, or ''; Infinity where it says nothing. */
+  restMs(keepAlive: string): number {
+    if (keepAlive === '') return Number.POSITIVE_INFINITY
+    this.#rest ??= new AnnouncedRest()
+    return this.#rest.of(keepAlive)
+  }
+
+  healthChanged(): void {
+    this.#owner.endpointChanged()
+  }
+
+  ejectedFor(ms: number): void {
+    this.#owner.endpointEjected(this, ms)
   }
 
   connectionFailed(now: number): void {

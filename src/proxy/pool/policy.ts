@@ -1,9 +1,13 @@
 /** The part of a deployment's policy that one worker holds. */
 import { type DeploymentPolicy, POLICY_DEFAULTS } from '../../config/deployment-schema.ts'
 import type { DeploymentConfig, LimitsConfig } from '../../config/schema.ts'
+import { sameConfig } from '../../core/same-config.ts'
 
 /** What the tenant's limits say of its pool. */
 export type PoolLimits = Pick<LimitsConfig, 'upstreamConnections' | 'pending'>
+
+/** What was made last: most deployments leave all of it to the defaults, and have the same. */
+let last: DeploymentPolicy | undefined
 
 /** Defaults filled in; what the workers share is divided among `workers`, and each has at least one of it. */
 export function policyOf(
@@ -17,7 +21,7 @@ export function policyOf(
   const { maxConnections, queue, ejection, panic, slowStart, retries } = POLICY_DEFAULTS
   const share = (limit: number): number => Math.ceil(limit / workers)
   const { calls, timeout } = deployment.queue ?? queue
-  return {
+  const policy = {
     maxConnections: share(
       Math.min(deployment.maxConnections ?? maxConnections, upstreamConnections),
     ),
@@ -27,4 +31,6 @@ export function policyOf(
     slowStart: deployment.slowStart ?? slowStart,
     retries: deployment.retries ?? retries,
   }
+  if (last === undefined || !sameConfig(last, policy)) last = policy
+  return last
 }

@@ -30,6 +30,12 @@ export interface UpstreamUser {
   upstreamClosed(error: ErrorCode): void
 }
 
+/** Whose pool it is of. */
+export interface ConnectionOwner {
+  /** It is closed; said once. */
+  connectionGone(connection: UpstreamConnection): void
+}
+
 /** What a deployment that has a call can be blamed for. */
 const FAULTS = new Set<ErrorCode>(['upstream_timeout', 'upstream_malformed', 'upstream_reset'])
 
@@ -44,23 +50,25 @@ export class UpstreamConnection implements Receiver, Sender {
   open = true
   /** Whether it has carried a call before: then it may have been closed by the deployment at any moment. */
   reused = false
+  /** Whether it has a place in its pool; kept by that. */
+  pooled = true
   /** Whether the deployment was told for which client it is: it must never serve another one. */
   readonly named: boolean
   readonly #context: WorkerContext
   readonly #timer: Timer
   #error: ErrorCode = 'upstream_reset'
-  #onGone: ((connection: UpstreamConnection) => void) | undefined
+  readonly #owner: ConnectionOwner
 
-  /** Connects at once; see `DialOptions` for `client`. `onGone` is called once, when the connection is closed. */
+  /** Connects at once; see `DialOptions` for `client`. */
   constructor(
     context: WorkerContext,
     endpoint: Endpoint,
     client: ConnectionEnds | undefined,
-    onGone: (connection: UpstreamConnection) => void,
+    owner: ConnectionOwner,
   ) {
     this.#context = context
     this.endpoint = endpoint
-    this.#onGone = onGone
+    this.#owner = owner
     this.#timer = new Timer(this)
     this.named = client !== undefined
     this.socket = dial(endpoint, { allowHalfOpen: true, client })
@@ -190,8 +198,7 @@ export class UpstreamConnection implements Receiver, Sender {
     // Where nobody wanted it any more, nobody knows whether it would have been made.
     if (!this.connected && user !== undefined)
       this.endpoint.connectionFailed(this.#context.clock.monotonic())
-    this.#onGone?.(this)
-    this.#onGone = undefined
+    this.#owner.connectionGone(this)
     user?.upstreamClosed(this.#error)
   }
 }

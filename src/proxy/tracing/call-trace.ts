@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { flatCopy } from '../../codec/latin1.ts'
 import { parseTraceparent, type TraceParent, traceparentText } from '../../codec/trace-context.ts'
-import { RateLimit } from '../limits/rate-limit.ts'
+import { RateLimit, rateOf } from '../limits/rate-limit.ts'
 
 /** Of a call that gets a span. */
 export interface CallTrace {
@@ -32,13 +32,13 @@ export class CallSampler {
   constructor(options: SamplerOptions, workers: number) {
     this.#options = options
     const perSecond = options.clientSampling / workers
-    this.#clients = perSecond > 0 ? new RateLimit(perSecond, perSecond) : undefined
+    this.#clients = perSecond > 0 ? new RateLimit(rateOf(perSecond, perSecond)) : undefined
   }
 
   /** So many workers share the rate of clients from now on. */
   share(workers: number, now: number): void {
     const perSecond = this.#options.clientSampling / workers
-    this.#clients?.change(perSecond, perSecond, now)
+    this.#clients?.change(rateOf(perSecond, perSecond), now)
   }
 
   /**

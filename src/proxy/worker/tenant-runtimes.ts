@@ -1,6 +1,7 @@
 /** What a tenant needs while it has traffic, made with its first call: its pool, its limiter and its quotas. */
 import { sameConfig } from '../../core/same-config.ts'
-import { limitsOver, TenantLimiter } from '../limits/tenant-limiter.ts'
+import { type LimitShare, limitShareOf } from '../limits/limit-share.ts'
+import { TenantLimiter } from '../limits/tenant-limiter.ts'
 import type { TenantQuotas } from '../limits/tenant-quotas.ts'
 import type { TenantShare } from '../overload/tenant-share.ts'
 import { DeploymentPool, type PoolSettings } from '../pool/deployment-pool.ts'
@@ -184,23 +185,24 @@ export class TenantRuntimes {
   }
 
   #limit({ tenant, limiter, pool, tls }: TenantRuntime, now: number): void {
-    limiter.change(tenant.config.limits, this.#context().limits, this.#workers, now)
+    limiter.change(this.#limitsOf(tenant), now)
     pool.change(this.#poolSettings(tenant, tls))
   }
 
-  #poolSettings({ config }: Tenant, tls: UpstreamTls | undefined): PoolSettings {
-    const { upstreamConnections, pending } = limitsOver(config.limits, this.#context().limits)
-    const limits = { upstreamConnections, pending }
-    const { options } = tls ?? {}
-    return { deployment: config.deployment, tls: options, workers: this.#workers, limits }
+  #limitsOf({ config }: Tenant): LimitShare {
+    return limitShareOf(config.limits, this.#context().limits, this.#workers)
+  }
+
+  #poolSettings(tenant: Tenant, tls: UpstreamTls | undefined): PoolSettings {
+    const { deployment } = tenant.config
+    const limits = this.#limitsOf(tenant).pool
+    return { deployment, tls: tls?.options, workers: this.#workers, limits }
   }
 
   #begin(tenant: Tenant): TenantRuntime {
     tenant.hold()
     const context = this.#context()
-    const { deployment, limits } = tenant.config
-    const tls = upstreamTls(deployment)
-    const workers = this.#workers
+    const tls = upstreamTls(tenant.config.deployment)
     const moved = (): void => {
       if (this.#all.has(runtime)) this.moved.add(runtime)
     }
@@ -212,7 +214,7 @@ export class TenantRuntimes {
     const runtime: TenantRuntime = {
       tenant,
       pool,
-      limiter: new TenantLimiter(limits, context.limits, workers),
+      limiter: new TenantLimiter(this.#limitsOf(tenant)),
       quotas: context.quotas.quotasOf(tenant),
       health: healthChecker(context, tenant, pool),
       tls,

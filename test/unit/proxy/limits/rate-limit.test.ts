@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { RateLimit } from '../../../../src/proxy/limits/rate-limit.ts'
+import { RateLimit, rateOf } from '../../../../src/proxy/limits/rate-limit.ts'
 
 await test('a burst at once, then one an interval', async t => {
-  const limit = new RateLimit(10, 3)
+  const limit = new RateLimit(rateOf(10, 3))
   t.same([limit.take(1_000), limit.take(1_000), limit.take(1_000)], [0, 0, 0])
   t.equal(limit.take(1_000), 100)
   t.equal(limit.take(1_050), 50)
@@ -18,14 +18,14 @@ await test('a burst at once, then one an interval', async t => {
 })
 
 await test('a rate below one a second is a rate too', async t => {
-  const limit = new RateLimit(6 / 60, 1)
+  const limit = new RateLimit(rateOf(6 / 60, 1))
   t.equal(limit.take(0), 0)
   t.equal(limit.take(1), 9_999)
   t.equal(limit.take(10_000), 0)
 })
 
 await test('no rate, no limit', async t => {
-  const limit = new RateLimit(undefined, Number.POSITIVE_INFINITY)
+  const limit = new RateLimit(rateOf(undefined, Number.POSITIVE_INFINITY))
   for (let call = 0; call < 1_000; call++) if (limit.take(0) !== 0) t.fail('limited')
 })
 
@@ -35,7 +35,7 @@ await test('takes exactly what a bucket of tokens takes', async t => {
   const gaps = fc.array(fc.oneof(fc.nat(20), fc.nat(3_000)), { maxLength: 100 })
   fc.assert(
     fc.property(interval, fc.integer({ min: 1, max: 20 }), gaps, (intervalMs, burst, passes) => {
-      const limit = new RateLimit(1_000 / intervalMs, burst)
+      const limit = new RateLimit(rateOf(1_000 / intervalMs, burst))
       let now = 1_000_000
       // In milliseconds: a call costs an interval.
       let saved = burst * intervalMs
@@ -55,7 +55,7 @@ await test('takes exactly what a bucket of tokens takes', async t => {
 
 await test('a rate that no clock can divide is held over time', async t => {
   for (const perSecond of [3, 7, 30, 333.3]) {
-    const limit = new RateLimit(perSecond, 5)
+    const limit = new RateLimit(rateOf(perSecond, 5))
     let taken = 0
     for (let now = 0; now < 60_000; now++) while (limit.take(now) === 0) taken++
     t.ok(Math.abs(taken - (perSecond * 60 + 5)) <= 1, `${taken} a minute at ${perSecond} a second`)
@@ -66,7 +66,7 @@ await test('a burst is whole, whatever the interval does to the sums', async t =
   for (const perSecond of [3, 7, 11, 333.3])
     for (const burst of [1, 3, 7, 10, 49, 100])
       for (const now of [0, 0.1, 123_456.789, 86_400_000.3]) {
-        const limit = new RateLimit(perSecond, burst)
+        const limit = new RateLimit(rateOf(perSecond, burst))
         const taken = count(() => limit.take(now) === 0)
         if (taken !== burst) t.fail(`${taken} of ${burst} at ${perSecond} a second, ${now}`)
       }
@@ -79,22 +79,22 @@ function count(take: () => boolean): number {
 }
 
 await test('another rate keeps what was taken', async t => {
-  const limit = new RateLimit(10, 4)
+  const limit = new RateLimit(rateOf(10, 4))
   t.equal(
     count(() => limit.take(0) === 0),
     4,
   )
-  limit.change(20, 8, 0)
+  limit.change(rateOf(20, 8), 0)
   t.equal(limit.remaining(0), 4)
   t.equal(
     count(() => limit.take(0) === 0),
     4,
   )
   t.equal(limit.take(0), 50)
-  limit.change(undefined, 1, 0)
+  limit.change(rateOf(undefined, 1), 0)
   t.equal(limit.take(0), 0, 'no limit')
   t.equal(limit.remaining(0), Number.POSITIVE_INFINITY)
-  limit.change(10, 2, 1_000)
+  limit.change(rateOf(10, 2), 1_000)
   t.equal(limit.remaining(1_000), 2, 'nothing was counted without a limit')
 })
 
@@ -103,7 +103,7 @@ await test('what remains is what would fit', async t => {
   const gaps = fc.array(fc.nat(500), { maxLength: 50 })
   fc.assert(
     fc.property(limits, gaps, ({ rate, burst }, passes) => {
-      const limit = new RateLimit(rate, burst)
+      const limit = new RateLimit(rateOf(rate, burst))
       let now = 0
       for (const ms of passes) {
         now += ms

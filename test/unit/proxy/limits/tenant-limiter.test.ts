@@ -1,9 +1,10 @@
 import { test } from 'tap'
 import type { LimitsConfig } from '../../../../src/config/schema.ts'
+import { limitShareOf } from '../../../../src/proxy/limits/limit-share.ts'
 import { TenantLimiter } from '../../../../src/proxy/limits/tenant-limiter.ts'
 
 function limiter(limits: LimitsConfig, defaults: LimitsConfig = {}, workers = 1): TenantLimiter {
-  return new TenantLimiter(limits, defaults, workers)
+  return new TenantLimiter(limitShareOf(limits, defaults, workers))
 }
 /** How often it is true until it is false. */
 function count(take: () => boolean): number {
@@ -66,7 +67,7 @@ await test('what a tenant has no limit for is limited as the service is, or not'
     Number.POSITIVE_INFINITY,
   )
   t.equal(free.maxBodyBytes, Number.POSITIVE_INFINITY)
-  t.equal(free.ingress.spend(1e12, 0) + free.egress.spend(1e12, 0), 0)
+  t.equal(free.bandwidth, undefined)
 })
 
 await test('what ended makes room', async t => {
@@ -85,8 +86,8 @@ await test('what ended makes room', async t => {
 
 await test('bandwidths are apart by direction', async t => {
   const paced = limiter({ ingress: 1_000, egress: 2_000 }, {}, 2)
-  t.equal(paced.ingress.spend(500, 1_000), 900)
-  t.equal(paced.egress.spend(1_000, 1_000), 900)
+  t.equal(paced.bandwidth?.received(500, 1_000), 900)
+  t.equal(paced.bandwidth?.sent(1_000, 1_000), 900)
 })
 
 await test('new connections have a rate, a second’s worth at once', async t => {
@@ -117,7 +118,7 @@ await test('what is left of a rate is worded anew only where it differs', async 
   t.equal(rated.rateFields(100)?.limit, '"requests";r=0;t=1')
   t.equal(rated.takeCall(100)?.rate, rated.rateFields(100), 'a refusal says so, too')
   const before = rated.rateFields(100)
-  rated.change({ requests: 20, burst: 10 }, {}, 1, 100)
+  rated.change(limitShareOf({ requests: 20, burst: 10 }, {}, 1), 100)
   t.equal(before?.policy, '"requests";q=10;w=1')
   t.not(rated.rateFields(100), before, 'of another policy')
   t.equal(limiter({}).rateFields(0), undefined)
@@ -205,13 +206,57 @@ await test('other limits keep what is under way and what was taken', async t => 
   const changed = limiter({ requests: 10, burst: 10, concurrency: 5 })
   for (let call = 0; call < 4; call += 1) changed.beginCall()
   for (let call = 0; call < 10; call += 1) changed.takeCall(0)
-  changed.change({ requests: 10, burst: 5, concurrency: 4, body: 7, streams: 2 }, {}, 1, 0)
+  changed.change(
+    limitShareOf({ requests: 10, burst: 5, concurrency: 4, body: 7, streams: 2 }, {}, 1),
+    0,
+  )
   t.match(changed.beginCall(), { limit: 'concurrency' })
   t.equal(changed.takeCall(0)?.retryAfterMs, 600, 'ten were taken, of which five too many now')
   t.equal(changed.maxBodyBytes, 7)
   t.equal(changed.maxStreams, 2)
-  changed.change({}, {}, 1, 0)
+  changed.change(limitShareOf({}, {}, 1), 0)
   t.equal(changed.beginCall(), undefined)
   t.equal(changed.takeCall(0), undefined)
   t.equal(changed.maxBodyBytes, Number.POSITIVE_INFINITY)
+})
+
+await test('a bandwidth comes and goes with the configuration', async t => {
+  const changed = limiter({})
+  changed.change(limitShareOf({ egress: 1_000 }, {}, 1), 1_000)
+  t.equal(changed.bandwidth?.sent(1_100, 1_000), 1_000)
+  t.notOk(changed.idle(1_000), 'one that has to be remembered')
+  changed.change(limitShareOf({}, {}, 1), 1_000)
+  t.equal(changed.bandwidth?.sent(1_000_000, 1_000), 0)
+  t.ok(changed.idle(1_100))
+})
+
+await test('tenants with the same limits take from their own', async t => {
+  const limits = { requests: 1, burst: 1, concurrency: 1, connections: 1, egress: 1_000 }
+  const [one, other] = [limiter({ ...limits }), limiter({ ...limits })]
+  for (const each of [one, other]) {
+    t.equal(each.beginCall(), undefined)
+    t.equal(each.takeCall(0), undefined)
+    t.equal(each.openConnection(0), undefined)
+    t.equal(each.bandwidth?.sent(100, 1_000), 0)
+    t.match(each.beginCall(), { limit: 'concurrency' })
+    t.match(each.takeCall(0), { limit: 'requests' })
+  }
+  const [another, third] = [limitShareOf({ ...limits, concurrency: 2 }, {}, 1), limiter(limits)]
+  one.change(another, 0)
+  t.equal(one.beginCall(), undefined)
+  t.match(other.beginCall(), { limit: 'concurrency' }, 'what one has been given is for it alone')
+  t.equal(third.beginCall(), undefined)
+})
+
+await test('the share of a plan is one object, whatever number of workers and defaults it is for', async t => {
+  const plans = Array.from({ length: 20 }, (_, index) => ({ concurrency: 10 + index }))
+  for (const plan of plans)
+    t.equal(limitShareOf({ ...plan }, {}, 1), limitShareOf({ ...plan }, {}, 1))
+  for (const plan of plans) t.equal(limitShareOf(plan, {}, 1).maxCalls, plan.concurrency)
+  const share = limitShareOf({ concurrency: 8 }, {}, 1)
+  t.not(limitShareOf({ concurrency: 8 }, {}, 2), share)
+  t.equal(share.among(2).maxCalls, 4)
+  t.equal(share.among(1).maxCalls, 8)
+  t.equal(limitShareOf({ concurrency: 8 }, { concurrency: 1, body: 5 }, 1).maxBodyBytes, 5)
+  t.equal(limitShareOf({ concurrency: 8 }, { concurrency: 1, body: 6 }, 4).among(2).maxCalls, 4)
 })

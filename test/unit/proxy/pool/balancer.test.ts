@@ -17,16 +17,14 @@ interface World {
 function world(count: number, { panic = 0.5, slowStart = 0 } = {}): World {
   const random = new SeededRandom(SEED)
   const panics: boolean[] = []
-  const balancer = new Balancer({
-    panic,
-    random: () => random.uint32() / 2 ** 32,
+  const balancer = new Balancer(panic, () => random.uint32() / 2 ** 32, {
     panicChanged: panicking => panics.push(panicking),
   })
   const policy = { ejection: { failures: 5, base: 30_000, max: 300_000 }, slowStart }
-  const observer = { healthChanged: () => balancer.review(), ejected: () => {} }
+  const owner = { endpointChanged: () => balancer.review(), endpointEjected: () => {} }
   const endpoints = Array.from(
     { length: count },
-    (_, index) => new Endpoint(`http://10.0.0.${index + 1}:80`, { policy, observer }),
+    (_, index) => new Endpoint(`http://10.0.0.${index + 1}:80`, { policy, owner }),
   )
   balancer.use(endpoints)
   return { balancer, endpoints, panics }

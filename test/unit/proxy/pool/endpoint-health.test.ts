@@ -20,7 +20,7 @@ function watched(slowStart = 0): Watched {
         healthChanged: () => {
           all.changes++
         },
-        ejected: ms => all.ejections.push(ms),
+        ejectedFor: ms => all.ejections.push(ms),
       },
     ),
     ejections: [],

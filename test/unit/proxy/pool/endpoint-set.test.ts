@@ -19,29 +19,32 @@ class World {
 
   constructor(urls: string[], known: Record<string, string[]> = {}) {
     for (const [name, addresses] of Object.entries(known)) this.#answers.set(name, addresses)
-    this.set = new EndpointSet(urls, {
-      tenant: 'acme',
-      names: {
-        watch: (name, listener) => {
-          this.watched.push(name)
-          this.#listeners.set(name, listener)
-          const answers = this.#answers
-          return {
-            get addresses() {
-              return answers.get(name)
-            },
-            close: () => {
-              this.closed++
-            },
-          }
+    const names = {
+      watch: (name: string, listener: AddressListener) => {
+        this.watched.push(name)
+        this.#listeners.set(name, listener)
+        const answers = this.#answers
+        return {
+          get addresses() {
+            return answers.get(name)
+          },
+          close: () => {
+            this.closed++
+          },
+        }
+      },
+    }
+    this.set = new EndpointSet(
+      urls,
+      { names, clock: this.clock },
+      {
+        tenant: 'acme',
+        makeEndpoint: (url, address) => new Endpoint(url, { address, policy: POLICY }),
+        endpointsChanged: () => {
+          this.changes++
         },
       },
-      clock: this.clock,
-      make: (url, address) => new Endpoint(url, { address, policy: POLICY }),
-      changed: () => {
-        this.changes++
-      },
-    })
+    )
   }
 
   lead(name: string, addresses: string[]): void {

@@ -1,9 +1,9 @@
 /**
- * What a tenant has had beyond its bandwidth in one worker, and who pays for it. A body or an answer that is under way is read
- * later; what came in one piece could not be held back, and for that the tenant's next calls wait before they begin, whatever
- * connection they come on. Connections that carry calls of others, and those calls, go on.
+ * The bandwidth of a tenant in one worker, what it has had beyond it, and who pays for that. A body or an answer that is under
+ * way is read later; what came in one piece could not be held back, and for that the tenant's next calls wait before they begin,
+ * whatever connection they come on. Connections that carry calls of others, and those calls, go on.
  */
-import type { Pacer } from './pacer.ts'
+import { Pacer } from './pacer.ts'
 import { limitOf, type Refusal } from './refusal.ts'
 
 /** What one read of a peer may bring before anybody can be told to rest; what follows is paced as it goes. */
@@ -16,7 +16,13 @@ const LEAST_MS = 1
 const EGRESS = limitOf('tenant_overloaded', 'egress')
 const INGRESS = limitOf('tenant_overloaded', 'ingress')
 
-export class BandwidthDebt {
+/** Bytes a second; Infinity where there is no limit. */
+export interface BothWays {
+  readonly ingress: number
+  readonly egress: number
+}
+
+export class Bandwidth {
   /** What a call takes in one piece, as time of the bandwidth: a mean over the latest. */
   #callMs = 0
   /** What those that wait are expected to take. */
@@ -24,14 +30,30 @@ export class BandwidthDebt {
   readonly #ingress: Pacer
   readonly #egress: Pacer
 
-  constructor(ingress: Pacer, egress: Pacer) {
-    this.#ingress = ingress
-    this.#egress = egress
+  constructor({ ingress, egress }: BothWays) {
+    this.#ingress = new Pacer(ingress)
+    this.#egress = new Pacer(egress)
   }
 
-  /** Whether there is anything to owe. */
-  get limited(): boolean {
-    return this.#ingress.limited || this.#egress.limited
+  /** Others from now on; what is owed stays so. Times are monotonic, in ms. */
+  change({ ingress, egress }: BothWays, now: number): void {
+    this.#ingress.change(ingress, now)
+    this.#egress.change(egress, now)
+  }
+
+  /** Whether it lets through what a new one would. */
+  idle(now: number): boolean {
+    return this.#ingress.idle(now) && this.#egress.idle(now)
+  }
+
+  /** Spends what has come; returns for how many ms no more should be read. */
+  received(bytes: number, now: number): number {
+    return this.#ingress.spend(bytes, now)
+  }
+
+  /** The same with what goes to the client. */
+  sent(bytes: number, now: number): number {
+    return this.#egress.spend(bytes, now)
   }
 
   /** For how many ms a call that comes now has to wait: for the debt, and for those that wait already; 0 where it has not to. */
