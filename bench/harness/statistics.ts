@@ -29,6 +29,20 @@ export function excessOf(theirs: readonly number[], ours: readonly number[]): Sp
   return inPairs(theirs, ours, (their, our) => our - their)
 }
 
+/** Half of the values lie between its ends. */
+export interface Quartiles {
+  readonly median: number
+  readonly lower: number
+  readonly upper: number
+}
+
+/** Of many values, whose ends say more of the machine than of them. Throws where there is nothing to sum up. */
+export function quartilesOf(values: readonly number[]): Quartiles {
+  const { median } = spreadOf(values)
+  const sorted = values.toSorted((a, b) => a - b)
+  return { median, lower: percentile(sorted, 0.25), upper: percentile(sorted, 0.75) }
+}
+
 /** The value that a share of all, from 0 to 1, does not exceed. `sorted` ascends and is not empty. */
 export function percentile(sorted: ArrayLike<number>, share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] as number

@@ -1,5 +1,5 @@
 /** What a scale benchmark found out, and its table. */
-import type { Spread } from '../harness/statistics.ts'
+import type { Quartiles, Spread } from '../harness/statistics.ts'
 
 export interface ScaleFigures {
   readonly tenants: number
@@ -10,10 +10,10 @@ export interface ScaleFigures {
   /** Resident bytes of a worker for each tenant more than ten; none for ten. */
   readonly bytesATenant: number | undefined
   /** CPU of primary and worker together, by round; and beside ten tenants. */
-  readonly cpuMicros: Spread
-  readonly callsASecond: Spread
-  readonly cpuRatio: Spread
-  readonly rateRatio: Spread
+  readonly cpuMicros: Quartiles
+  readonly callsASecond: Quartiles
+  readonly cpuRatio: Quartiles
+  readonly rateRatio: Quartiles
 }
 
 const HEADINGS = [
@@ -45,6 +45,6 @@ export function scaleTable(figures: readonly ScaleFigures[]): string {
   return lines.map(cells => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-function ratioText({ median, min, max }: Spread): string {
-  return `${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})`
+function ratioText({ median, lower, upper }: Quartiles): string {
+  return `${median.toFixed(2)} (${lower.toFixed(2)} to ${upper.toFixed(2)})`
 }

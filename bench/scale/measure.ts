@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../../test/support/free-ports.ts'
 import { cpuSeconds, residentBytes } from '../harness/process-stat.ts'
 import { PROXY_CPU, pinSelf } from '../harness/program.ts'
-import { ratioOf, type Spread, spreadOf } from '../harness/statistics.ts'
+import { quartilesOf, type Spread, spreadOf } from '../harness/statistics.ts'
 import { startDeployment } from './deployment.ts'
 import type { ScaleFigures } from './figures.ts'
 import { Population } from './population.ts'
@@ -17,7 +17,9 @@ const WORKERS = 2
 const TEN = 10
 const AT_ONCE = 64
 /** Rounds that do not count: V8 compiles, and its heap finds its size. */
-const WARM_UP = 2
+const WARM_UP = 3
+/** So that no two rounds of a run visit the same tenants. */
+const SEEDS = 1_000
 const SETTLE_MS = 1_000
 /** Between two changes, so that each is one of its own. */
 const BETWEEN_MS = 300
@@ -25,6 +27,8 @@ const BETWEEN_MS = 300
 export interface ScaleOptions {
   readonly tenants: readonly number[]
   readonly changes: number
+  /** Of processes, and rounds of each pair. */
+  readonly pairs: number
   readonly rounds: number
   readonly seconds: number
   readonly calls: number
@@ -42,6 +46,11 @@ interface Standing {
 interface Round {
   readonly cpuMicros: number
   readonly callsASecond: number
+}
+
+interface PairOfRounds {
+  readonly ten: Round
+  readonly ours: Round
 }
 
 /** Everything that it starts has ended, and its files are gone, when it resolves or rejects. */
@@ -65,22 +74,18 @@ async function measureAll(
   populationOf: (size: number) => Population,
 ): Promise<ScaleFigures[]> {
   options.progress(`${TEN} tenants, to compare with`)
-  const ten = await standingOf(populationOf(TEN), options)
-  const reference = await RunningProxy.start(served(populationOf(TEN)))
-  try {
-    const figures: ScaleFigures[] = []
-    for (const tenants of options.tenants) {
-      const population = populationOf(tenants)
-      const standing = tenants === TEN ? ten : await standingOf(population, options)
-      const growth = standing.residentBytes - ten.residentBytes
-      const load = await loadFigures(reference, population, options)
-      const bytesATenant = tenants === TEN ? undefined : growth / (tenants - TEN)
-      figures.push({ tenants, ...standing, bytesATenant, ...load })
-    }
-    return figures
-  } finally {
-    await reference.stop()
+  const few = populationOf(TEN)
+  const ten = await standingOf(few, options)
+  const figures: ScaleFigures[] = []
+  for (const tenants of options.tenants) {
+    const population = populationOf(tenants)
+    const standing = tenants === TEN ? ten : await standingOf(population, options)
+    const growth = standing.residentBytes - ten.residentBytes
+    const bytesATenant = tenants === TEN ? undefined : growth / (tenants - TEN)
+    const load = await loadFigures(few, population, options)
+    figures.push({ tenants, ...standing, bytesATenant, ...load })
   }
+  return figures
 }
 
 /** All that shows without load. */
@@ -121,38 +126,62 @@ async function timesOf(
   return spreadOf(times)
 }
 
-/** Rounds of load, each right after the same on ten tenants: what the machine does to both falls out. */
+/**
+ * Pairs of processes, of which each has rounds of load, each right after the same on ten tenants: what the machine does to both
+ * falls out, and so does what differs from one process to the next.
+ */
 async function loadFigures(
-  reference: RunningProxy,
+  few: Population,
   population: Population,
   options: ScaleOptions,
 ): Promise<Pick<ScaleFigures, 'cpuMicros' | 'callsASecond' | 'cpuRatio' | 'rateRatio'>> {
-  const { size } = population
-  const { rounds, progress } = options
-  const proxy = await RunningProxy.start(served(population))
+  const { pairs, progress } = options
+  const rounds: PairOfRounds[] = []
+  for (let pair = 1; pair <= pairs; pair += 1) {
+    const made = await roundsOfPair(few, population, options, pair)
+    rounds.push(...made)
+    const sum = summaryOf(made)
+    progress(
+      `${population.size} tenants: ${sum.cpuMicros.median.toFixed(1)} µs a call, ${sum.cpuRatio.median.toFixed(2)} of that with ten, pair ${pair} of ${pairs}`,
+    )
+  }
+  return summaryOf(rounds)
+}
+
+function summaryOf(
+  rounds: readonly PairOfRounds[],
+): Pick<ScaleFigures, 'cpuMicros' | 'callsASecond' | 'cpuRatio' | 'rateRatio'> {
+  return {
+    cpuMicros: quartilesOf(rounds.map(({ ours }) => ours.cpuMicros)),
+    callsASecond: quartilesOf(rounds.map(({ ours }) => ours.callsASecond)),
+    cpuRatio: quartilesOf(rounds.map(({ ours, ten }) => ours.cpuMicros / ten.cpuMicros)),
+    rateRatio: quartilesOf(rounds.map(({ ours, ten }) => ours.callsASecond / ten.callsASecond)),
+  }
+}
+
+async function roundsOfPair(
+  few: Population,
+  population: Population,
+  options: ScaleOptions,
+  pair: number,
+): Promise<PairOfRounds[]> {
+  const reference = await RunningProxy.start(served(few))
   try {
-    const ours: Round[] = []
-    const theirs: Round[] = []
-    for (let round = -WARM_UP; round < rounds; round += 1) {
-      const before = await roundOf(reference, TEN, options, WARM_UP + round)
-      const after = await roundOf(proxy, size, options, WARM_UP + round)
-      progress(
-        `${size} tenants: ${after.cpuMicros.toFixed(1)} µs a call, ten: ${before.cpuMicros.toFixed(1)}`,
-      )
-      if (round < 0) continue
-      theirs.push(before)
-      ours.push(after)
-    }
-    const cpu = (of: readonly Round[]): number[] => of.map(({ cpuMicros }) => cpuMicros)
-    const rate = (of: readonly Round[]): number[] => of.map(({ callsASecond }) => callsASecond)
-    return {
-      cpuMicros: spreadOf(cpu(ours)),
-      callsASecond: spreadOf(rate(ours)),
-      cpuRatio: ratioOf(cpu(ours), cpu(theirs)),
-      rateRatio: ratioOf(rate(ours), rate(theirs)),
+    const proxy = await RunningProxy.start(served(population))
+    try {
+      const all: PairOfRounds[] = []
+      for (let round = 0; round < WARM_UP + options.rounds; round += 1) {
+        const seed = pair * SEEDS + round
+        const ten = await roundOf(reference, TEN, options, seed)
+        const ours = await roundOf(proxy, population.size, options, seed)
+        if (round >= WARM_UP) all.push({ ten, ours })
+      }
+      return all
+    } finally {
+      await proxy.stop()
     }
   } finally {
-    await proxy.stop()
+    await reference.stop()
   }
 }
 

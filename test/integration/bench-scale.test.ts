@@ -36,7 +36,14 @@ await test('npm run bench:scale, with few tenants and little time', {
   skip: missing(),
 }, async t => {
   const json = join(t.testdir(), 'figures.json')
-  const options = ['--changes=1', '--rounds=1', '--seconds=1', '--calls=5', `--json=${json}`]
+  const options = [
+    '--changes=1',
+    '--pairs=1',
+    '--rounds=1',
+    '--seconds=1',
+    '--calls=5',
+    `--json=${json}`,
+  ]
   const args = [MAIN, '--tenants', '1000', ...options]
   const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: TIMEOUT_MS })
   const { figures } = JSON.parse(readFileSync(json, 'utf8')) as { figures: Figures[] }

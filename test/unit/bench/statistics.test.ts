@@ -1,10 +1,23 @@
 import { test } from 'tap'
-import { excessOf, percentile, ratioOf, spreadOf } from '../../../bench/harness/statistics.ts'
+import {
+  excessOf,
+  percentile,
+  quartilesOf,
+  ratioOf,
+  spreadOf,
+} from '../../../bench/harness/statistics.ts'
 
 await test('the median is the middle value, or the mean of the two in the middle', async t => {
   t.same(spreadOf([10, 9, 100]), { median: 10, min: 9, max: 100 })
   t.same(spreadOf([4, 1, 3, 2]), { median: 2.5, min: 1, max: 4 })
   t.throws(() => spreadOf([]), RangeError)
+})
+
+await test('half of the values lie between the quartiles', async t => {
+  const values = Array.from({ length: 9 }, (_, n) => (n * 4) % 9)
+  t.same(quartilesOf(values), { median: 4, lower: 2, upper: 6 })
+  t.same(quartilesOf([5]), { median: 5, lower: 5, upper: 5 })
+  t.throws(() => quartilesOf([]), RangeError)
 })
 
 await test('ratios are made within a round, so that what slows all of it falls out', async t => {
