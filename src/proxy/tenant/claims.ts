@@ -60,11 +60,10 @@ export function claimsOf(config: TenantConfig): Claim[] {
 
 function claimOf(credential: CredentialConfig): Claim {
   if ('apiKey' in credential) {
-    return { table: 'apiKeys', key: digestKey(credential.apiKey.slice(DIGEST_PREFIX.length)) }
+    return { table: 'apiKeys', key: credential.apiKey.slice(DIGEST_PREFIX.length) }
   }
   if ('certificate' in credential) {
-    const hex = credential.certificate.slice(DIGEST_PREFIX.length)
-    return { table: 'certificates', key: digestKey(hex) }
+    return { table: 'certificates', key: credential.certificate.slice(DIGEST_PREFIX.length) }
   }
   if ('spiffe' in credential) {
     const { spiffe } = credential
@@ -79,16 +78,11 @@ function claimOf(credential: CredentialConfig): Claim {
   return { table: 'jwtBindings', key: binding.key, binding }
 }
 
-/** Of 64 hexadecimal digits: the 32 bytes, a character each, which is half as long. */
-export function digestKey(hex: string): string {
-  return Buffer.from(hex, 'hex').toString('latin1')
-}
-
 /** For people. */
 export function describeClaim({ table, key, binding }: Claim): string {
   if (binding !== undefined) return `tokens of ${binding.issuer}`
   const isDigest = table === 'apiKeys' || table === 'certificates'
-  if (isDigest) return DIGEST_PREFIX + Buffer.from(key, 'latin1').toString('hex')
+  if (isDigest) return DIGEST_PREFIX + key
   if (table === 'hostSuffixes') return WILDCARD_HOST + key
   return table === 'spiffePrefixes' ? `${key}*` : key
 }

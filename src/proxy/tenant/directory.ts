@@ -5,7 +5,7 @@
 import type { TenantConfig } from '../../config/schema.ts'
 import { encodeTenant } from '../../config/tenant-text.ts'
 import { textsOf } from '../../core/claim-path.ts'
-import { type ClaimTable, digestKey } from './claims.ts'
+import type { ClaimTable } from './claims.ts'
 import { DirectoryDraft } from './directory-draft.ts'
 import type { FirstTenants } from './first-tenants.ts'
 import { normalizeAddress } from './ip-address.ts'
@@ -196,12 +196,12 @@ export class TenantDirectory {
 
   /** `hex`: 64 lower-case hexadecimal digits. */
   byApiKeyDigest(hex: string): Tenant | undefined {
-    return this.#owner('apiKeys', digestKey(hex))
+    return this.#owner('apiKeys', hex)
   }
 
   /** `hex`: SHA-256 of the certificate's DER, 64 lower-case hexadecimal digits. */
   byCertificateDigest(hex: string): Tenant | undefined {
-    return this.#owner('certificates', digestKey(hex))
+    return this.#owner('certificates', hex)
   }
 
   /** `key`: as `ProxyFacts.privateLink` has it. */

@@ -1,6 +1,7 @@
 /** The tenants that a worker starts with, taken as they come: there is nothing yet that they could be in the way of. */
 import { decodeTenant } from '../../config/tenant-text.ts'
-import { claimsOf } from './claims.ts'
+import { type Claim, claimsOf } from './claims.ts'
+import { factsInText } from './claims-in-text.ts'
 import { DirectoryTables } from './tables.ts'
 import { Tenant } from './tenant.ts'
 
@@ -17,9 +18,8 @@ export class FirstTenants {
 
   take(texts: readonly string[]): void {
     for (const text of texts) {
-      const config = decodeTenant(text)
-      const tenant = new Tenant(this.#firstIndex + this.tenants.length, config, text)
-      const claims = claimsOf(config)
+      const index = this.#firstIndex + this.tenants.length
+      const { tenant, claims } = fromFacts(index, text) ?? fromConfig(index, text)
       this.#tables.put(tenant, claims)
       this.tenants.push(tenant)
       this.#entries += 1 + claims.length
@@ -36,4 +36,22 @@ export class FirstTenants {
     for (const tenant of this.tenants) tables.add(undefined, tenant, claimsOf(tenant.config))
     return tables
   }
+}
+
+interface Taken {
+  readonly tenant: Tenant
+  readonly claims: readonly Claim[]
+}
+
+/** A tenant of which its text says all that is needed for now. */
+function fromFacts(index: number, text: string): Taken | undefined {
+  const facts = factsInText(text)
+  if (facts === undefined) return undefined
+  const { id, claims } = facts
+  return { tenant: new Tenant(index, { id, disabled: false, passthrough: false }, text), claims }
+}
+
+function fromConfig(index: number, text: string): Taken {
+  const config = decodeTenant(text)
+  return { tenant: new Tenant(index, config, text), claims: claimsOf(config) }
 }

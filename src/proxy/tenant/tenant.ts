@@ -9,6 +9,9 @@ export interface RoutedVerdict {
   readonly routability: Exclude<Routability, 'unroutable'>
 }
 
+/** What is asked so often that it stands with the tenant, and not in its text alone. */
+export type TenantFacts = Pick<TenantConfig, 'id' | 'disabled' | 'passthrough'>
+
 /** The first call of a tenant asks several times, before there is somebody who holds the configuration. */
 let lastRead: { readonly tenant?: Tenant; readonly config?: TenantConfig } = {}
 
@@ -38,13 +41,18 @@ export class Tenant {
   #l7: RoutedVerdict | undefined = undefined
   #private: RoutedVerdict | undefined = undefined
 
-  /** `text` is what `encodeTenant` makes of `config`, which is not kept. */
-  constructor(index: number, config: TenantConfig, text: string = encodeTenant(config)) {
+  /** Of `config`, which is not kept. */
+  static of(index: number, config: TenantConfig): Tenant {
+    return new Tenant(index, config, encodeTenant(config))
+  }
+
+  /** `text` is what `encodeTenant` makes of its configuration, `facts` are some of what that says. */
+  constructor(index: number, facts: TenantFacts, text: string) {
     this.index = index
     this.text = text
-    this.id = config.id
-    this.disabled = config.disabled
-    this.passthrough = config.passthrough
+    this.id = facts.id
+    this.disabled = facts.disabled
+    this.passthrough = facts.passthrough
   }
 
   /** Read from the text each time, unless it is held or was read last of all: some 5 µs. */

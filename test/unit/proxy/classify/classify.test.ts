@@ -8,9 +8,9 @@ import {
 import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import { tenantConfig } from '../../../support/token-issuer.ts'
 
-const acme = new Tenant(0, tenantConfig('acme'))
-const globex = new Tenant(1, tenantConfig('globex'))
-const closed = new Tenant(2, { ...tenantConfig('closed'), disabled: true })
+const acme = Tenant.of(0, tenantConfig('acme'))
+const globex = Tenant.of(1, tenantConfig('globex'))
+const closed = Tenant.of(2, { ...tenantConfig('closed'), disabled: true })
 
 const NOTHING: Evidence = { mode: 'shared', http: true, jwt: undefined, apiKey: undefined }
 
@@ -146,7 +146,7 @@ const ROWS: readonly (readonly [name: string, evidence: Partial<Evidence>, expec
 ]
 
 /** Ends TLS itself. */
-const own = new Tenant(3, { ...tenantConfig('own'), passthrough: true })
+const own = Tenant.of(3, { ...tenantConfig('own'), passthrough: true })
 
 const NAMED_ROWS: typeof ROWS = [
   ['a call for the name of its TLS', { hostTenant: acme, serverTenant: acme }, 'acme private'],

@@ -114,7 +114,7 @@ await test('a repeated call is answered from the memo of its connection alone', 
   await authenticator.check(other, authorization, '', NOW)
   t.equal(authenticator.check(other, authorization, '', NOW), undefined)
   t.equal(other.memo.authorization, authorization)
-  const marker = new Tenant(99, globex)
+  const marker = Tenant.of(99, globex)
   other.memo.jwt = marker
   void authenticator.check(other, Buffer.from(authorization).toString(), '', NOW + 999)
   t.equal(other.jwt, marker, 'nothing was looked up')

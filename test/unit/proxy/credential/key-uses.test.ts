@@ -4,7 +4,7 @@ import { Tenant } from '../../../../src/proxy/tenant/tenant.ts'
 import { NOW, tenantConfig } from '../../../support/token-issuer.ts'
 
 const SECOND = NOW / 1_000
-const acme = new Tenant(0, tenantConfig('acme'))
+const acme = Tenant.of(0, tenantConfig('acme'))
 const newKey = (digest: string): KnownKey => new KnownKey(acme, digest, Number.POSITIVE_INFINITY)
 
 await test('reports the second of the last use, and only of keys that were used since', async t => {

@@ -43,7 +43,7 @@ await test('the status is OK until the answer says it, and unknown where it neve
 await test('each message counts once, under the row of its time', t => {
   const clock = new FakeClock(0)
   const meter = new UsageMeter(['place'], ['public'], clock)
-  const tenant = new Tenant(
+  const tenant = Tenant.of(
     0,
     tenantSchema.parse({ id: 'acme', deployment: { endpoints: ['http://127.0.0.1:1'] } }),
   )

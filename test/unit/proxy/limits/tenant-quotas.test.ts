@@ -32,7 +32,7 @@ class Lab {
       ...quota,
     }))
     const deployment = { endpoints: ['http://127.0.0.1:1'] }
-    return this.desk.quotasOf(new Tenant(0, tenantSchema.parse({ id, deployment, quotas: whole })))
+    return this.desk.quotasOf(Tenant.of(0, tenantSchema.parse({ id, deployment, quotas: whole })))
   }
 }
 

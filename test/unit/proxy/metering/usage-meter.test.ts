@@ -18,7 +18,7 @@ const MINUTE = 60_000
 const NOON = Date.UTC(2026, 0, 1, 12)
 
 function tenant(index: number, id: string): Tenant {
-  return new Tenant(index, tenantConfig(id))
+  return Tenant.of(index, tenantConfig(id))
 }
 const acme = tenant(0, 'acme')
 const globex = tenant(5, 'globex')
