@@ -1,3 +1,4 @@
+import type { OnTenant } from '../config/config-state.ts'
 import { type ConfigStore, openConfig } from '../config/config-store.ts'
 import { formatProblem, loadConfig, type Problem } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
@@ -16,9 +17,9 @@ export function loadConfigOrReport(
   return loaded.config
 }
 
-/** The same for a process that follows changes, and keeps no tenant as an object. */
-export function openConfigOrReport(file: string): ConfigStore | undefined {
-  const opened = openConfig(file, { env: process.env })
+/** The same for a process that follows changes, and keeps no tenant as an object; `onTenant` gets each meanwhile. */
+export function openConfigOrReport(file: string, onTenant?: OnTenant): ConfigStore | undefined {
+  const opened = openConfig(file, { env: process.env, onTenant })
   if ('problems' in opened) return refuse(opened.problems)
   warn(opened.warnings)
   return opened.store

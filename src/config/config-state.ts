@@ -39,16 +39,14 @@ export interface ConfigState {
   readonly claims: ClaimsIndex<TenantEntry>
 }
 
+export type OnTenant = (tenant: TenantConfig, text: string) => void
+
 export type StateResult =
   | { readonly state: ConfigState; readonly warnings: readonly string[] }
   | { readonly problems: readonly Problem[] }
 
-/** Reads all of a configuration. `onTenant` gets each tenant as it is in force, in the order of the configuration. */
-export function readState(
-  path: string,
-  env: Env,
-  onTenant: (tenant: TenantConfig) => void,
-): StateResult {
+/** Reads all of a configuration. `onTenant` gets each tenant as it is in force, and its text, in the order of the configuration. */
+export function readState(path: string, env: Env, onTenant: OnTenant): StateResult {
   const findings = new Findings()
   const main = readMainFile(path, env, findings)
   if (main === undefined) return { problems: findings.list() }
@@ -73,7 +71,7 @@ export function readState(
     // At once, and not when all are read: a tenant as an object is gone with the next one.
     admit: ({ entry, config }) => {
       claims.add(entry, config, verdicts)
-      onTenant(config)
+      onTenant(config, entry.text)
     },
   }
   inline.read('all', reading)

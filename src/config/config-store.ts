@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
   type ConfigState,
+  type OnTenant,
   readAgain,
   readingAgain,
   readState,
@@ -60,7 +61,7 @@ export type OpenResult =
 /** Reads the configuration in `path`, or all that is wrong with it. Never throws on bad input. */
 export function openConfig(
   path: string,
-  { env, onTenant = () => {} }: LoadOptions & { onTenant?: (tenant: TenantConfig) => void },
+  { env, onTenant = () => {} }: LoadOptions & { onTenant?: OnTenant | undefined },
 ): OpenResult {
   const read = readState(path, env, onTenant)
   return 'problems' in read

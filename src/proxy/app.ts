@@ -38,6 +38,7 @@ import { Succession } from './primary/upgrade/succession.ts'
 import { WorkerMetrics } from './primary/worker-metrics.ts'
 import { WorkerPool } from './primary/worker-pool.ts'
 import type { StartResult, WorkerStart } from './primary/worker-pool-options.ts'
+import { firstTenants } from './primary/worker-start.ts'
 import type { ProxyOptions, ProxyResult } from './proxy-options.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
@@ -364,7 +365,7 @@ class ProxyPrimary {
       sockets: this.#succession.sockets,
       clock: systemClock,
       logger: this.#logger,
-      workerStart: () => this.#workerStart(),
+      workerStart: ahead => this.#workerStart(ahead),
       onReady: (slot, producer) => this.#shipper.claim(slot, producer),
       onReport: (slot, report) => this.#record(slot, report),
       onAnswer: answer => this.#operator.answered(answer),
@@ -376,14 +377,12 @@ class ProxyPrimary {
     })
   }
 
-  #workerStart(): WorkerStart {
-    const { generation } = this.#reloader
+  #workerStart(given: number): WorkerStart {
     const { tenants: _, ...config } = this.#store.config
     const [workers, instance] = [this.#pool.count, this.#instance]
-    const changed = [...this.#store.texts()]
     return {
       message: { config, workers, instance, ...this.#operator.forWorker, ...this.#tls.forWorker },
-      tenants: { generation, limits: config.limits, changed, removed: [] },
+      ...firstTenants(this.#store, this.#reloader.generation, given),
     }
   }
 

@@ -41,14 +41,19 @@ export interface ListenersChange {
   readonly materials: readonly TlsMaterial[]
 }
 
+/** Where a worker has the file of `ahead` open. */
+export const AHEAD_FD = 4
+
 export type PrimaryMessage =
+  /** Tenants, as `encodeTenant` writes them, a line each, stand up to here in the file `AHEAD_FD`, before anything else is known. */
+  | { readonly kind: 'ahead'; readonly bytes: number }
   /** Answer to `hello`. The tenants follow, as a change of none; the worker is `ready` when it serves them. */
   | {
       readonly kind: 'start'
       readonly config: WorkerConfig
       readonly generation: number
-      /** How many tenants follow. */
-      readonly tenantCount: number
+      /** How many of its tenants it has by `ahead`; the others follow. */
+      readonly ahead: number
       /** How many share the limits, until `serving` says otherwise. */
       readonly workers: number
       /** Of this proxy, the same in all of its workers: it knows by it whether a call has passed here before. */

@@ -8,13 +8,15 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { decodeTenant } from '../../src/config/tenant-text.ts'
 import type { UsageRecord } from '../../src/contracts/usage-report.ts'
-import type {
-  BoundAddress,
-  PrimaryMessage,
-  WorkerConfig,
-  WorkerMessage,
+import {
+  AHEAD_FD,
+  type BoundAddress,
+  type PrimaryMessage,
+  type WorkerConfig,
+  type WorkerMessage,
 } from '../../src/proxy/ipc.ts'
 import type { Place } from '../../src/proxy/listener/listening-socket.ts'
+import { AheadReader } from '../../src/proxy/worker/ahead-reader.ts'
 import { PrimarySockets } from '../../src/proxy/worker/primary-sockets.ts'
 import type { BoundHandle } from '../../src/runtime/bound-handle.ts'
 import { ignoreSignals } from '../../src/runtime/signals.ts'
@@ -28,6 +30,9 @@ const sockets = new Set<Socket>()
 let config: WorkerConfig | undefined
 let taken: Promise<void> = Promise.resolve()
 let tenants: readonly string[] = []
+let reader: AheadReader | undefined
+/** How many of them came ahead. */
+let ahead = 0
 let drainMs = 0
 /** Does not end when it is told to. */
 let stubborn = false
@@ -50,6 +55,8 @@ process.on('message', (message: PrimaryMessage, handle?: BoundHandle) => {
       logLevel = message.logLevel ?? message.config.log.level
       serving = message.workers
       config = message.config
+      ahead = message.ahead
+      if (ahead > 0) tenants = reader?.tenants.tenants.map(({ id }) => id) ?? []
       return
     case 'tenants':
       // One after the other, as a real worker does it.
@@ -65,6 +72,10 @@ process.on('message', (message: PrimaryMessage, handle?: BoundHandle) => {
         say({ kind: 'connections', id: order.id, connections: [], more: false })
       return
     }
+    case 'ahead':
+      reader ??= new AheadReader(AHEAD_FD)
+      reader.readTo(message.bytes)
+      return
     case 'settle':
     case 'quota-answers':
     case 'tls':
@@ -152,6 +163,10 @@ function obey(socket: Socket, line: string): void {
   }
   if (command === 'serving') {
     socket.write(`${process.pid} ${serving}\n`)
+    return
+  }
+  if (command === 'count') {
+    socket.write(`${process.pid} ${ahead}/${tenants.length}\n`)
     return
   }
   if (command === 'log-level') {

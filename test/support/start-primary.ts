@@ -54,7 +54,7 @@ export class StartedPrimary {
     this.log = new LogLines()
     let handlers: SignalHandlers | undefined
     this.ended = runProxy({
-      store: this.#open(),
+      store: this.#open(prepared),
       ...(commandLineWorkers === undefined ? {} : { workers: commandLineWorkers }),
       logger: this.log.logger,
       workerEntry: realWorkers === true ? undefined : FAKE_WORKER,
@@ -84,9 +84,12 @@ export class StartedPrimary {
     return loaded.config
   }
 
-  #open(): ConfigStore {
-    const opened = openConfig(this.#configPath, { env: {} })
+  /** As the command does it. */
+  #open(prepared: PreparedWorkers | undefined): ConfigStore {
+    const onTenant = prepared && ((_: unknown, text: string) => prepared.add(text))
+    const opened = openConfig(this.#configPath, { env: {}, onTenant })
     if ('problems' in opened) throw new Error(JSON.stringify(opened.problems))
+    prepared?.allAdded()
     return opened.store
   }
 

@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
+import type { OnTenant } from '../../config/config-state.ts'
 import { type ConfigStore, openConfig, peekConfig } from '../../config/config-store.ts'
 import { formatProblem } from '../../config/load.ts'
+import type { TenantConfig } from '../../config/schema.ts'
 import type { PreparedWorkers } from '../../proxy/primary/prepared-workers.ts'
 import type { Inheritance } from '../../proxy/primary/upgrade/messages.ts'
 import type { Predecessor } from '../../proxy/primary/upgrade/predecessor.ts'
@@ -58,11 +60,14 @@ async function run({ config, workers, pidFile, takeover }: ProxyOptions): Promis
     return
   }
   const prepared = await prepareWorkers(file, workers)
-  const store = taken === undefined ? openConfigOrReport(file) : await inherit(file, taken)
+  const onTenant = prepared && ((_: TenantConfig, text: string) => prepared.add(text))
+  const store =
+    taken === undefined ? openConfigOrReport(file, onTenant) : await inherit(file, taken, onTenant)
   if (!store) {
     prepared?.end()
     return
   }
+  prepared?.allAdded()
   const output = new BackgroundFile({ where: 'stdout', maxBytes: MOST_WAITING, failed: () => {} })
   const logger = createLogger({ level: store.config.log.level, name: 'proxy' }, output.lines)
   const count = workers === undefined ? {} : { workers }
@@ -113,8 +118,9 @@ async function meetPredecessor(): Promise<Taken | undefined> {
 async function inherit(
   file: string,
   { predecessor, inheritance }: Taken,
+  onTenant: OnTenant | undefined,
 ): Promise<ConfigStore | undefined> {
-  const opened = openConfig(file, { env: process.env })
+  const opened = openConfig(file, { env: process.env, onTenant })
   const problems =
     'problems' in opened
       ? opened.problems.map(formatProblem)

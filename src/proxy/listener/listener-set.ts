@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { keyOfPrivateLink } from '../../config/private-link-schema.ts'
 import type { ListenerConfig } from '../../config/schema.ts'
-import type { BoundAddress } from '../ipc.ts'
+import type { BoundAddress, ListenersChange } from '../ipc.ts'
 import type { DirectorySwap } from '../tenant/directory.ts'
 import { normalizeAddress } from '../tenant/ip-address.ts'
 import type { Tenant } from '../tenant/tenant.ts'
@@ -135,10 +135,7 @@ export class ListenerSet {
    * Listens as `configs` say, with TLS of `materials`. Returns what failed; then all is as it was. What is not configured any
    * more accepts until `settle`, where nobody else has its place, and may come back until then. One at a time.
    */
-  async follow(
-    configs: readonly ListenerConfig[],
-    materials: readonly TlsMaterial[],
-  ): Promise<string[]> {
+  async follow({ configs, materials }: ListenersChange): Promise<string[]> {
     if (!this.#context.listenerNames.hasRoomFor(configs.map(({ name }) => name)))
       return ['listeners have had too many different names since the start: restart']
     const given = this.#given

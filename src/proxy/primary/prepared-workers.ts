@@ -5,6 +5,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import type { WorkerMessage } from '../ipc.ts'
+import { TenantsAhead } from './tenants-ahead.ts'
 
 /**
  * Calls leave text behind that nobody needs a moment later. With a larger young generation it is swept less often, and
@@ -46,16 +47,22 @@ const WORKER_FLAGS = [
 export interface PreparedWorker {
   readonly worker: Worker
   readonly heard: readonly WorkerMessage[]
+  /** Tenants that it has got. */
+  readonly ahead: number
 }
 
-/** How workers are forked from now on; `entry` is the file that they run. */
-export function setUpWorkers(entry: string): void {
+/** As Node has it by itself; what stands behind it has the number of its place. */
+const STDIO = ['inherit', 'inherit', 'inherit', 'ipc'] as const
+
+/** How workers are forked from now on; `entry` is the file that they run, `aheadFd` what they have open as `AHEAD_FD`. */
+export function setUpWorkers(entry: string, aheadFd?: number): void {
   cluster.schedulingPolicy = cluster.SCHED_NONE
   cluster.setupPrimary({
     exec: entry,
     args: [],
     execArgv: [...WORKER_FLAGS],
     serialization: 'json',
+    stdio: aheadFd === undefined ? [...STDIO] : [...STDIO, aheadFd],
   })
 }
 
@@ -67,10 +74,13 @@ export function workerEntry(): string {
 
 export class PreparedWorkers {
   readonly #waiting: { readonly worker: Worker; readonly heard: WorkerMessage[] }[] = []
+  readonly #ahead = TenantsAhead.open()
+  /** Who was told last of what stands in it. */
+  #turn = 0
 
   /** Forks so many now. */
   constructor(count: number, entry: string = workerEntry()) {
-    setUpWorkers(entry)
+    setUpWorkers(entry, this.#ahead?.fd)
     for (let index = 0; index < count; index += 1) {
       const worker = cluster.fork()
       const heard: WorkerMessage[] = []
@@ -80,17 +90,38 @@ export class PreparedWorkers {
     }
   }
 
+  /** A text of `encodeTenant`: very many come to the workers while others are still read. */
+  add(text: string): void {
+    const bytes = this.#ahead?.add(text)
+    if (bytes === undefined) return
+    this.#turn = (this.#turn + 1) % this.#waiting.length
+    tell(this.#waiting.slice(this.#turn, this.#turn + 1), bytes)
+  }
+
+  /** There are no more. */
+  allAdded(): void {
+    const bytes = this.#ahead?.finish()
+    if (bytes !== undefined) tell(this.#waiting, bytes)
+  }
+
   /** One that lives, for whoever listens to it from now on; undefined where there is none left. */
   take(): PreparedWorker | undefined {
     const next = this.#waiting.shift()
     if (next === undefined) return undefined
     next.worker.removeAllListeners('message')
     next.worker.removeAllListeners('error')
-    return next.worker.isDead() || !next.worker.isConnected() ? this.take() : next
+    if (next.worker.isDead() || !next.worker.isConnected()) return this.take()
+    return { ...next, ahead: this.#ahead?.count ?? 0 }
   }
 
-  /** Ends those that nobody took. */
+  /** Ends those that nobody took. Once. */
   end(): void {
+    this.#ahead?.close()
     for (const { worker } of this.#waiting.splice(0)) worker.process.kill('SIGKILL')
   }
+}
+
+function tell(workers: readonly { readonly worker: Worker }[], bytes: number): void {
+  for (const { worker } of workers)
+    if (worker.isConnected()) worker.send({ kind: 'ahead', bytes }, () => {})
 }

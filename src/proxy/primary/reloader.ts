@@ -25,7 +25,7 @@ export interface Enforced {
 }
 
 export interface ReloaderOptions {
-  /** What is in force; at the start it is generation 1. */
+  /** What is in force; at the start it is `FIRST_GENERATION`. */
   readonly store: {
     readonly size: number
     readonly reload: (touched?: Touched) => ConfigChangeResult
@@ -64,9 +64,12 @@ interface Waiting {
   touched: Touched | undefined
 }
 
+/** Of what was read at the start. */
+export const FIRST_GENERATION = 1
+
 export class Reloader {
   readonly #options: ReloaderOptions
-  #generation = 1
+  #generation = FIRST_GENERATION
   #last: Promise<unknown> = Promise.resolve()
   #waiting: Waiting | undefined
 

@@ -6,19 +6,17 @@ import type {
   OperatorAnswer,
   PrimaryMessage,
   QuotaAsk,
-  TenantChange,
   WorkerReport,
 } from '../ipc.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
 import type { PreparedWorkers } from './prepared-workers.ts'
+import type { FirstTenants } from './worker-start.ts'
 
 type StartMessage = Extract<PrimaryMessage, { kind: 'start' }>
 
 /** What a worker begins with. */
-export interface WorkerStart {
-  readonly message: Omit<StartMessage, 'kind' | 'generation' | 'tenantCount'>
-  /** All tenants, as a change of none. */
-  readonly tenants: TenantChange
+export interface WorkerStart extends FirstTenants {
+  readonly message: Omit<StartMessage, 'kind' | 'generation' | 'ahead'>
 }
 
 export interface WorkerPoolOptions {
@@ -32,8 +30,11 @@ export interface WorkerPoolOptions {
   readonly sockets: ListeningSockets
   readonly clock: Clock
   readonly logger: Logger
-  /** What a worker begins with; asked anew for each, so that a replacement gets the configuration of its day. */
-  readonly workerStart: () => WorkerStart
+  /**
+   * What a worker begins with that got so many tenants `ahead`; asked anew for each, so that a replacement gets the configuration
+   * of its day.
+   */
+  readonly workerStart: (ahead: number) => WorkerStart
   /** A worker serves, and says which journal is its own. */
   readonly onReady: (slot: number, producer: string) => void
   readonly onReport: (slot: number, report: WorkerReport) => void

@@ -170,7 +170,7 @@ export class WorkerPool {
   #fork(slot: WorkerSlot): void {
     const { clock, logger, prepared } = this.#options
     forkWorker(prepared, {
-      forked: worker => slot.hold(worker, clock.monotonic()),
+      forked: (worker, ahead) => slot.hold(worker, clock.monotonic(), ahead),
       heard: message => this.#heard(slot, message),
       failed: error => {
         logger.error({ err: error, worker: slot.number }, 'worker channel failed')
@@ -237,9 +237,8 @@ export class WorkerPool {
   }
 
   #startWorker(slot: WorkerSlot): void {
-    const { message, tenants } = this.#options.workerStart()
-    const { generation, changed } = tenants
-    slot.send({ kind: 'start', ...message, generation, tenantCount: changed.length })
+    const { message, ahead, tenants } = this.#options.workerStart(slot.ahead)
+    slot.send({ kind: 'start', ...message, generation: tenants.generation, ahead })
     slot.stream(tenantMessages(tenants))
   }
 

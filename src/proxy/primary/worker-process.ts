@@ -1,7 +1,7 @@
 /** The process of a worker, from its fork to the moment when all that it said has been heard. */
 import cluster, { type Worker } from 'node:cluster'
 import type { WorkerMessage } from '../ipc.ts'
-import type { PreparedWorkers } from './prepared-workers.ts'
+import type { PreparedWorker, PreparedWorkers } from './prepared-workers.ts'
 
 export interface Death {
   readonly pid: number | undefined
@@ -10,8 +10,8 @@ export interface Death {
 }
 
 export interface ProcessEvents {
-  /** It runs, or will never have run, and `missed` says so. */
-  readonly forked: (worker: Worker) => void
+  /** It runs, or will never have run, and `missed` says so. It has got so many tenants `ahead` of its start. */
+  readonly forked: (worker: Worker, ahead: number) => void
   readonly heard: (message: WorkerMessage) => void
   /** What could not be sent. */
   readonly failed: (error: Error) => void
@@ -23,15 +23,15 @@ export interface ProcessEvents {
 
 /** Takes one that is prepared, or starts one. */
 export function forkWorker(prepared: PreparedWorkers | undefined, events: ProcessEvents): void {
-  let taken: ReturnType<PreparedWorkers['take']>
+  let taken: PreparedWorker
   try {
-    taken = prepared?.take() ?? { worker: cluster.fork(), heard: [] }
+    taken = prepared?.take() ?? { worker: cluster.fork(), heard: [], ahead: 0 }
   } catch (error) {
     events.missed(error)
     return
   }
-  const { worker, heard } = taken
-  events.forked(worker)
+  const { worker, heard, ahead } = taken
+  events.forked(worker, ahead)
   worker.on('message', events.heard)
   worker.on('error', error => {
     if (worker.process.pid !== undefined) {

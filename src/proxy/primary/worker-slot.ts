@@ -19,6 +19,8 @@ export class WorkerSlot {
   worker: Worker | undefined
   /** `started`: it has been sent its configuration. */
   state: 'gone' | 'forked' | 'started' | 'ready' = 'gone'
+  /** Tenants that it got before its start. */
+  ahead = 0
   /** It has been told to end. */
   ending = false
   /** Of a worker that is to end. */
@@ -35,8 +37,9 @@ export class WorkerSlot {
     this.number = number
   }
 
-  hold(worker: Worker, now: number): void {
+  hold(worker: Worker, now: number, ahead = 0): void {
     this.worker = worker
+    this.ahead = ahead
     this.state = 'forked'
     this.restart = undefined
     this.silence.begin()

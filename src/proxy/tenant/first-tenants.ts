@@ -16,7 +16,7 @@ export class FirstTenants {
     this.#firstIndex = firstIndex
   }
 
-  take(texts: readonly string[]): void {
+  take(texts: Iterable<string>): void {
     for (const text of texts) {
       const index = this.#firstIndex + this.tenants.length
       const { tenant, claims } = fromFacts(index, text) ?? fromConfig(index, text)

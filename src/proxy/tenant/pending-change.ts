@@ -4,15 +4,15 @@ import { FirstTenants } from './first-tenants.ts'
 
 export class PendingChange {
   readonly #directory: TenantDirectory
-  readonly #first: FirstTenants | undefined
+  readonly #first: FirstTenants | undefined = undefined
   readonly #changed: string[] = []
   readonly #removed: string[] = []
   #fault: Error | undefined
 
-  /** A change of `directory`, which must be the newest until the end. */
-  constructor(directory: TenantDirectory) {
+  /** A change of `directory`, which must be the newest until the end. `first` are tenants of an empty one that came already. */
+  constructor(directory: TenantDirectory, first?: FirstTenants) {
     this.#directory = directory
-    this.#first = directory.size === 0 ? new FirstTenants(directory.nextIndex) : undefined
+    if (directory.size === 0) this.#first = first ?? new FirstTenants(directory.nextIndex)
   }
 
   take({ changed, removed }: Pick<DirectoryChange, 'changed' | 'removed'>): void {

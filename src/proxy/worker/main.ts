@@ -6,11 +6,15 @@ import { systemClock } from '../../runtime/clock.ts'
 import { giveBackMemory } from '../../runtime/collect-garbage.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { ignoreSignals } from '../../runtime/signals.ts'
-import type { OperatorOrder, PrimaryMessage, WorkerMessage } from '../ipc.ts'
+import { AHEAD_FD, type OperatorOrder, type PrimaryMessage, type WorkerMessage } from '../ipc.ts'
+import type { FirstTenants } from '../tenant/first-tenants.ts'
+import { AheadReader } from './ahead-reader.ts'
 import { PrimarySockets } from './primary-sockets.ts'
 import { ProfileSource } from './profile-source.ts'
 import { Worker } from './worker.ts'
 
+/** Tenants come, and nothing is known of anything else yet. */
+let ahead: AheadReader | undefined
 /** It has been told its configuration, and waits for its tenants. */
 let starting: Worker | undefined
 let logger: Logger | undefined
@@ -80,8 +84,27 @@ function create(message: Extract<PrimaryMessage, { kind: 'start' }>): Worker {
         if (process.ppid !== primary) process.exit(0)
       },
     },
-    { config, generation, workers, instance, draining, tls: { materials, tickets } },
+    {
+      config,
+      generation,
+      workers,
+      instance,
+      draining,
+      tls: { materials, tickets },
+      first: firstTenants(message.ahead),
+    },
   )
+}
+
+/** Those that came ahead, where they are those that it is to have. */
+function firstTenants(count: number): FirstTenants | undefined {
+  const tenants = ahead?.tenants
+  ahead?.close()
+  ahead = undefined
+  if (count === 0) return undefined
+  if (tenants?.tenants.length !== count)
+    throw new Error(`${tenants?.tenants.length} tenants came ahead, not ${count}`)
+  return tenants
 }
 
 /** Serves the first tenants, or gives up. */
@@ -112,6 +135,10 @@ async function takeTenants(message: Extract<PrimaryMessage, { kind: 'tenants' }>
 
 function receive(message: PrimaryMessage, handle?: BoundHandle): void {
   switch (message.kind) {
+    case 'ahead':
+      ahead ??= new AheadReader(AHEAD_FD)
+      ahead.readTo(message.bytes)
+      return
     case 'start':
       starting = create(message)
       return

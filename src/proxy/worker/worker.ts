@@ -44,6 +44,7 @@ import { TenantLog, TOO_MANY_ADDRESSES } from '../metering/tenant-log.ts'
 import { UsageMeter } from '../metering/usage-meter.ts'
 import { WorkerStats } from '../metering/worker-stats.ts'
 import { type DirectorySwap, TenantDirectory } from '../tenant/directory.ts'
+import type { FirstTenants } from '../tenant/first-tenants.ts'
 import { HostMemo } from '../tenant/host-memo.ts'
 import { PendingChange } from '../tenant/pending-change.ts'
 import { createTracing, NO_SPANS } from '../tracing/tracing.ts'
@@ -103,6 +104,8 @@ export interface WorkerOptions {
   readonly draining?: readonly string[] | undefined
   /** TLS of the listeners; what is left out is read and made up by the worker itself. */
   readonly tls?: GivenTls
+  /** Tenants that it has taken already; the others come by `takeTenants`, before anybody is served. */
+  readonly first?: FirstTenants | undefined
 }
 
 export type StartResult =
@@ -132,6 +135,7 @@ export class Worker {
     this.#workers = options.workers
     this.#drains = new TenantDrains(this.#context, this.#listeners.connections)
     this.#drains.keep(options.draining ?? [])
+    this.#pending = options.first && new PendingChange(this.#context.directory, options.first)
   }
 
   /** Binds everything or nothing. */
@@ -189,12 +193,8 @@ export class Worker {
     }
     this.#swapDirectory(swap, piece.limits)
     if (!this.#started) return []
-    const problems = await this.#followListeners(piece.listeners)
+    const problems = piece.listeners ? await this.#listeners.follow(piece.listeners) : []
     return problems.length > 0 ? problems : this.#listeners.rebind(swap)
-  }
-
-  async #followListeners(change: TenantChange['listeners']): Promise<string[]> {
-    return change === undefined ? [] : this.#listeners.follow(change.configs, change.materials)
   }
 
   /** All workers have taken the last change of listeners, and nothing of it is taken back. */
