@@ -117,6 +117,11 @@ export class EndpointSet {
   }
 
   #gather(): void {
+    const [first, second] = this.#sources
+    if (first !== undefined && second === undefined) {
+      this.all = first.endpoints
+      return
+    }
     const all: Endpoint[] = []
     // In the first call of a tenant: `flatMap`, which nothing else has brought into the caches, takes 3 µs.
     for (const { endpoints } of this.#sources) for (const endpoint of endpoints) all.push(endpoint)

@@ -12,7 +12,7 @@ export interface RoutedVerdict {
 /** What is asked so often that it stands with the tenant, and not in its text alone. */
 export type TenantFacts = Pick<TenantConfig, 'id' | 'disabled' | 'passthrough'>
 
-/** The first call of a tenant asks several times, before there is somebody who holds the configuration. */
+/** The first call of a tenant asks several times. */
 let lastRead: { readonly tenant?: Tenant; readonly config?: TenantConfig } = {}
 
 /**
@@ -35,7 +35,6 @@ export class Tenant {
   draining = false
   /** False as soon as a newer snapshot has no such tenant, or another object for it. */
   current = true
-  #config: TenantConfig | undefined = undefined
   /** Made with the first call that needs them, so that classifying allocates nothing and an idle tenant holds none. */
   #l4: RoutedVerdict | undefined = undefined
   #l7: RoutedVerdict | undefined = undefined
@@ -55,20 +54,14 @@ export class Tenant {
     this.passthrough = facts.passthrough
   }
 
-  /** Read from the text each time, unless it is held or was read last of all: some 5 µs. */
+  /** Read from the text each time, unless it was read last of all: some 5 µs. Whoever needs some of it for longer keeps that. */
   get config(): TenantConfig {
-    if (this.#config !== undefined) return this.#config
     if (lastRead.tenant !== this) lastRead = { tenant: this, config: decodeTenant(this.text) }
     return lastRead.config as TenantConfig
   }
 
-  /** Keeps `config` for as long as there is traffic. */
-  hold(): void {
-    this.#config ??= this.config
-  }
-
+  /** There is no traffic: lets go of what was made for that. */
   release(): void {
-    this.#config = undefined
     this.#l4 = undefined
     this.#l7 = undefined
     this.#private = undefined

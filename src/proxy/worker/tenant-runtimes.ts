@@ -155,7 +155,6 @@ export class TenantRuntimes {
     const context = this.#context()
     const { config: before } = runtime.tenant
     runtime.tenant.release()
-    next.hold()
     runtime.tenant = next
     const { config } = next
     const { deployment } = config
@@ -200,7 +199,6 @@ export class TenantRuntimes {
   }
 
   #begin(tenant: Tenant): TenantRuntime {
-    tenant.hold()
     const context = this.#context()
     const tls = upstreamTls(tenant.config.deployment)
     const moved = (): void => {
