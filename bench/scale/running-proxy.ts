@@ -49,7 +49,9 @@ export class RunningProxy {
     const child = spawn(requireProgram('taskset', 'util-linux'), ['-c', cpuList, ...command], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    process.once('exit', () => child.kill('SIGTERM'))
+    const end = (): void => void child.kill('SIGTERM')
+    process.once('exit', end)
+    child.once('exit', () => process.off('exit', end))
     const log = new Log(child)
     await log.next(({ msg }) => msg === 'ready')
     return new RunningProxy({ port, startMs: performance.now() - started, child, log })
