@@ -45,8 +45,11 @@ export interface ListenersChange {
 export const AHEAD_FD = 4
 
 export type PrimaryMessage =
-  /** Tenants, as `encodeTenant` writes them, a line each, stand up to here in the file `AHEAD_FD`, before anything else is known. */
-  | { readonly kind: 'ahead'; readonly bytes: number }
+  /**
+   * Before anything else is known: tenants, as `encodeTenant` writes them and a line each, stand in the file `AHEAD_FD`, in pieces
+   * that end here. Said once at least to who has that file open.
+   */
+  | { readonly kind: 'ahead'; readonly ends: readonly number[] }
   /** Answer to `hello`. The tenants follow, as a change of none; the worker is `ready` when it serves them. */
   | {
       readonly kind: 'start'

@@ -74,7 +74,7 @@ process.on('message', (message: PrimaryMessage, handle?: BoundHandle) => {
     }
     case 'ahead':
       reader ??= new AheadReader(AHEAD_FD)
-      reader.readTo(message.bytes)
+      for (const end of message.ends) reader.readTo(end)
       return
     case 'settle':
     case 'quota-answers':

@@ -51,6 +51,13 @@ export interface PreparedWorker {
   readonly ahead: number
 }
 
+interface WaitingWorker {
+  readonly worker: Worker
+  readonly heard: WorkerMessage[]
+  /** Ends of pieces that it has not been told of. */
+  readonly untold: number[]
+}
+
 /** As Node has it by itself; what stands behind it has the number of its place. */
 const STDIO = ['inherit', 'inherit', 'inherit', 'ipc'] as const
 
@@ -73,9 +80,9 @@ export function workerEntry(): string {
 }
 
 export class PreparedWorkers {
-  readonly #waiting: { readonly worker: Worker; readonly heard: WorkerMessage[] }[] = []
+  readonly #waiting: WaitingWorker[] = []
   readonly #ahead = TenantsAhead.open()
-  /** Who was told last of what stands in it. */
+  /** Who was told last. */
   #turn = 0
 
   /** Forks so many now. */
@@ -86,22 +93,28 @@ export class PreparedWorkers {
       const heard: WorkerMessage[] = []
       worker.on('message', (message: WorkerMessage) => heard.push(message))
       worker.on('error', () => {})
-      this.#waiting.push({ worker, heard })
+      this.#waiting.push({ worker, heard, untold: [] })
     }
   }
 
   /** A text of `encodeTenant`: very many come to the workers while others are still read. */
   add(text: string): void {
-    const bytes = this.#ahead?.add(text)
-    if (bytes === undefined) return
+    const end = this.#ahead?.add(text)
+    if (end === undefined) return
+    for (const { untold } of this.#waiting) untold.push(end)
+    // All at once would take the CPU from who reads.
     this.#turn = (this.#turn + 1) % this.#waiting.length
-    tell(this.#waiting.slice(this.#turn, this.#turn + 1), bytes)
+    tell(this.#waiting[this.#turn])
   }
 
   /** There are no more. */
   allAdded(): void {
-    const bytes = this.#ahead?.finish()
-    if (bytes !== undefined) tell(this.#waiting, bytes)
+    if (this.#ahead === undefined) return
+    const end = this.#ahead.finish()
+    for (const waiting of this.#waiting) {
+      if (end !== undefined) waiting.untold.push(end)
+      tell(waiting)
+    }
   }
 
   /** One that lives, for whoever listens to it from now on; undefined where there is none left. */
@@ -111,7 +124,8 @@ export class PreparedWorkers {
     next.worker.removeAllListeners('message')
     next.worker.removeAllListeners('error')
     if (next.worker.isDead() || !next.worker.isConnected()) return this.take()
-    return { ...next, ahead: this.#ahead?.count ?? 0 }
+    const { worker, heard } = next
+    return { worker, heard, ahead: this.#ahead?.count ?? 0 }
   }
 
   /** Ends those that nobody took. Once. */
@@ -121,7 +135,8 @@ export class PreparedWorkers {
   }
 }
 
-function tell(workers: readonly { readonly worker: Worker }[], bytes: number): void {
-  for (const { worker } of workers)
-    if (worker.isConnected()) worker.send({ kind: 'ahead', bytes }, () => {})
+function tell(waiting: WaitingWorker | undefined): void {
+  if (waiting?.worker.isConnected() !== true) return
+  const ends = waiting.untold.splice(0)
+  waiting.worker.send({ kind: 'ahead', ends }, () => {})
 }

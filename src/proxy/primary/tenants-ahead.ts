@@ -37,7 +37,7 @@ export class TenantsAhead {
     }
   }
 
-  /** Takes a text of `encodeTenant`. Returns how long the file is by now, where it has become longer. */
+  /** Takes a text of `encodeTenant`. Returns where a piece of the file ends, if there is one more. */
   add(text: string): number | undefined {
     this.#lines.push(text)
     this.#chars += text.length + 1

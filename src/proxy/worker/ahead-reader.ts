@@ -11,7 +11,7 @@ export class AheadReader {
     this.#fd = fd
   }
 
-  /** Takes what is there up to `end`, which is the end of a line. Throws where the file is not as the primary said. */
+  /** Takes the piece that ends there. Throws where the file is not as the primary said. */
   readTo(end: number): void {
     const bytes = Buffer.allocUnsafe(end - this.#position)
     for (let at = 0; at < bytes.length; ) {

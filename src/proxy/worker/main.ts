@@ -137,7 +137,7 @@ function receive(message: PrimaryMessage, handle?: BoundHandle): void {
   switch (message.kind) {
     case 'ahead':
       ahead ??= new AheadReader(AHEAD_FD)
-      ahead.readTo(message.bytes)
+      for (const end of message.ends) ahead.readTo(end)
       return
     case 'start':
       starting = create(message)
