@@ -33,6 +33,8 @@ export class LimitShare {
   readonly #limits: LimitsConfig
   readonly #defaults: LimitsConfig
   readonly #workers: number
+  /** What `among` made last: who asks for it asks for each tenant. */
+  #other: LimitShare | undefined
 
   constructor(limits: LimitsConfig, defaults: LimitsConfig, workers: number) {
     const all = { ...defaults, ...limits }
@@ -58,7 +60,9 @@ export class LimitShare {
 
   /** The same limits, shared by another number of workers. */
   among(workers: number): LimitShare {
-    return limitShareOf({ ...this.#defaults, ...this.#limits }, NO_DEFAULTS, workers)
+    if (this.#other === undefined || this.#other.#workers !== workers)
+      this.#other = limitShareOf({ ...this.#defaults, ...this.#limits }, NO_DEFAULTS, workers)
+    return this.#other
   }
 
   isOf(limits: LimitsConfig, defaults: LimitsConfig, workers: number): boolean {

@@ -13,6 +13,20 @@ export interface ConfiguredRate {
   readonly burst?: number | undefined
 }
 
+/** What is left, and until when. */
+interface Told {
+  readonly remaining: number
+  readonly seconds: number
+  readonly fields: RateFields
+}
+
+/** A power of two. */
+const SLOTS = 64
+
+function slotOf(remaining: number, seconds: number): number {
+  return (remaining + seconds) & (SLOTS - 1)
+}
+
 export class NamedRate implements Rate {
   readonly name: string
   readonly intervalMs: number
@@ -21,12 +35,10 @@ export class NamedRate implements Rate {
   /** Made with the first answer that says it. */
   #policy: string | undefined
   /**
-   * What was told last, and of what: clients that are far from their limits are told the same, and the text is made once, not in
+   * What was told before, by `slotOf`: clients that are far from their limits are told the same, and the text is made once, not in
    * twenty strings a tenant. Near a limit each call is told something else.
    */
-  #told: RateFields | undefined
-  #remaining = 0
-  #seconds = 0
+  readonly #told: (Told | undefined)[] = new Array<Told | undefined>(SLOTS).fill(undefined)
 
   constructor(name: string, configured: ConfiguredRate, workers: number) {
     const { intervalMs, toleranceMs } = rateShareOf(configured, workers)
@@ -48,13 +60,13 @@ export class NamedRate implements Rate {
   }
 
   #tell(remaining: number, seconds: number): RateFields {
-    const told = this.#told
-    if (told !== undefined && remaining === this.#remaining && seconds === this.#seconds)
-      return told
-    this.#remaining = remaining
-    this.#seconds = seconds
-    this.#told = new RateFields(limitText(this.name, remaining, seconds), this.policy)
-    return this.#told
+    const slot = slotOf(remaining, seconds)
+    const told = this.#told[slot]
+    if (told !== undefined && told.remaining === remaining && told.seconds === seconds)
+      return told.fields
+    const fields = new RateFields(limitText(this.name, remaining, seconds), this.policy)
+    this.#told[slot] = { remaining, seconds, fields }
+    return fields
   }
 
   /** A burst at once, then as much again in the time in which it comes back. */

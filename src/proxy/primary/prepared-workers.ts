@@ -24,7 +24,7 @@ const NO_THREADS_OF_GC = '--single-threaded-gc'
 
 /**
  * V8 takes it that a heap need not grow by more than a quarter, since to mark all of it once in a while is 3 % of the time at most.
- * Where tenants come and go, each with 8 KB that lives for a minute or two, that is a collection every ten seconds, which at
+ * Where tenants come and go, each with 8 KB (4 by now) that lives for a minute or two, that is a collection every ten seconds, which at
  * 10,000 of them in turn took 1.8 µs of a call. It may double: 0.6 µs (`npm run bench:scale`, by perf). A worker that has used 80 %
  * of its memory collects garbage all the same, see `overload`.
  */

@@ -141,6 +141,23 @@ await test('tenants with the same of the same rate left are told so by one text,
   t.equal(both.openConnection(0)?.rate?.policy, '"newConnections";q=1;w=1', 'another rate')
 })
 
+await test('who is told something else does not make others be told anew', async t => {
+  const rate = { requests: 10, burst: 10 }
+  const calm = limiter(rate)
+  const told = calm.rateFields(0)
+  const flooding = limiter(rate)
+  for (let call = 0; call < 10; call++) flooding.takeCall(0)
+  const refused = flooding.takeCall(0)?.rate
+  t.equal(refused?.limit, '"requests";r=0;t=1')
+  t.equal(calm.rateFields(0), told)
+  t.equal(flooding.takeCall(0)?.rate, refused)
+  const wide = limiter({ requests: 1_000, burst: 1_000 })
+  for (let call = 0; call < 1_000; call++) {
+    t.equal(wide.rateFields(0)?.limit, `"requests";r=${1_000 - call};t=${call === 0 ? 0 : 1}`)
+    wide.takeCall(0)
+  }
+})
+
 await test('a share follows the number of workers, and what was taken stays taken', async t => {
   const shared = limiter({ requests: 100, burst: 40, concurrency: 8, connections: 8 }, {}, 4)
   t.equal(
