@@ -38,7 +38,7 @@ export class NamedRate implements Rate {
    * What was told before, by `slotOf`: clients that are far from their limits are told the same, and the text is made once, not in
    * twenty strings a tenant. Near a limit each call is told something else.
    */
-  readonly #told: (Told | undefined)[] = new Array<Told | undefined>(SLOTS).fill(undefined)
+  readonly #told: (Told | undefined)[] = Array.from({ length: SLOTS })
 
   constructor(name: string, configured: ConfiguredRate, workers: number) {
     const { intervalMs, toleranceMs } = rateShareOf(configured, workers)
