@@ -38,7 +38,7 @@ import { Succession } from './primary/upgrade/succession.ts'
 import { WorkerMetrics } from './primary/worker-metrics.ts'
 import { WorkerPool } from './primary/worker-pool.ts'
 import type { StartResult, WorkerStart } from './primary/worker-pool-options.ts'
-import { firstTenants } from './primary/worker-start.ts'
+import { tenantsToBegin } from './primary/worker-start.ts'
 import type { ProxyOptions, ProxyResult } from './proxy-options.ts'
 import { proxyName } from './registration/proxy-name.ts'
 import { Registrar } from './registration/registrar.ts'
@@ -382,7 +382,7 @@ class ProxyPrimary {
     const [workers, instance] = [this.#pool.count, this.#instance]
     return {
       message: { config, workers, instance, ...this.#operator.forWorker, ...this.#tls.forWorker },
-      ...firstTenants(this.#store, this.#reloader.generation, given),
+      ...tenantsToBegin(this.#store, this.#reloader.generation, given),
     }
   }
 

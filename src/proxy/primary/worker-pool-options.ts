@@ -10,12 +10,12 @@ import type {
 } from '../ipc.ts'
 import type { ListeningSockets } from './listening-sockets.ts'
 import type { PreparedWorkers } from './prepared-workers.ts'
-import type { FirstTenants } from './worker-start.ts'
+import type { TenantsToBegin } from './worker-start.ts'
 
 type StartMessage = Extract<PrimaryMessage, { kind: 'start' }>
 
 /** What a worker begins with. */
-export interface WorkerStart extends FirstTenants {
+export interface WorkerStart extends TenantsToBegin {
   readonly message: Omit<StartMessage, 'kind' | 'generation' | 'ahead'>
 }
 

@@ -3,7 +3,7 @@ import type { ConfigStore } from '../../config/config-store.ts'
 import type { TenantChange } from '../ipc.ts'
 import { FIRST_GENERATION } from './reloader.ts'
 
-export interface FirstTenants {
+export interface TenantsToBegin {
   /** How many it has already, see `TenantsAhead`: all of them, or none that count. */
   readonly ahead: number
   /** All others, as a change of those. */
@@ -11,7 +11,11 @@ export interface FirstTenants {
 }
 
 /** Of a worker that got so many `given` while they were read at the start: since then there may be others. */
-export function firstTenants(store: ConfigStore, generation: number, given: number): FirstTenants {
+export function tenantsToBegin(
+  store: ConfigStore,
+  generation: number,
+  given: number,
+): TenantsToBegin {
   const ahead = generation === FIRST_GENERATION && given === store.size ? given : 0
   const changed = ahead > 0 ? [] : [...store.texts()]
   return { ahead, tenants: { generation, limits: store.config.limits, changed, removed: [] } }

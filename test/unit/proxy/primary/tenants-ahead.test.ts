@@ -4,7 +4,7 @@ import { test } from 'tap'
 import type { ConfigStore } from '../../../../src/config/config-store.ts'
 import { encodeTenant } from '../../../../src/config/tenant-text.ts'
 import { TenantsAhead } from '../../../../src/proxy/primary/tenants-ahead.ts'
-import { firstTenants } from '../../../../src/proxy/primary/worker-start.ts'
+import { tenantsToBegin } from '../../../../src/proxy/primary/worker-start.ts'
 import { AheadReader } from '../../../../src/proxy/worker/ahead-reader.ts'
 import { tenantConfig } from '../../../support/token-issuer.ts'
 
@@ -83,14 +83,17 @@ await test('what came ahead counts where it is all that is in force', async t =>
     config,
   } as unknown as ConfigStore
   const none = { limits: {}, removed: [] }
-  t.same(firstTenants(store, 1, 2), { ahead: 2, tenants: { ...none, generation: 1, changed: [] } })
+  t.same(tenantsToBegin(store, 1, 2), {
+    ahead: 2,
+    tenants: { ...none, generation: 1, changed: [] },
+  })
   for (const [generation, given] of [
     [1, 0],
     [1, 1],
     [1, 3],
     [2, 2],
   ] as const)
-    t.same(firstTenants(store, generation, given), {
+    t.same(tenantsToBegin(store, generation, given), {
       ahead: 0,
       tenants: { ...none, generation, changed: texts },
     })
