@@ -2,8 +2,7 @@
  * What a tenant claims, found in its text without making objects of all of it: a worker that starts with 100,000 tenants spends a
  * third of its time on that. It knows what most tenants have; of others it says nothing, and `claimsOf` has the last word on all.
  */
-import type { Claim } from './claims.ts'
-import { normalizeAddress } from './ip-address.ts'
+import { type Claim, claimOfAddress, claimOfHost, claimOfSpiffeId } from './claims.ts'
 
 export interface TextFacts {
   readonly id: string
@@ -21,8 +20,6 @@ const SPIFFE = '{"spiffe":"'
 const LABEL = ',"label":"'
 const EXPIRES = ',"expires":"'
 const HEX_DIGITS = 64
-const WILDCARD_HOST = '*.'
-const WILDCARD_PATH = '/*'
 /** What stands behind `deployment` and says more of a tenant than it says here. */
 const UNKNOWN = ['"passthrough":', '"handshakes":', '"disabled":'] as const
 
@@ -31,10 +28,7 @@ export function factsInText(text: string): TextFacts | undefined {
   if (text.includes('\\') || !text.startsWith(ID)) return undefined
   const scan = new Scan(text, ID.length)
   const id = scan.string()
-  if (scan.takes(ADDRESS)) {
-    const address = scan.string()
-    scan.claims.push({ table: 'addresses', key: normalizeAddress(address) ?? address })
-  }
+  if (scan.takes(ADDRESS)) scan.claims.push(claimOfAddress(scan.string()))
   if (scan.takes(HOSTS)) scan.hosts()
   if (scan.takes(CREDENTIALS)) scan.credentials()
   if (!scan.takes(DEPLOYMENT) || UNKNOWN.some(key => text.includes(key, scan.at))) return undefined
@@ -67,14 +61,7 @@ class Scan {
   }
 
   hosts(): void {
-    while (this.takes('"') || this.takes(',"')) {
-      const host = this.string()
-      this.claims.push(
-        host.startsWith(WILDCARD_HOST)
-          ? { table: 'hostSuffixes', key: host.slice(WILDCARD_HOST.length) }
-          : { table: 'hosts', key: host },
-      )
-    }
+    while (this.takes('"') || this.takes(',"')) this.claims.push(claimOfHost(this.string()))
     this.takes(']')
   }
 
@@ -86,7 +73,7 @@ class Scan {
         if (this.takes(LABEL)) this.string()
         if (this.takes(EXPIRES)) this.string()
       } else if (this.takes(CERTIFICATE)) this.#digest('certificates')
-      else if (this.takes(SPIFFE)) this.#spiffe()
+      else if (this.takes(SPIFFE)) this.claims.push(claimOfSpiffeId(this.string()))
       else return
       if (!this.takes('}')) return
     } while (this.takes(','))
@@ -97,14 +84,5 @@ class Scan {
     const key = this.#text.slice(this.at, this.at + HEX_DIGITS)
     this.at += HEX_DIGITS
     if (this.takes('"')) this.claims.push({ table, key })
-  }
-
-  #spiffe(): void {
-    const id = this.string()
-    this.claims.push(
-      id.endsWith(WILDCARD_PATH)
-        ? { table: 'spiffePrefixes', key: id.slice(0, -1) }
-        : { table: 'spiffeIds', key: id },
-    )
   }
 }

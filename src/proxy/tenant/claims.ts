@@ -41,36 +41,42 @@ const WILDCARD_PATH = '/*'
 export function claimsOf(config: TenantConfig): Claim[] {
   const claims: Claim[] = []
   const { address } = config
-  if (address !== undefined)
-    claims.push({ table: 'addresses', key: normalizeAddress(address) ?? address })
-  for (const host of config.hosts) {
-    claims.push(
-      host.startsWith(WILDCARD_HOST)
-        ? { table: 'hostSuffixes', key: host.slice(WILDCARD_HOST.length) }
-        : { table: 'hosts', key: host },
-    )
-  }
+  if (address !== undefined) claims.push(claimOfAddress(address))
+  for (const host of config.hosts) claims.push(claimOfHost(host))
   for (const { issuer } of config.jwt) claims.push({ table: 'issuers', key: issuer })
-  for (const credential of config.credentials) claims.push(claimOf(credential))
+  for (const credential of config.credentials) claims.push(claimOfCredential(credential))
   if (config.passthrough) claims.push({ table: 'passthrough', key: config.id })
   if (config.limits.handshakes !== undefined)
     claims.push({ table: 'handshakeLimits', key: config.id })
   return claims
 }
 
-function claimOf(credential: CredentialConfig): Claim {
+export function claimOfAddress(address: string): Claim {
+  return { table: 'addresses', key: normalizeAddress(address) ?? address }
+}
+
+/** A name, or all below one. */
+export function claimOfHost(host: string): Claim {
+  return host.startsWith(WILDCARD_HOST)
+    ? { table: 'hostSuffixes', key: host.slice(WILDCARD_HOST.length) }
+    : { table: 'hosts', key: host }
+}
+
+/** An id, or all that begin with one. */
+export function claimOfSpiffeId(id: string): Claim {
+  return id.endsWith(WILDCARD_PATH)
+    ? { table: 'spiffePrefixes', key: id.slice(0, -1) }
+    : { table: 'spiffeIds', key: id }
+}
+
+function claimOfCredential(credential: CredentialConfig): Claim {
   if ('apiKey' in credential) {
     return { table: 'apiKeys', key: credential.apiKey.slice(DIGEST_PREFIX.length) }
   }
   if ('certificate' in credential) {
     return { table: 'certificates', key: credential.certificate.slice(DIGEST_PREFIX.length) }
   }
-  if ('spiffe' in credential) {
-    const { spiffe } = credential
-    return spiffe.endsWith(WILDCARD_PATH)
-      ? { table: 'spiffePrefixes', key: spiffe.slice(0, -1) }
-      : { table: 'spiffeIds', key: spiffe }
-  }
+  if ('spiffe' in credential) return claimOfSpiffeId(credential.spiffe)
   if ('privateLink' in credential) {
     return { table: 'privateLinks', key: keyOfPrivateLink(credential.privateLink) }
   }

@@ -51,6 +51,28 @@ await test('what is read is in the file piece by piece, and nobody else finds it
   t.throws(() => reader.readTo((last ?? 0) + 1), /the tenants end at/)
 })
 
+await test('a text may hold whatever Latin-1 has; no piece is cut in it', async t => {
+  const ahead = open(t.testdir())
+  t.teardown(() => ahead.close())
+  const labels = ['ä ÿ', '\u0085\u00a0', 'line\nfeed "quoted" \\', 'пример \u2028', '\ud800']
+  const digest = `sha256:${'ab'.repeat(32)}`
+  const texts = Array.from({ length: MANY }, (_, index) =>
+    encodeTenant({
+      ...tenantConfig(`tenant-${index}`),
+      hosts: [`${'long-name.'.repeat(16)}tenant-${index}.test`],
+      credentials: [{ apiKey: digest, label: labels[index % labels.length] }],
+    }),
+  )
+  const ends = [...texts.map(text => ahead.add(text)), ahead.finish()]
+  const reader = new AheadReader(ahead.fd)
+  for (const end of ends) if (end !== undefined) reader.readTo(end)
+  t.strictSame(
+    reader.tenants.tenants.map(({ text }) => text),
+    texts,
+  )
+  t.same(reader.tenants.tenants[2]?.config.credentials, [{ apiKey: digest, label: labels[2] }])
+})
+
 await test('few tenants take no file', async t => {
   const ahead = open(t.testdir())
   t.teardown(() => ahead.close())
