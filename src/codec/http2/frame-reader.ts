@@ -95,6 +95,8 @@ export class FrameReader {
   readonly #caps: FrameCaps
   #chunk: Buffer = NOTHING
   #at = 0
+  /** What stands behind it in the chunk is not of this connection. */
+  #end = 0
   #state = HEADER
   /** What there is of a frame header or payload that is not whole yet. */
   #held: Buffer = NOTHING
@@ -133,10 +135,11 @@ export class FrameReader {
     )
   }
 
-  /** Takes more bytes, once `next` has answered MORE. They must stay as they are until it does again. */
-  push(chunk: Buffer): void {
+  /** Takes more bytes, `chunk[0, end)`, once `next` has answered MORE. They must stay as they are until it does again. */
+  push(chunk: Buffer, end = chunk.length): void {
     this.#chunk = chunk
     this.#at = 0
+    this.#end = end
   }
 
   next(): Found {
@@ -146,6 +149,7 @@ export class FrameReader {
       this.bytes = NOTHING
       this.#chunk = NOTHING
       this.#at = 0
+      this.#end = 0
     }
     return found
   }
@@ -186,13 +190,15 @@ export class FrameReader {
 
   /** Where `octets` of them stand whole in `bytes`, or -1 where they have not all come yet. */
   #gather(octets: number): number {
-    const available = this.#chunk.length - this.#at
+    const available = this.#end - this.#at
     if (this.#heldOctets === 0 && available >= octets) {
       const start = this.#at
       this.bytes = this.#chunk
       this.#at += octets
       return start
     }
+    // Most reads end with a frame: memory for the next one at each of them took a tenth of a microsecond.
+    if (available === 0) return -1
     if (this.#heldOctets === 0) this.#held = Buffer.allocUnsafeSlow(octets)
     const taken = Math.min(available, octets - this.#heldOctets)
     this.#chunk.copy(this.#held, this.#heldOctets, this.#at, this.#at + taken)
@@ -279,7 +285,7 @@ export class FrameReader {
 
   /** What there is of a DATA frame's octets. Where padding follows, it comes out behind them as a piece without octets. */
   #dataPiece(): Found {
-    const octets = Math.min(this.#left, this.#chunk.length - this.#at)
+    const octets = Math.min(this.#left, this.#end - this.#at)
     if (octets === 0 && this.#left > 0) return MORE
     this.bytes = this.#chunk
     this.start = this.#at
@@ -311,7 +317,7 @@ export class FrameReader {
   }
 
   #skip(): boolean {
-    const octets = Math.min(this.#left, this.#chunk.length - this.#at)
+    const octets = Math.min(this.#left, this.#end - this.#at)
     this.#at += octets
     this.#left -= octets
     return this.#left === 0

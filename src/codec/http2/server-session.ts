@@ -46,8 +46,12 @@ export class ServerSession<Owner> extends Http2Session<Owner> {
     ])
   }
 
-  override receive(chunk: Buffer, now: number): void {
-    const rest = this.#preface === CLIENT_PREFACE.length ? chunk : this.#readPreface(chunk)
+  override receive(chunk: Buffer, now: number, end = chunk.length): void {
+    if (this.#preface === CLIENT_PREFACE.length) {
+      super.receive(chunk, now, end)
+      return
+    }
+    const rest = this.#readPreface(chunk.subarray(0, end))
     if (rest.length > 0) super.receive(rest, now)
   }
 

@@ -57,11 +57,11 @@ export abstract class Http2Session<Owner> extends SendingSession<Owner> {
     this.writer.giveBack(pieces)
   }
 
-  /** Reads what came at `now`. Events happen during the call. */
-  receive(chunk: Buffer, now: number): void {
+  /** Reads what came at `now`, `chunk[0, end)`. Events happen during the call. */
+  receive(chunk: Buffer, now: number, end = chunk.length): void {
     if (this.over) return
     this.now = now
-    this.reader.push(chunk)
+    this.reader.push(chunk, end)
     while (!this.over) {
       const found = this.reader.next()
       if (found === MORE) return

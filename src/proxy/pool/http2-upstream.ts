@@ -218,7 +218,7 @@ export class Http2Upstream implements UpstreamUser, ClientEvents<StreamUser>, Wa
     const now = this.#context.clock.monotonic()
     const { connected } = this
     this.#keepAlive?.heard(now)
-    this.#session?.receive(bytes.subarray(0, length), now)
+    this.#session?.receive(bytes, now, length)
     if (!connected && this.connected) this.#serveWaiters()
     this.#transport?.touch()
     return true

@@ -113,7 +113,7 @@ export class Http2Connection implements ServerEvents<Http2Caller>, Receiver, Sen
     if (this.#lingering) return true
     const now = clock.monotonic()
     this.#keepAlive.heard(now)
-    this.session.receive(bytes.subarray(0, length), now)
+    this.session.receive(bytes, now, length)
     this.transport.touch()
     this.#heads.look()
     return !this.#outbox.blocked || this.session.waiting < MOST_UNREAD_BYTES

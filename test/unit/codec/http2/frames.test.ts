@@ -41,6 +41,8 @@ import { Settings } from '../../../../src/codec/http2/settings.ts'
 import { frame, uint32 } from '../../../support/http2/frames.ts'
 import { SeededRandom } from '../../../support/seeded-random.ts'
 
+/** A whole frame, so that who reads on finds one. */
+const ANOTHERS = frame(PING, 0, 'another!')
 const SEED = Number(process.env['FRAMES_SEED'] ?? Date.now() % 2 ** 31)
 
 /** Everything that was found, as text; pieces of one DATA frame are one entry, however it was cut. */
@@ -50,9 +52,9 @@ function readAll(chunks: readonly Buffer[], caps: FrameCaps = DEFAULT_FRAME_CAPS
   let data = ''
   let flow = 0
   for (const chunk of chunks) {
-    // A copy that is spoilt afterwards: what was found must not live on in it.
-    const own = Buffer.from(chunk)
-    reader.push(own)
+    // A copy that is spoilt afterwards: what was found must not live on in it. Behind its end is what another connection sent.
+    const own = Buffer.concat([chunk, ANOTHERS])
+    reader.push(own, chunk.length)
     for (;;) {
       const kind = reader.next()
       if (kind === MORE) break
