@@ -51,17 +51,24 @@ export const DROPPED = -2
 /** Slots are bits of one number. */
 const MAX_SLOTS = 31
 const MAX_PLACES = 4_096
-/** Names whose places are remembered. */
-const MAX_PLACED = 256
-const MAX_PLACED_CHARS = 64
+/** Names whose places are remembered: a power of two. */
+const PLACED = 256
+const MOST_PLACED_CHARS = 64
+
+/** A name in lower case that whoever asks for it has one object of, as HTTP/2 has. */
+export interface HashedName {
+  readonly text: string
+  readonly hash: number
+}
 
 export class FieldTable {
   readonly rules: readonly FieldRule[]
   readonly #droppedPrefixes: readonly Uint8Array[]
   readonly #prefixes: readonly string[]
   readonly #byName: ReadonlyMap<string, number>
-  /** Places of names that were asked for lately. */
-  readonly #places = new Map<string, number>()
+  /** Names that were asked for lately, each where its hash says, and their places. */
+  readonly #placed = Array.from<HashedName | undefined>({ length: PLACED })
+  readonly #places = new Int8Array(PLACED)
   readonly #names: readonly Uint8Array[]
   /** Slot by the low bits of the hash, or -1; so large that no two names share a place. */
   readonly #slots: Int8Array
@@ -98,16 +105,17 @@ export class FieldTable {
    * Slot of a name in lower case; FORWARDED where it has none, DROPPED where its field must not pass: it begins with a
    * dropped prefix, or an application could take it for one of the table's (`content_length`).
    */
-  placeOf(name: string): number {
-    return this.#places.get(name) ?? this.#remember(name)
+  placeOf(name: HashedName): number {
+    const at = name.hash & (PLACED - 1)
+    return this.#placed[at] === name ? (this.#places[at] as number) : this.#remember(name, at)
   }
 
   /** Whoever makes up names makes us find their places again, no more. */
-  #remember(name: string): number {
-    const place = this.#placeOf(name)
-    if (name.length > MAX_PLACED_CHARS) return place
-    if (this.#places.size >= MAX_PLACED) this.#places.clear()
-    this.#places.set(name, place)
+  #remember(name: HashedName, at: number): number {
+    const place = this.#placeOf(name.text)
+    if (name.text.length > MOST_PLACED_CHARS) return place
+    this.#placed[at] = name
+    this.#places[at] = place
     return place
   }
 

@@ -9,10 +9,10 @@ import {
   type BodyKind,
 } from '../../codec/http1/framing.ts'
 import type { ResponseHead } from '../../codec/http1/response-head.ts'
-import type { HeaderField } from '../../codec/http2/header-field.ts'
 import type { ResponseSection } from '../../codec/http2/response-section.ts'
 import type { RateFields } from '../limits/rate-fields.ts'
-import { emptyList, type SectionFields } from './http2/section-fields.ts'
+import { FieldList } from './http2/field-list.ts'
+import type { SectionFields } from './http2/section-fields.ts'
 import { MessageFields } from './message-fields.ts'
 
 /** Valid while its answer begins: one object takes very many. */
@@ -35,7 +35,7 @@ export class CallAnswer {
   readonly fields = new MessageFields()
   /** What is left of the rate of the tenant's calls, where it has one. */
   rate: RateFields | undefined = undefined
-  #list: HeaderField[] = []
+  readonly #list = new FieldList()
 
   takeHead(head: ResponseHead): void {
     this.status = head.status
@@ -69,10 +69,10 @@ export class CallAnswer {
     const declares = this.bodiless && status >= 200 && status !== 204
     this.declaredLength = declares ? contentLength : -1
     this.upgrade = ''
-    emptyList(this.#list)
+    this.#list.begin()
     sorter.sort(section.fields, this.#list)
     this.trailer = sorter.values[SLOT.trailer] as string
-    this.fields.setList(this.#list)
+    this.fields.setList(this.#list.end())
   }
 
   /** Whether for a client of HTTP/1.`minor` only the end of the connection ends the body. */

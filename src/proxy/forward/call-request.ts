@@ -16,7 +16,8 @@ import type { CallSampler, CallTrace } from '../tracing/call-trace.ts'
 import type { WorkerContext } from '../worker/context.ts'
 import type { Downstream } from './downstream.ts'
 import { type FormerHops, isSaneRequestId } from './fields.ts'
-import { emptyList, SectionFields } from './http2/section-fields.ts'
+import { FieldList } from './http2/field-list.ts'
+import { SectionFields } from './http2/section-fields.ts'
 import { fieldOf, MessageFields } from './message-fields.ts'
 import type { OriginMemo } from './origin-memo.ts'
 import { findQueryKey } from './query-key.ts'
@@ -83,7 +84,7 @@ export class CallRequest {
   /** Made for the first section of HTTP/2. */
   #section: SectionFields | undefined
   #trustedSection: SectionFields | undefined
-  #list: HeaderField[] = []
+  readonly #list = new FieldList()
 
   constructor(context: WorkerContext) {
     this.#context = context
@@ -150,7 +151,6 @@ export class CallRequest {
     this.takesTrailers = section.takesTrailers
     this.upgrade = section.protocol
     this.#refusal = undefined
-    emptyList(this.#list)
     const fields = this.#sort(section)
     const expect = fields.values[SLOT.expect] as string
     this.expectsContinue = expect !== ''
@@ -183,9 +183,10 @@ export class CallRequest {
     const sorted = this.#downstream.trusted
       ? (this.#trustedSection ??= new SectionFields(fields.trustedRequest))
       : (this.#section ??= new SectionFields(fields.request))
+    this.#list.begin()
     sorted.sort(section.fields, this.#list)
-    if (section.cookie !== '') this.#list.push(new HeaderField('cookie', section.cookie, NEVER))
-    this.fields.setList(this.#list)
+    if (section.cookie !== '') this.#list.add(new HeaderField('cookie', section.cookie, NEVER))
+    this.fields.setList(this.#list.end())
     const contentType = sorted.values[this.#context.fields.slots.contentType] as string
     // All of its calls are POSTs: what may become a tunnel is none.
     this.grpc = section.method === 'POST' && contentType !== '' && isGrpc(contentType)

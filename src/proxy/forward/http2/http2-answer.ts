@@ -16,7 +16,7 @@ import { type ErrorAnswer, errorMessage } from '../error-response.ts'
 import { LAST_HOP_ALLOW, LAST_HOP_STATUS } from '../http1/http1-answer.ts'
 import { fieldOf, lengthField, type MessageFields, NO_FIELDS } from '../message-fields.ts'
 import { WEBSOCKET_ACCEPT } from '../websocket.ts'
-import { emptyList } from './section-fields.ts'
+import { FieldList } from './field-list.ts'
 
 const REQUEST_ID = fieldName('x-request-id')
 const STATUSES: readonly HeaderField[] = Array.from(
@@ -37,7 +37,7 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
   readonly #session: ServerSession<Owner>
   readonly #transport: SessionTransport<Owner>
   readonly #output: StreamOutput<Owner>
-  readonly #list: HeaderField[] = []
+  readonly #list = new FieldList()
   #stream!: Http2Stream<Owner>
 
   constructor(
@@ -82,26 +82,26 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
 
   interim(answer: CallAnswer): void {
     const list = this.#begin(answer.status)
-    for (const field of answer.fields.list) list.push(field)
-    this.#session.respond(this.#stream, list, { interim: true, endStream: false })
+    list.addAll(answer.fields.list)
+    this.#session.respond(this.#stream, list.end(), { interim: true, endStream: false })
   }
 
   begin(answer: CallAnswer, { requestId }: CallRequest): void {
     const { kind, length, declaredLength, trailer, fields, rate } = answer
     const list = this.#begin(answer.status)
-    for (const field of fields.list) list.push(field)
+    list.addAll(fields.list)
     const octets = kind === BODY_LENGTH ? length : declaredLength
-    if (octets >= 0) list.push(lengthField(octets))
-    if (trailer !== '') list.push(fieldOf('trailer', trailer))
-    if (rate !== undefined) for (const field of rate.list) list.push(field)
-    list.push(new HeaderField(REQUEST_ID, requestId, PLAIN))
-    this.#session.respond(this.#stream, list, kind === BODY_NONE ? WHOLE : HEAD)
+    if (octets >= 0) list.add(lengthField(octets))
+    if (trailer !== '') list.add(fieldOf('trailer', trailer))
+    if (rate !== undefined) list.addAll(rate.list)
+    list.add(new HeaderField(REQUEST_ID, requestId, PLAIN))
+    this.#session.respond(this.#stream, list.end(), kind === BODY_NONE ? WHOLE : HEAD)
   }
 
-  #begin(status: number): HeaderField[] {
+  #begin(status: number): FieldList {
     const list = this.#list
-    emptyList(list)
-    list.push(STATUSES[status] as HeaderField)
+    list.begin()
+    list.add(STATUSES[status] as HeaderField)
     return list
   }
 
@@ -124,8 +124,8 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
     }
     const { status, fields, body } = errorMessage(code, answer)
     const list = this.#begin(status)
-    for (const [name, value] of fields) list.push(fieldOf(name, value))
-    this.#session.respond(this.#stream, list, body === '' ? WHOLE : HEAD)
+    for (const [name, value] of fields) list.add(fieldOf(name, value))
+    this.#session.respond(this.#stream, list.end(), body === '' ? WHOLE : HEAD)
     if (body === '') return
     const bytes = Buffer.from(body)
     this.#output.write(bytes, 0, bytes.length, true)
@@ -136,25 +136,27 @@ export class Http2AnswerWriter<Owner> implements AnswerWriter {
   #refuseGrpc(code: ErrorCode, answer: ErrorAnswer): void {
     const { grpc, title } = ERRORS[code]
     const list = this.#begin(200)
-    list.push(GRPC_CONTENT, fieldOf('grpc-status', String(grpc)))
-    list.push(fieldOf('grpc-message', grpcMessageText(title)))
+    list.add(GRPC_CONTENT)
+    list.add(fieldOf('grpc-status', String(grpc)))
+    list.add(fieldOf('grpc-message', grpcMessageText(title)))
     for (const [name, value] of errorMessage(code, answer).fields)
-      if (GRPC_FIELDS.has(name)) list.push(fieldOf(name, value))
-    this.#session.respond(this.#stream, list, WHOLE)
+      if (GRPC_FIELDS.has(name)) list.add(fieldOf(name, value))
+    this.#session.respond(this.#stream, list.end(), WHOLE)
   }
 
   answerAsLastHop({ requestId }: CallRequest): void {
     const list = this.#begin(LAST_HOP_STATUS)
-    list.push(fieldOf('allow', LAST_HOP_ALLOW), fieldOf('x-request-id', requestId))
-    this.#session.respond(this.#stream, list, WHOLE)
+    list.add(fieldOf('allow', LAST_HOP_ALLOW))
+    list.add(fieldOf('x-request-id', requestId))
+    this.#session.respond(this.#stream, list.end(), WHOLE)
   }
 
   /** There is no 101 in HTTP/2 (RFC 8441 §4), and no key to agree on. */
   openTunnel(answer: CallAnswer, { requestId }: CallRequest): void {
     const list = this.#begin(answer.status === 101 ? 200 : answer.status)
-    for (const field of answer.fields.list) if (field.name !== WEBSOCKET_ACCEPT) list.push(field)
-    list.push(new HeaderField(REQUEST_ID, requestId, PLAIN))
-    this.#session.respond(this.#stream, list, HEAD)
+    for (const field of answer.fields.list) if (field.name !== WEBSOCKET_ACCEPT) list.add(field)
+    list.add(new HeaderField(REQUEST_ID, requestId, PLAIN))
+    this.#session.respond(this.#stream, list.end(), HEAD)
   }
 
   endTunnel(): void {

@@ -18,6 +18,7 @@ import type { Exchange } from '../exchange.ts'
 import { MessageFields, NO_FIELDS } from '../message-fields.ts'
 import type { OriginMemo } from '../origin-memo.ts'
 import { RateGuard } from '../rate-guard.ts'
+import { FieldList } from './field-list.ts'
 import { Http2AnswerWriter } from './http2-answer.ts'
 import type { Http2Connection } from './http2-connection.ts'
 import { SectionFields } from './section-fields.ts'
@@ -169,10 +170,10 @@ export class Http2Caller implements Caller, WatchedCaller, CallTraffic, StreamSe
     const { trusted } = this.downstream
     const table = trusted ? this.context.fields.trustedRequest : this.context.fields.request
     this.#trailerSorter ??= new SectionFields(table)
-    const list: HeaderField[] = []
+    const list = new FieldList()
     this.#trailerSorter.sort(fields, list)
     this.#trailers = new MessageFields()
-    this.#trailers.setList(list)
+    this.#trailers.setList(list.end())
   }
 
   /** The client has said all. */

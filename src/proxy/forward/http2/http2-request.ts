@@ -7,7 +7,7 @@ import type { Endpoint } from '../../pool/endpoint.ts'
 import type { CallRequest } from '../call-request.ts'
 import { fieldOf, lengthField } from '../message-fields.ts'
 import { WEBSOCKET_KEY } from '../websocket.ts'
-import { emptyList } from './section-fields.ts'
+import type { FieldList } from './field-list.ts'
 
 const REQUEST_ID = fieldName('x-request-id')
 const METHODS: ReadonlyMap<string, HeaderField> = new Map(
@@ -29,56 +29,57 @@ export interface SectionRecipient {
   readonly apiKeyHeader: string
 }
 
-/** The whole section, into `list`. */
+/** The whole section. */
 export function writeRequestSection(
   request: CallRequest,
   { tenant, endpoint, apiKeyHeader }: SectionRecipient,
-  list: HeaderField[],
-): void {
-  emptyList(list)
-  pushPseudo(request, endpoint, list)
+  list: FieldList,
+): readonly HeaderField[] {
+  list.begin()
+  addPseudo(request, endpoint, list)
   const { fields, upgrade } = request
   for (const field of fields.list)
-    if (upgrade === '' || field.name !== WEBSOCKET_KEY) list.push(field)
-  if (request.kind === BODY_LENGTH) list.push(lengthField(request.length))
-  if (request.takesTrailers) list.push(TE_TRAILERS)
-  if (request.expectsContinue) list.push(EXPECT_CONTINUE)
-  if (request.trailer !== '') list.push(fieldOf('trailer', request.trailer))
-  if (request.forwardedHops !== '') list.push(fieldOf('max-forwards', request.forwardedHops))
-  pushCredentials(request, apiKeyHeader, list)
-  list.push(tenant)
-  for (const field of request.originFields) list.push(field)
-  list.push(new HeaderField(REQUEST_ID, request.requestId, PLAIN))
+    if (upgrade === '' || field.name !== WEBSOCKET_KEY) list.add(field)
+  if (request.kind === BODY_LENGTH) list.add(lengthField(request.length))
+  if (request.takesTrailers) list.add(TE_TRAILERS)
+  if (request.expectsContinue) list.add(EXPECT_CONTINUE)
+  if (request.trailer !== '') list.add(fieldOf('trailer', request.trailer))
+  if (request.forwardedHops !== '') list.add(fieldOf('max-forwards', request.forwardedHops))
+  addCredentials(request, apiKeyHeader, list)
+  list.add(tenant)
+  list.addAll(request.originFields)
+  list.add(new HeaderField(REQUEST_ID, request.requestId, PLAIN))
+  return list.end()
 }
 
-function pushPseudo(request: CallRequest, endpoint: Endpoint, list: HeaderField[]): void {
+function addPseudo(request: CallRequest, endpoint: Endpoint, list: FieldList): void {
   const { upgrade } = request
   // An upgrade of HTTP/1.1 is an extended CONNECT here (RFC 8441 §4).
   const method = upgrade === '' ? request.method : 'CONNECT'
   const host = request.host === '' ? endpoint.authority : request.host
-  list.push(METHODS.get(method) ?? new HeaderField(':method', method, INDEXED))
-  list.push(
+  list.add(METHODS.get(method) ?? new HeaderField(':method', method, INDEXED))
+  list.add(
     request.hostField?.value === host
       ? request.hostField
       : new HeaderField(':authority', host, INDEXED),
   )
   if (request.isConnect) return
-  list.push(endpoint.tls ? HTTPS : HTTP)
+  list.add(endpoint.tls ? HTTPS : HTTP)
   const target = originForm(request.method, request.forwardedTarget)
-  list.push(
+  list.add(
     request.targetField?.value === target
       ? request.targetField
       : new HeaderField(':path', target, PLAIN),
   )
-  if (upgrade !== '') list.push(new HeaderField(':protocol', upgrade, INDEXED))
+  if (upgrade !== '') list.add(new HeaderField(':protocol', upgrade, INDEXED))
 }
 
 /** Credentials of the proxy's own end here. */
-function pushCredentials(request: CallRequest, apiKeyHeader: string, list: HeaderField[]): void {
+function addCredentials(request: CallRequest, apiKeyHeader: string, list: FieldList): void {
   const { authorization, apiKey } = request
   if (authorization === '' && apiKey === '') return
   const { forwardedAuthorization, forwardedApiKey } = request
   if (forwardedAuthorization !== '')
-    list.push(new HeaderField('authorization', forwardedAuthorization, NEVER))
-  if (forwardedApiKey !== '') list.push(new HeaderField(apiKeyHeader, forwardedApiKey, NEVER))
+    list.add(new HeaderField('authorization', forwardedAuthorization, NEVER))
+  if (forwardedApiKey !== '') list.add(new HeaderField(apiKeyHeader, forwardedApiKey, NEVER))
 }

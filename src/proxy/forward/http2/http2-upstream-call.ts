@@ -24,6 +24,7 @@ import type { CallRequest } from '../call-request.ts'
 import { fieldOf, MessageFields, NO_FIELDS } from '../message-fields.ts'
 import type { AnsweredCall, UpstreamCall } from '../upstream-call.ts'
 import { acceptOf, WEBSOCKET, WEBSOCKET_KEY } from '../websocket.ts'
+import { FieldList } from './field-list.ts'
 import { writeRequestSection } from './http2-request.ts'
 import { SectionFields } from './section-fields.ts'
 
@@ -47,7 +48,7 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
   readonly #sorter: SectionFields
   readonly #trailers = new MessageFields()
   readonly #output = new StreamOutput<StreamUser>(this)
-  readonly #list: HeaderField[] = []
+  readonly #list = new FieldList()
   #upstream!: Http2Upstream
   #pool!: DeploymentPool
   #request!: CallRequest
@@ -110,11 +111,10 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
   begin(request: CallRequest): void {
     const upstream = this.#upstream
     const { apiKeyHeader } = this.#context.fields
-    const list = this.#list
-    const { endpoint } = upstream
-    writeRequestSection(request, { tenant: this.#pool.tenantField, endpoint, apiKeyHeader }, list)
+    const recipient = { tenant: this.#pool.tenantField, endpoint: upstream.endpoint, apiKeyHeader }
+    const section = writeRequestSection(request, recipient, this.#list)
     const whole = request.kind === BODY_NONE && !request.mayTunnel
-    const stream = upstream.request(this, list, whole)
+    const stream = upstream.request(this, section, whole)
     if (stream === undefined) {
       this.#refuseLater()
       return
@@ -235,9 +235,9 @@ export class Http2UpstreamCall implements UpstreamCall, StreamUser, StreamSender
   }
 
   streamTrailers(fields: readonly HeaderField[]): void {
-    const list: HeaderField[] = []
+    const list = new FieldList()
     this.#sorter.sort(fields, list)
-    this.#trailers.setList(list)
+    this.#trailers.setList(list.end())
     this.#hasTrailers = true
   }
 

@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { BODY_NONE } from '../../../../../src/codec/http1/framing.ts'
 import { HeaderField, INDEXED, NEVER, PLAIN } from '../../../../../src/codec/http2/header-field.ts'
 import type { CallRequest } from '../../../../../src/proxy/forward/call-request.ts'
+import { FieldList } from '../../../../../src/proxy/forward/http2/field-list.ts'
 import { writeRequestSection } from '../../../../../src/proxy/forward/http2/http2-request.ts'
 import { NO_FIELDS } from '../../../../../src/proxy/forward/message-fields.ts'
 import { Endpoint } from '../../../../../src/proxy/pool/endpoint.ts'
@@ -10,7 +11,7 @@ import { Endpoint } from '../../../../../src/proxy/pool/endpoint.ts'
 const ENDPOINT = new Endpoint('h2c://127.0.0.1:8000')
 const TENANT = new HeaderField('x-amt-tenant', 'acme', INDEXED)
 
-function section(said: Partial<CallRequest>): HeaderField[] {
+function section(said: Partial<CallRequest>): readonly HeaderField[] {
   const request = {
     method: 'POST',
     host: 'a.example',
@@ -32,9 +33,8 @@ function section(said: Partial<CallRequest>): HeaderField[] {
     originFields: [],
     ...said,
   } as unknown as CallRequest
-  const list: HeaderField[] = []
-  writeRequestSection(request, { tenant: TENANT, endpoint: ENDPOINT, apiKeyHeader: 'x-key' }, list)
-  return list
+  const recipient = { tenant: TENANT, endpoint: ENDPOINT, apiKeyHeader: 'x-key' }
+  return writeRequestSection(request, recipient, new FieldList())
 }
 
 function find(list: readonly HeaderField[], name: string): HeaderField | undefined {
