@@ -31,7 +31,7 @@ export class EntryIndex {
     for (let steps = 0; steps < MOST_STEPS; steps++) {
       const entry = this.#table.entry(number)
       if (entry === undefined) return -1
-      if (entry === field || isSame(entry, field)) return number
+      if (entry === field || entry.says(field)) return number
       number = this.#beforeField[number & mask] as number
     }
     return -1
@@ -75,10 +75,6 @@ export class EntryIndex {
     this.#beforeName = none(capacity)
     for (let number = newest - count + 1; number <= newest; number++) this.#link(number)
   }
-}
-
-function isSame(a: HeaderField, b: HeaderField): boolean {
-  return a.hash === b.hash && a.value === b.value && a.name === b.name
 }
 
 function none(length: number): number[] {

@@ -50,6 +50,11 @@ export class HeaderField {
     return this.#hash
   }
 
+  /** Whether name and value are those of `other`. */
+  says(other: HeaderField): boolean {
+    return this.hash === other.hash && this.value === other.value && this.name === other.name
+  }
+
   /** Where the static table has it, name and value; 0 where it has not. */
   get staticIndex(): number {
     if (this.#staticIndex < 0) {

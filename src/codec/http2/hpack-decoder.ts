@@ -4,6 +4,7 @@ import { type FieldName, fieldName } from './field-name.ts'
 import { HeaderField, INDEXED, type Indexing, NEVER, PLAIN } from './header-field.ts'
 import { decodeHuffman, HUFFMAN_INVALID, mostDecoded } from './huffman.ts'
 import { RecentValues } from './recent-values.ts'
+import { SharedFields } from './shared-fields.ts'
 import { STATIC_ENTRIES, STATIC_TABLE } from './static-table.ts'
 
 /** SETTINGS_HEADER_TABLE_SIZE by default, in octets (RFC 9113 §6.5.2). */
@@ -17,6 +18,7 @@ const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024)
 
 /** Those of all connections: a field is the same whoever sends it. */
 export const RECENT_VALUES = new RecentValues()
+const SHARED_FIELDS = new SharedFields()
 
 export interface HpackCaps {
   /** Octets of the dynamic table that the other end may use: what our SETTINGS_HEADER_TABLE_SIZE says. */
@@ -129,8 +131,10 @@ export class HpackDecoder {
     const name = index === 0 ? this.#name(block, end) : this.#entry(index)?.known
     if (name === undefined) return undefined
     const field = this.#field(name, indexing, block, end)
-    if (field !== undefined && indexing === INDEXED) this.#table.add(field)
-    return field
+    if (field === undefined || indexing !== INDEXED) return field
+    const shared = SHARED_FIELDS.same(field)
+    this.#table.add(shared)
+    return shared
   }
 
   #field(name: FieldName, indexing: Indexing, block: Buffer, end: number): HeaderField | undefined {
@@ -172,10 +176,12 @@ export class HpackDecoder {
   #integer(block: Buffer, end: number, prefix: number): number {
     let value = (block[this.#at++] as number) & prefix
     if (value < prefix) return value
+    let factor = 1
     for (let octets = 0; octets < MAX_INTEGER_OCTETS && this.#at < end; octets++) {
       const octet = block[this.#at++] as number
-      value += (octet & 0x7f) * 2 ** (7 * octets)
+      value += (octet & 0x7f) * factor
       if (octet < 0x80) return value <= MAX_INTEGER ? value : -1
+      factor *= 0x80
     }
     return -1
   }

@@ -146,6 +146,7 @@ await test('what cannot be read is refused', async t => {
     'Huffman with EOS in it': '40 01 61 84 ff ff ff ff',
     'a size of the table behind a field': '82 20',
     'a size of the table beyond what we allow': '3f e2 1f',
+    'a size of the table of more than 32 bits, which are 31': '3f 80 80 80 80 10',
   })) {
     t.equal(read(new HpackDecoder(CAPS), hex), 'invalid', what)
   }
