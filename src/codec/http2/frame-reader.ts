@@ -197,7 +197,7 @@ export class FrameReader {
       this.#at += octets
       return start
     }
-    // Most reads end with a frame: memory for the next one at each of them took a tenth of a microsecond.
+    // Most reads end with a frame, and nothing of the next one has come.
     if (available === 0) return -1
     if (this.#heldOctets === 0) this.#held = Buffer.allocUnsafeSlow(octets)
     const taken = Math.min(available, octets - this.#heldOctets)
