@@ -51,8 +51,8 @@ export const DROPPED = -2
 /** Slots are bits of one number. */
 const MAX_SLOTS = 31
 const MAX_PLACES = 4_096
-/** Names whose places are remembered: a power of two. */
-const PLACED = 256
+/** Names whose places are remembered: a power of two, so many that those of one call seldom have the same. */
+const PLACED = 1_024
 const MOST_PLACED_CHARS = 64
 
 /** A name in lower case that whoever asks for it has one object of, as HTTP/2 has. */

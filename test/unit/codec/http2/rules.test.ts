@@ -146,6 +146,25 @@ await test('RFC 9113 §3.4: the settings come first, and no answer to ours', asy
   }
 })
 
+await test('what another connection left in the same memory behind the end is not read', async t => {
+  const anothers = headers(3, GET)
+  const wire = Buffer.concat([CLIENT_PREFACE, settings(), headers(1, GET)])
+  for (let cut = 1; cut < wire.length; cut += 1) {
+    const pair = new SessionPair()
+    for (const part of [wire.subarray(0, cut), wire.subarray(cut)])
+      pair.server.receive(Buffer.concat([part, anothers]), 0, part.length)
+    const ids = pair.requests.map(({ id }) => id)
+    if (pair.failures.length > 0 || ids.join() !== '1')
+      t.fail(`cut at ${cut}: ${pair.failures.join()}, streams ${ids.join()}`)
+  }
+  const whole = new SessionPair()
+  whole.server.receive(Buffer.concat([wire, anothers]), 0, wire.length)
+  t.same(
+    whole.requests.map(({ id }) => id),
+    [1],
+  )
+})
+
 await test('RFC 9113 §4.1: reserved bits and flags that mean nothing are ignored', async t => {
   const pair = served()
   const request = headers(1, POST, 0)
