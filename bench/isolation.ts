@@ -38,7 +38,12 @@ await new Command('bench:isolation')
   .option('--scenario <name...>', 'only these scenarios; alone is always among them', [])
   .option('--peer <name...>', 'only these peers; AMT is always among them', [])
   .option('--seconds <number>', 'of quiet calls, in each scenario of a round', upTo(600), 10)
-  .option('--rounds <number>', 'rounds, in each of which every proxy has its turn', upTo(100), 3)
+  .option(
+    '--rounds <number>',
+    'rounds in which every proxy has its turn, behind one that is not counted',
+    upTo(100),
+    3,
+  )
   .option('--json <file>', 'also writes the figures there')
   .option('--write', 'also writes table and picture into docs/isolation.md and .svg')
   .option(

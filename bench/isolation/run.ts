@@ -18,9 +18,9 @@ const SETTLE_MS = 1_500
 const REST_MS = 1_000
 
 /**
- * The round before the first: like the others, and in no figure. When a process first comes from one scenario to the next, V8 takes
- * back code that it compiled for the one alone. The 99th percentile of three AMT, in five scenarios of 8 s each, was 1.61 ms in a
- * first round and 0.95 in the second (means), HAProxy's 0.87 and 0.74. A proxy that has run for a day is past that, and so is the load.
+ * The round before the first: like the others, and in no figure. The 99th percentile of three AMT, in five scenarios of 8 s each, was
+ * 1.61 ms in a first round and 0.95 in the second (means), HAProxy's 0.87 and 0.74: presumably since V8 compiles anew when it first
+ * comes from one scenario to the next. A proxy that has run for a day is past that, and so is the load.
  */
 const UNCOUNTED = 0
 
