@@ -172,8 +172,8 @@ class Run {
   }
 }
 
-/** Whoever comes first meets noise that has just begun to be made, so that is somebody else in each round. */
-function rotated<T>(items: readonly T[], by: number): readonly T[] {
+/** Whoever comes first in a scenario was slower than who came behind, for no known reason; so that is somebody else in each round. */
+export function rotated<T>(items: readonly T[], by: number): readonly T[] {
   const first = by % Math.max(1, items.length)
   return [...items.slice(first), ...items.slice(0, first)]
 }
