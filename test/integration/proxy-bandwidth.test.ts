@@ -113,6 +113,54 @@ for (const direction of ['ingress', 'egress']) {
   )
 }
 
+for (const direction of ['ingress', 'egress'] as const) {
+  await proxyTest(
+    `what a tunnel has had beyond the ${direction} of its tenant holds up the next one`,
+    async (t, lab) => {
+      const deployment = await lab.deployment()
+      const proxy = await lab.proxy({
+        listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
+        tenants: [
+          tenant('acme', deployment, { address: '127.0.0.1', limits: { [direction]: '16KiB/s' } }),
+        ],
+      })
+      const started = performance.now()
+      for (let opened = 0; opened < 4; opened++) {
+        const client = await lab.client(proxy)
+        // In one piece, and so not held back itself: half a second's worth.
+        const piece = Buffer.alloc(8 * KIB, 'y')
+        if (direction === 'ingress') await client.send(piece)
+        const upstream = await deployment.next()
+        if (direction === 'egress') await upstream.send(piece)
+        await (direction === 'egress' ? client : upstream).readBytes(piece.length)
+      }
+      const took = performance.now() - started
+      t.ok(took >= slowEnough(24 * KIB, 16 * KIB) && took < 4_000, `${took} ms`)
+    },
+  )
+}
+
+await proxyTest(
+  'a tunnel that would wait for bandwidth longer than timeouts.response is closed, and counted as limited',
+  async (t, lab) => {
+    const deployment = await lab.deployment()
+    const proxy = await lab.proxy({
+      listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
+      timeouts: { response: '1s' },
+      tenants: [
+        tenant('acme', deployment, { address: '127.0.0.1', limits: { ingress: '4KiB/s' } }),
+      ],
+    })
+    const first = await lab.client(proxy)
+    await first.send(Buffer.alloc(8 * KIB, 'y'))
+    await (await deployment.next()).readBytes(8 * KIB)
+    const second = await lab.client(proxy)
+    t.equal(await second.readToEnd(), '', 'closed without a word')
+    t.match(proxy.limited(), { ingress: 1 })
+    t.equal(deployment.peers.length, 1, 'the deployment saw nothing of it')
+  },
+)
+
 await proxyTest(
   'connections of one tenant share its bandwidth, and another tenant does not feel it',
   async (t, lab) => {

@@ -34,6 +34,8 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   readonly #idle = new Timer(this)
   /** Ends a rest that the tenant's bandwidth asks for. */
   readonly #pace = new Timer({ timerExpired: () => this.#paced() })
+  /** While it waits to begin, since its tenant has had more than its bandwidth: what goes back where it waits no longer. */
+  #claimedMs: number | undefined
   #upstream: UpstreamConnection | undefined
   #early: Buffer[] = []
   #earlyBytes = 0
@@ -86,14 +88,44 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     }
     if (this.#refuse(this.#account.open(tenant, routability))) return
     if (this.#refuseByBuffers() || this.#refuseByQuota()) return
+    if (first !== undefined && first.length > 0) this.#keepEarly(first)
+    const now = this.#context.clock.monotonic()
+    const wait = this.#runtime.limiter.bandwidth?.waitMs(now) ?? 0
+    if (wait > 0) this.#awaitBandwidth(wait, now)
+    else this.#connect(now)
+  }
+
+  /**
+   * What the first reads of a tunnel bring could not be held back: who opens one after the other would have no limit. So it
+   * begins as a call does, once what its tenant has had is paid.
+   */
+  #awaitBandwidth(ms: number, now: number): void {
+    const { bandwidth } = this.#runtime.limiter
+    if (bandwidth === undefined) return
+    if (ms > this.#context.config.timeouts.response) {
+      this.#refuse(bandwidth.refusal(ms, now))
+      return
+    }
+    this.#claimedMs = bandwidth.claim()
+    this.#context.wheel.arm(this.#pace, ms, now)
+  }
+
+  /** It waits no longer; false where it did not. */
+  #unclaim(): boolean {
+    if (this.#claimedMs === undefined) return false
+    this.#runtime.limiter.bandwidth?.unclaim(this.#claimedMs)
+    this.#claimedMs = undefined
+    return true
+  }
+
+  #connect(now: number): void {
     this.#touch()
-    const upstream = this.#runtime.pool.connect(this, this.#context.clock.monotonic())
+    const upstream = this.#runtime.pool.connect(this, now)
     if (typeof upstream === 'string') {
       this.#fail(upstream)
       return
     }
     this.#upstream = upstream
-    if (first !== undefined && first.length > 0) this.#keepEarly(first)
     this.#inbox.attach(this.#downstream.socket, this.#outbox.handle)
   }
 
@@ -305,6 +337,10 @@ export class Tunnel implements PoolUser, Receiver, Sender {
   }
 
   #paced(): void {
+    if (this.#unclaim()) {
+      this.#connect(this.#context.clock.monotonic())
+      return
+    }
     this.#resting = false
     if (!this.#upstreamBlocked) this.#inbox.resume()
     if (!this.#downstreamBlocked) this.#upstream?.resume()
@@ -348,6 +384,8 @@ export class Tunnel implements PoolUser, Receiver, Sender {
     wheel.cancel(this.#idle)
     wheel.cancel(this.#pace)
     this.#inbox.close()
+    this.#unclaim()
+    if (this.#connected) this.#runtime.limiter.bandwidth?.callEnded(this.#ingress, this.#egress)
     const upstream = this.#upstream
     this.#upstream = undefined
     if (upstream !== undefined) this.#endUpstream(upstream)
