@@ -162,6 +162,31 @@ await proxyTest(
 )
 
 await proxyTest(
+  'tunnels that wait for bandwidth and lose their clients leave nothing behind: others of the tenant go on',
+  async (t, lab) => {
+    const deployment = await lab.deployment()
+    const proxy = await lab.proxy({
+      listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
+      tenants: [
+        tenant('acme', deployment, { address: '127.0.0.1', limits: { ingress: '8KiB/s' } }),
+      ],
+    })
+    const first = await lab.client(proxy)
+    await first.send(Buffer.alloc(16 * KIB, 'y'))
+    await (await deployment.next()).readBytes(16 * KIB)
+    for (let gone = 0; gone < 8; gone++) (await lab.client(proxy)).reset()
+    first.reset()
+    await eventually(() => proxy.worker.openConnections === 0)
+    const before = deployment.peers.length
+    const last = await lab.client(proxy)
+    await last.send('z')
+    await eventually(() => deployment.peers.length > before)
+    t.equal(await deployment.peers.at(-1)?.readBytes(1), 'z')
+    t.same(proxy.limited(), {}, 'nobody was refused')
+  },
+)
+
+await proxyTest(
   'connections of one tenant share its bandwidth, and another tenant does not feel it',
   async (t, lab) => {
     const deployment = await lab.deployment({ serve: answering(ok('x'.repeat(256 * KIB))) })
