@@ -20,6 +20,12 @@ const SHARED_TURN_MS = 0.2
 /** Who reads on in a turn, if those before did not use it up. */
 const MOST_A_TURN = 8
 
+/**
+ * From so many on they stand back for every other turn, which has then only what others sent during the one before: a call
+ * that comes amid long reads would wait for the rest of this turn, and be answered at the end of another one like it.
+ */
+const CROWD = 2
+
 /** Who reads no more in this turn of the event loop. */
 export interface Resting {
   nextTurn(): void
@@ -32,6 +38,8 @@ export class LongReads {
   #begunAt: number | undefined
   #used = false
   #wake = MOST_A_TURN
+  /** Whether this turn is one for the others. */
+  #standingBack = false
 
   /** `now`: milliseconds, as they pass within a turn. */
   constructor(now: () => number) {
@@ -57,10 +65,12 @@ export class LongReads {
 
   readonly #nextTurn = (): void => {
     // Each that reads on makes one read at least: fewer are woken where they took the time of a turn before its end.
-    this.#wake = this.#used ? Math.max(1, this.#wake >> 1) : Math.min(MOST_A_TURN, this.#wake + 1)
+    if (!this.#standingBack)
+      this.#wake = this.#used ? Math.max(1, this.#wake >> 1) : Math.min(MOST_A_TURN, this.#wake + 1)
     this.#used = false
     this.#begunAt = undefined
-    for (const who of this.#resting.splice(0, this.#wake)) who.nextTurn()
+    this.#standingBack = !this.#standingBack && this.#resting.length >= CROWD
+    if (!this.#standingBack) for (const who of this.#resting.splice(0, this.#wake)) who.nextTurn()
     if (this.#resting.length > 0) setImmediate(this.#nextTurn)
   }
 }

@@ -213,16 +213,21 @@ await test('long reads have a part of each turn, and who comes behind it waits',
   all[2]?.inbox.close()
   t.equal(reading(), 0)
   await nextTurn()
+  t.equal(reading(), 0, 'a turn for what others have sent meanwhile')
+  await nextTurn()
   t.equal(reading(), 2, 'four were due, of which one is paused and one is closed')
   read(1, 2)
   now += 1
   read(3, 4)
   t.equal(reading(), 1, 'what comes behind the time of the turn')
   await nextTurn()
+  t.equal(reading(), 1)
+  await nextTurn()
   t.equal(reading(), 3, 'two more: the turn was longer than it should be')
   await nextTurn()
+  await nextTurn()
   t.equal(reading(), 6, 'three more')
-  for (let turn = 0; turn < 4; turn++) await nextTurn()
+  for (let turn = 0; turn < 8; turn++) await nextTurn()
   t.equal(reading(), 18)
   all[0]?.inbox.resume()
   t.equal(reading(), 19)
@@ -241,12 +246,33 @@ await test('where others wait for theirs, the part of a turn is a shorter one', 
   for (const name of ['c', 'd', 'e', 'f', 'g', 'h', 'i'])
     reads.rest({ nextTurn: () => woken.push(name) })
   await nextTurn()
+  t.same(woken, [])
+  await nextTurn()
   t.same(woken, ['a', 'b', 'c', 'd'])
   t.notOk(reads.crowded())
   now += 0.1
   t.notOk(reads.crowded())
   now += 0.15
   t.ok(reads.crowded(), 'among many')
+})
+
+await test('one alone stands back for nobody, and a crowd for no more than one turn', async t => {
+  const reads = new LongReads(() => 0)
+  let woken = 0
+  const count = { nextTurn: () => woken++ }
+  reads.crowded()
+  reads.rest(count)
+  await nextTurn()
+  t.equal(woken, 1)
+  reads.crowded()
+  reads.rest(count)
+  reads.rest(count)
+  await nextTurn()
+  t.equal(woken, 1)
+  // Somebody's first long read comes amid the turn that is for others: those who wait have waited.
+  reads.crowded()
+  await nextTurn()
+  t.equal(woken, 3)
 })
 
 await test('memory that a write still needs when its connection is closed comes back with the end of the write', async t => {
