@@ -1,5 +1,5 @@
 /** Bandwidth limits: traffic is slowed down, not cut, and nothing is lost. */
-import { answering } from '../support/manual-deployment.ts'
+import { answering, type ManualDeployment } from '../support/manual-deployment.ts'
 import { eventually, get, ok, post, proxyTest, readAnswer, tenant } from '../support/proxy-lab.ts'
 
 const KIB = 1024
@@ -7,6 +7,17 @@ const PIECE = Buffer.alloc(32 * KIB, 'x')
 /** A tenth of a second's worth passes at once; timers come up to 100 ms late. */
 const slowEnough = (bytes: number, bytesPerSecond: number): number =>
   (bytes / bytesPerSecond) * 1_000 - 250
+
+/** A private listener of one tenant, whose connections become tunnels. */
+const tunnels = (
+  deployment: ManualDeployment,
+  limits: object,
+  timeouts: object = {},
+): Record<string, unknown> => ({
+  listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
+  tenants: [tenant('acme', deployment, { address: '127.0.0.1', limits })],
+  timeouts,
+})
 
 await proxyTest(
   'an answer is paced to the egress of its tenant, and arrives whole',
@@ -92,12 +103,7 @@ for (const direction of ['ingress', 'egress']) {
     `a tunnel is paced by ${direction}, and loses nothing at its end`,
     async (t, lab) => {
       const deployment = await lab.deployment()
-      const proxy = await lab.proxy({
-        listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
-        tenants: [
-          tenant('acme', deployment, { address: '127.0.0.1', limits: { [direction]: '1MiB/s' } }),
-        ],
-      })
+      const proxy = await lab.proxy(tunnels(deployment, { [direction]: '1MiB/s' }))
       const client = await lab.client(proxy)
       const upstream = await deployment.next()
       const [writer, reader] = direction === 'ingress' ? [client, upstream] : [upstream, client]
@@ -118,12 +124,7 @@ for (const direction of ['ingress', 'egress'] as const) {
     `what a tunnel has had beyond the ${direction} of its tenant holds up the next one`,
     async (t, lab) => {
       const deployment = await lab.deployment()
-      const proxy = await lab.proxy({
-        listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
-        tenants: [
-          tenant('acme', deployment, { address: '127.0.0.1', limits: { [direction]: '16KiB/s' } }),
-        ],
-      })
+      const proxy = await lab.proxy(tunnels(deployment, { [direction]: '16KiB/s' }))
       const started = performance.now()
       for (let opened = 0; opened < 4; opened++) {
         const client = await lab.client(proxy)
@@ -144,13 +145,7 @@ await proxyTest(
   'a tunnel that would wait for bandwidth longer than timeouts.response is closed, and counted as limited',
   async (t, lab) => {
     const deployment = await lab.deployment()
-    const proxy = await lab.proxy({
-      listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
-      timeouts: { response: '1s' },
-      tenants: [
-        tenant('acme', deployment, { address: '127.0.0.1', limits: { ingress: '4KiB/s' } }),
-      ],
-    })
+    const proxy = await lab.proxy(tunnels(deployment, { ingress: '4KiB/s' }, { response: '1s' }))
     const first = await lab.client(proxy)
     await first.send(Buffer.alloc(8 * KIB, 'y'))
     await (await deployment.next()).readBytes(8 * KIB)
@@ -165,12 +160,7 @@ await proxyTest(
   'tunnels that wait for bandwidth and lose their clients leave nothing behind: others of the tenant go on',
   async (t, lab) => {
     const deployment = await lab.deployment()
-    const proxy = await lab.proxy({
-      listeners: [{ name: 'public', mode: 'private', port: 0, protocol: 'tcp' }],
-      tenants: [
-        tenant('acme', deployment, { address: '127.0.0.1', limits: { ingress: '8KiB/s' } }),
-      ],
-    })
+    const proxy = await lab.proxy(tunnels(deployment, { ingress: '8KiB/s' }))
     const first = await lab.client(proxy)
     await first.send(Buffer.alloc(16 * KIB, 'y'))
     await (await deployment.next()).readBytes(16 * KIB)
